@@ -1,1 +1,41 @@
-//! Placeholder.
+//! The vocabulary of Roundtable: what can have happened, where it is kept, and how it is written.
+//!
+//! This crate is the shared language of every service. It holds no rules (see `domain`), reads no
+//! clock and does no I/O: it depends on serde, uuid and chrono, and on serde_json because an
+//! upcaster turns one JSON document into another.
+
+pub mod audience;
+pub mod envelope;
+pub mod event;
+pub mod frame;
+pub mod ids;
+pub mod personal;
+pub mod position;
+pub mod stream;
+pub mod upcast;
+
+pub mod conversation;
+pub mod friendship;
+pub mod login;
+pub mod message;
+pub mod receipt;
+pub mod reservation;
+pub mod user;
+
+pub use audience::Audience;
+pub use conversation::ConversationEvent;
+pub use envelope::{Envelope, Metadata};
+pub use event::{Category, DecodeError, DomainEvent, Event};
+pub use friendship::FriendshipEvent;
+pub use ids::{ConversationId, EventId, LoginId, MessageId, UserId};
+pub use login::LoginEvent;
+pub use message::MessageEvent;
+pub use personal::Personal;
+pub use position::Position;
+pub use receipt::ReceiptEvent;
+pub use reservation::ReservationEvent;
+pub use stream::StreamName;
+pub use user::UserEvent;
+
+/// A moment, in UTC.
+pub type Moment = chrono::DateTime<chrono::Utc>;

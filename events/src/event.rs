@@ -1,0 +1,189 @@
+//! What all events have in common, and the one type that is any of them.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::upcast;
+use crate::{
+    ConversationEvent, FriendshipEvent, LoginEvent, MessageEvent, ReceiptEvent, ReservationEvent,
+    UserEvent,
+};
+
+/// The events of one kind of stream: an enum with `#[serde(tag = "type", content = "data")]`,
+/// whose tags are the stored type names.
+pub trait Event:
+    Clone
+    + fmt::Debug
+    + PartialEq
+    + Serialize
+    + DeserializeOwned
+    + Into<DomainEvent>
+    + Send
+    + Sync
+    + 'static
+{
+    /// The stored name of the event's type. It is stable and carries no version.
+    fn event_type(&self) -> &'static str;
+
+    /// The stored data of the event, with personal data still readable.
+    fn to_data(&self) -> Value {
+        match serde_json::to_value(self) {
+            Ok(Value::Object(mut tagged)) => tagged.remove("data").unwrap_or_else(|| json!({})),
+            _ => unreachable!("an event enum is adjacently tagged and has text keys only"),
+        }
+    }
+
+    /// Reads stored data of any version ever written.
+    fn from_data(event_type: &str, schema_version: u16, data: Value) -> Result<Self, DecodeError> {
+        let data = upcast::to_current(event_type, schema_version, data)?;
+        serde_json::from_value(json!({ "type": event_type, "data": data }))
+            .map_err(|error| DecodeError::Shape(error.to_string()))
+    }
+}
+
+/// Why stored data is no event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DecodeError {
+    /// The data does not have the shape of its type; the text says where.
+    Shape(String),
+    /// The data was written by a version of Roundtable that this build does not know.
+    UnknownVersion {
+        /// The schema version of the data.
+        version: u16,
+    },
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Shape(detail) => {
+                write!(f, "the data does not have the shape of its type: {detail}")
+            }
+            Self::UnknownVersion { version } => {
+                write!(f, "this build does not know schema version {version} of the type")
+            }
+        }
+    }
+}
+
+impl std::error::Error for DecodeError {}
+
+/// The kinds of streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Category {
+    /// A person.
+    User,
+    /// The reservation of an e-mail address.
+    Email,
+    /// The reservation of a handle.
+    Handle,
+    /// A log-in.
+    Login,
+    /// What is between two people.
+    Friendship,
+    /// Who is in a conversation.
+    Conversation,
+    /// One message.
+    Message,
+    /// How far a person received and read a conversation.
+    Receipt,
+}
+
+impl Category {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::User,
+        Self::Email,
+        Self::Handle,
+        Self::Login,
+        Self::Friendship,
+        Self::Conversation,
+        Self::Message,
+        Self::Receipt,
+    ];
+
+    /// The part of a stream's name before the first hyphen.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Email => "email",
+            Self::Handle => "handle",
+            Self::Login => "login",
+            Self::Friendship => "friendship",
+            Self::Conversation => "conversation",
+            Self::Message => "message",
+            Self::Receipt => "receipt",
+        }
+    }
+}
+
+/// Any event of ours.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DomainEvent {
+    /// Of a `user-` stream.
+    User(UserEvent),
+    /// Of an `email-` or `handle-` stream.
+    Reservation(ReservationEvent),
+    /// Of a `login-` stream.
+    Login(LoginEvent),
+    /// Of a `friendship-` stream.
+    Friendship(FriendshipEvent),
+    /// Of a `conversation-` stream.
+    Conversation(ConversationEvent),
+    /// Of a `message-` stream.
+    Message(MessageEvent),
+    /// Of a `receipt-` stream.
+    Receipt(ReceiptEvent),
+}
+
+/// Applies the same expression to the event of whichever category.
+macro_rules! each_category {
+    ($self:expr, $event:ident => $result:expr) => {
+        match $self {
+            DomainEvent::User($event) => $result,
+            DomainEvent::Reservation($event) => $result,
+            DomainEvent::Login($event) => $result,
+            DomainEvent::Friendship($event) => $result,
+            DomainEvent::Conversation($event) => $result,
+            DomainEvent::Message($event) => $result,
+            DomainEvent::Receipt($event) => $result,
+        }
+    };
+}
+
+impl DomainEvent {
+    /// The stored name of the event's type.
+    pub fn event_type(&self) -> &'static str {
+        each_category!(self, event => event.event_type())
+    }
+
+    /// The stored data, with personal data still readable.
+    pub fn to_data(&self) -> Value {
+        each_category!(self, event => event.to_data())
+    }
+
+    /// Reads stored data of any version ever written.
+    pub fn from_data(
+        category: Category,
+        event_type: &str,
+        schema_version: u16,
+        data: Value,
+    ) -> Result<Self, DecodeError> {
+        fn read<E: Event>(t: &str, version: u16, data: Value) -> Result<DomainEvent, DecodeError> {
+            E::from_data(t, version, data).map(Into::into)
+        }
+        let read = match category {
+            Category::User => read::<UserEvent>,
+            Category::Email | Category::Handle => read::<ReservationEvent>,
+            Category::Login => read::<LoginEvent>,
+            Category::Friendship => read::<FriendshipEvent>,
+            Category::Conversation => read::<ConversationEvent>,
+            Category::Message => read::<MessageEvent>,
+            Category::Receipt => read::<ReceiptEvent>,
+        };
+        read(event_type, schema_version, data)
+    }
+}

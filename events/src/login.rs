@@ -1,0 +1,72 @@
+//! What happens to a log-in: a device that a person signed in on.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::{DomainEvent, Event, LoginId, Personal, UserId};
+
+/// An event of a `login-` stream.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data")]
+pub enum LoginEvent {
+    /// A person logged in.
+    #[serde(rename = "login.opened")]
+    Opened {
+        /// The log-in.
+        login: LoginId,
+        /// Who.
+        user: UserId,
+        /// SHA-256 of the refresh token, in hex.
+        refresh_digest: Personal<String>,
+        /// Until when the refresh token may be used.
+        expires: DateTime<Utc>,
+    },
+    /// The refresh token was used, and replaced.
+    #[serde(rename = "login.refreshed")]
+    Refreshed {
+        /// The log-in.
+        login: LoginId,
+        /// Whose.
+        user: UserId,
+        /// SHA-256 of the new refresh token, in hex.
+        refresh_digest: Personal<String>,
+        /// Until when the new refresh token may be used.
+        expires: DateTime<Utc>,
+    },
+    /// The log-in ended; none of its tokens is good any more.
+    #[serde(rename = "login.closed")]
+    Closed {
+        /// The log-in.
+        login: LoginId,
+        /// Whose.
+        user: UserId,
+        /// Why.
+        reason: CloseReason,
+    },
+}
+
+impl Event for LoginEvent {
+    fn event_type(&self) -> &'static str {
+        match self {
+            Self::Opened { .. } => "login.opened",
+            Self::Refreshed { .. } => "login.refreshed",
+            Self::Closed { .. } => "login.closed",
+        }
+    }
+}
+
+impl From<LoginEvent> for DomainEvent {
+    fn from(event: LoginEvent) -> Self {
+        Self::Login(event)
+    }
+}
+
+/// Why a log-in ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CloseReason {
+    /// The person logged out.
+    LoggedOut,
+    /// A refresh token that had been replaced was used again: somebody has stolen one.
+    RefreshReused,
+}
