@@ -1,0 +1,304 @@
+//! The one thread that appends: takes what is queued, writes it, syncs once, answers all.
+
+use std::{
+    sync::{
+        Arc, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::SystemTime,
+};
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot, watch};
+use uuid::Uuid;
+
+use crate::{
+    batch::{Batch, Part},
+    expected::{self, Current, Decision, Expected, Known, Lookup},
+    index::{Index, Keys, Recent, StreamKey},
+    log::{
+        frame::Proposed,
+        reader::{LogReader, RANDOM, ReadError},
+        segment::Segments,
+        writer::Writer,
+    },
+    metadata::{self, METADATA_TYPE, SOFT_DELETED, TOMBSTONE_REVISION, TOMBSTONE_TYPE},
+};
+
+/// A batch is closed when its bytes reach this many.
+const BATCH_BYTES: usize = 8 << 20;
+/// A batch is closed when it holds this many commands.
+const BATCH_COMMANDS: usize = 8192;
+
+/// What is to be written to a stream.
+pub(crate) enum Action {
+    Append(Vec<Proposed>),
+    /// Hides everything written so far; the id is for the event that says so.
+    SoftDelete(Uuid),
+    /// Ends the stream for ever.
+    Tombstone(Uuid),
+}
+
+/// A write, and where its answer goes once it is durable.
+pub(crate) enum Command {
+    Write { stream: Bytes, expected: Expected, action: Action, answer: oneshot::Sender<Answer> },
+    Stop,
+}
+
+pub(crate) type Answer = Result<Written, Refusal>;
+
+/// A write that is durable, or was before.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Written {
+    pub(crate) revision: Option<u64>,
+    pub(crate) position: Option<u64>,
+}
+
+/// Why nothing was written.
+#[derive(Clone, Debug)]
+pub(crate) enum Refusal {
+    WrongVersion { expected: Expected, current: Option<u64> },
+    Deleted,
+    Storage(String),
+    Stopped,
+}
+
+/// Everything the thread owns or shares.
+pub(crate) struct Committer {
+    pub(crate) keys: Keys,
+    pub(crate) index: Arc<RwLock<Index>>,
+    pub(crate) recent: Recent,
+    pub(crate) writer: Writer,
+    pub(crate) segments: Arc<Segments>,
+    pub(crate) head: watch::Sender<u64>,
+    pub(crate) last_created: u64,
+    pub(crate) stop: Arc<AtomicBool>,
+}
+
+impl Committer {
+    /// Works until the command to stop.
+    pub(crate) fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        let mut batch = Batch::default();
+        let mut answers = Vec::new();
+        while let Some(first) = commands.blocking_recv() {
+            self.round(first, &mut commands, &mut batch, &mut answers);
+            if self.stop.load(Ordering::Acquire) {
+                break;
+            }
+        }
+        commands.close();
+        while let Ok(command) = commands.try_recv() {
+            if let Command::Write { answer, .. } = command {
+                let _ = answer.send(Err(Refusal::Stopped));
+            }
+        }
+    }
+
+    fn round(
+        &mut self,
+        first: Command,
+        commands: &mut mpsc::Receiver<Command>,
+        batch: &mut Batch,
+        answers: &mut Vec<(oneshot::Sender<Answer>, Answer)>,
+    ) {
+        let begun = self.writer.begin();
+        self.last_created = self.last_created.max(ticks(SystemTime::now()));
+        batch.reset(self.writer.head(), self.last_created);
+        let mut next = Some(first);
+        while let Some(command) = next {
+            if let Command::Write { stream, expected, action, answer } = command {
+                let result = if begun.is_ok() {
+                    self.stage(batch, &stream, expected, action)
+                } else {
+                    Err(Refusal::Stopped)
+                };
+                answers.push((answer, result));
+            }
+            let full = batch.bytes().len() >= BATCH_BYTES || answers.len() >= BATCH_COMMANDS;
+            next = if full { None } else { commands.try_recv().ok() };
+        }
+        let committed = begun.and_then(|_| self.commit(batch));
+        let failure = committed.err().map(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, "appends are refused");
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            Refusal::Storage(format!("{error}: {}", cause.unwrap_or_default()))
+        });
+        for (answer, result) in answers.drain(..) {
+            // A caller that has gone away has no interest in the answer.
+            let _ = answer.send(failure.clone().map_or(result, Err));
+        }
+    }
+
+    fn commit(&mut self, batch: &mut Batch) -> Result<(), crate::Error> {
+        if batch.bytes().is_empty() {
+            return Ok(());
+        }
+        let head = self.writer.commit(batch.bytes())?;
+        // The head moves while the index is locked: whoever is woken by it finds the index moved,
+        // and whoever looks at the head after the index finds all of the index below it.
+        let mut index = self.index.write().expect("no panic while the index is locked");
+        batch.publish(&mut index, &mut self.recent);
+        self.head.send_replace(head);
+        Ok(())
+    }
+
+    /// Decides one write and puts what it writes into the batch.
+    fn stage(
+        &self,
+        batch: &mut Batch,
+        stream: &[u8],
+        expected: Expected,
+        action: Action,
+    ) -> Answer {
+        let index = self.index.read().expect("no panic while the index is locked");
+        let key = self.keys.key(stream);
+        let mut view = View { committer: self, index: &index, batch, key };
+        let current = view.current(stream);
+        let decision = match &action {
+            Action::Append(events) => {
+                let ids: Vec<Uuid> = events.iter().map(|event| event.id).collect();
+                expected::decide(expected, current, &ids, &mut view)?
+            }
+            Action::SoftDelete(_) => expected::decide_delete(expected, current),
+            Action::Tombstone(_) => expected::decide_tombstone(expected, current),
+        };
+        match decision {
+            Decision::Write => {}
+            Decision::Repeated(known) => {
+                let Known { revision, position, .. } = known;
+                return Ok(Written { revision: Some(revision), position: Some(position) });
+            }
+            Decision::Nothing => return Ok(Written { revision: current.last, position: None }),
+            Decision::WrongVersion => {
+                return Err(Refusal::WrongVersion { expected, current: current.last });
+            }
+            Decision::Deleted => return Err(Refusal::Deleted),
+        }
+        let revision = current.last.map_or(0, |last| last + 1);
+        match action {
+            Action::Append(events) => {
+                let part = Part { stream, revision, events: &events };
+                let last = revision + events.len() as u64 - 1;
+                let position = if current.soft_deleted {
+                    // The events written before stay hidden; only the new ones come to life.
+                    view.with_metadata(stream, revision, new_id(&events[0]), Some(part))?
+                } else {
+                    batch.append(&self.keys, &index, &[part])
+                };
+                Ok(Written { revision: Some(last), position: Some(position) })
+            }
+            Action::SoftDelete(id) => {
+                let position = view.with_metadata(stream, SOFT_DELETED, id, None)?;
+                Ok(Written { revision: current.last, position: Some(position) })
+            }
+            Action::Tombstone(id) => {
+                let events = [event(id, TOMBSTONE_TYPE, false, Vec::new())];
+                let part = Part { stream, revision: TOMBSTONE_REVISION, events: &events };
+                let position = batch.append(&self.keys, &index, &[part]);
+                Ok(Written { revision: Some(TOMBSTONE_REVISION), position: Some(position) })
+            }
+        }
+    }
+}
+
+/// The streams as they will be when the batch is durable, seen from one of them.
+struct View<'a> {
+    committer: &'a Committer,
+    index: &'a Index,
+    batch: &'a mut Batch,
+    key: StreamKey,
+}
+
+impl View<'_> {
+    fn last_revision(&self, key: StreamKey) -> Option<u64> {
+        self.batch.last_revision(key).or_else(|| self.index.last_revision(key))
+    }
+
+    fn current(&self, stream: &[u8]) -> Current {
+        let rules = self.batch.rules(self.key).unwrap_or_else(|| self.index.rules(self.key));
+        let last = self.last_revision(self.key);
+        let has_metadata = last.is_none() && {
+            let metadata = self.committer.keys.key(&metadata::metadata_stream(stream));
+            self.last_revision(metadata).is_some()
+        };
+        let soft_deleted = rules.is_soft_deleted();
+        Current { last, tombstoned: rules.tombstone.is_some(), soft_deleted, has_metadata }
+    }
+
+    /// Appends metadata with a new `$tb`, and the events that go with it, as one append.
+    fn with_metadata(
+        &mut self,
+        stream: &[u8],
+        truncate_before: u64,
+        id: Uuid,
+        events: Option<Part<'_>>,
+    ) -> Result<u64, Refusal> {
+        let name = metadata::metadata_stream(stream);
+        let key = self.committer.keys.key(&name);
+        let last = self.last_revision(key);
+        let json = match self.batch.metadata(self.key) {
+            Some(json) => json.clone(),
+            None => match last.and_then(|last| self.index.position(key, last)) {
+                Some(position) => self.committer.record(position)?.data,
+                None => Bytes::new(),
+            },
+        };
+        let json = metadata::with_truncate_before(&json, truncate_before);
+        let metadata = [event(id, METADATA_TYPE, true, json)];
+        let revision = last.map_or(0, |last| last + 1);
+        let mut parts = vec![Part { stream: &name, revision, events: &metadata }];
+        parts.extend(events);
+        Ok(self.batch.append(&self.committer.keys, self.index, &parts))
+    }
+}
+
+impl Lookup for View<'_> {
+    type Error = Refusal;
+
+    fn by_id(&mut self, id: Uuid) -> Result<Option<Known>, Refusal> {
+        if let Some(known) = self.batch.by_id(self.key, id) {
+            return Ok(Some(known));
+        }
+        let Some(position) = self.committer.recent.get(self.key, id) else { return Ok(None) };
+        let record = self.committer.record(position)?;
+        let same = record.id == id && self.committer.keys.key(&record.stream) == self.key;
+        Ok(same.then_some(Known { id, revision: record.revision, position }))
+    }
+
+    fn by_revision(&mut self, revision: u64) -> Result<Option<Known>, Refusal> {
+        if let Some(known) = self.batch.by_revision(self.key, revision) {
+            return Ok(Some(known));
+        }
+        let Some(position) = self.index.position(self.key, revision) else { return Ok(None) };
+        let id = self.committer.record(position)?.id;
+        Ok(Some(Known { id, revision, position }))
+    }
+}
+
+impl Committer {
+    fn record(&self, position: u64) -> Result<crate::log::frame::Record, Refusal> {
+        let mut reader = LogReader::new(Arc::clone(&self.segments), self.writer.head());
+        let lost = ReadError::NotARecord { position, reason: "the log ends before it" };
+        reader
+            .at(position, RANDOM)
+            .and_then(|found| found.ok_or(lost))
+            .map_err(|error| Refusal::Storage(error.to_string()))
+    }
+}
+
+fn event(id: Uuid, event_type: &'static [u8], is_json: bool, data: Vec<u8>) -> Proposed {
+    let event_type = Bytes::from_static(event_type);
+    Proposed { id, event_type, is_json, custom_metadata: Bytes::new(), data: data.into() }
+}
+
+/// The id of the metadata event that revives a stream, from the first event that does: no
+/// randomness is needed in the committer.
+fn new_id(first: &Proposed) -> Uuid {
+    Uuid::from_u128(first.id.as_u128().rotate_left(64) ^ 1)
+}
+
+/// 100 ns ticks since 1970, which the protocol counts time in.
+pub(crate) fn ticks(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos() / 100).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,165 @@
+//! The store without the network: one committer behind a queue, and any number of readers.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    path::Path,
+    sync::{
+        Arc, RwLock, RwLockReadGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+};
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::{
+    Config, Error,
+    committer::{Action, Answer, Command, Committer, Refusal},
+    expected::Expected,
+    index::{Index, Keys, Recent},
+    log::{
+        reader::LogReader,
+        recovery::{self, Recovered},
+        segment::{Segments, sync_folder},
+        writer::Writer,
+    },
+};
+
+/// Writes that may wait for the committer; a full queue holds the callers back.
+const QUEUE: usize = 16 << 10;
+
+/// What requests share.
+pub(crate) struct Engine {
+    pub(crate) config: Config,
+    pub(crate) keys: Keys,
+    index: Arc<RwLock<Index>>,
+    segments: Arc<Segments>,
+    head: watch::Receiver<u64>,
+    commands: mpsc::Sender<Command>,
+}
+
+impl Engine {
+    pub(crate) fn index(&self) -> RwLockReadGuard<'_, Index> {
+        self.index.read().expect("no panic while the index is locked")
+    }
+
+    /// The position behind the last durable event.
+    pub(crate) fn head(&self) -> u64 {
+        *self.head.borrow()
+    }
+
+    /// Tells when the head has moved.
+    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
+        self.head.clone()
+    }
+
+    /// A reader of all that is durable now.
+    pub(crate) fn reader(&self) -> LogReader {
+        LogReader::new(Arc::clone(&self.segments), self.head())
+    }
+
+    /// Queues a write; the answer comes when it is durable.
+    pub(crate) async fn submit(
+        &self,
+        stream: Bytes,
+        expected: Expected,
+        action: Action,
+    ) -> Result<oneshot::Receiver<Answer>, Refusal> {
+        let (answer, receiver) = oneshot::channel();
+        let command = Command::Write { stream, expected, action, answer };
+        self.commands.send(command).await.map_err(|_| Refusal::Stopped)?;
+        Ok(receiver)
+    }
+
+    /// Queues a write and waits until it is durable.
+    pub(crate) async fn write(&self, stream: Bytes, expected: Expected, action: Action) -> Answer {
+        let answer = self.submit(stream, expected, action).await?;
+        answer.await.unwrap_or(Err(Refusal::Stopped))
+    }
+}
+
+/// An open engine. Dropping it finishes what was begun, and frees the folder.
+pub(crate) struct Running {
+    pub(crate) engine: Arc<Engine>,
+    stop: Arc<AtomicBool>,
+    committer: Option<JoinHandle<()>>,
+    _lock: File,
+}
+
+impl Running {
+    /// Opens the folder: takes its lock, recovers the log and starts the committer.
+    pub(crate) fn open(config: Config) -> Result<Self, Error> {
+        make_folder(&config.data)?;
+        let lock = lock(&config.data)?;
+        let keys = Keys::default();
+        let mut index = Index::default();
+        let mut recent = Recent::new(config.recent_events);
+        let Recovered { segments, head, last_created } =
+            recovery::recover(&config.data, |record| {
+                let key = index.apply(&keys, record);
+                recent.insert(key, record.id, record.position);
+            })?;
+        let index = Arc::new(RwLock::new(index));
+        let (head_sender, head_receiver) = watch::channel(head);
+        let (commands, queue) = mpsc::channel(QUEUE);
+        let stop = Arc::new(AtomicBool::new(false));
+        let writer = Writer::new(&config.data, Arc::clone(&segments), config.segment_bytes, head);
+        let committer = Committer {
+            keys: keys.clone(),
+            index: Arc::clone(&index),
+            recent,
+            writer,
+            segments: Arc::clone(&segments),
+            head: head_sender,
+            last_created,
+            stop: Arc::clone(&stop),
+        };
+        let committer = std::thread::Builder::new()
+            .name("committer".to_owned())
+            .spawn(move || committer.run(queue))
+            .map_err(Error::Thread)?;
+        let engine = Engine { config, keys, index, segments, head: head_receiver, commands };
+        Ok(Self { engine: Arc::new(engine), stop, committer: Some(committer), _lock: lock })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        // A full queue needs no wake-up: the committer is at work and sees the flag.
+        let _ = self.engine.commands.try_send(Command::Stop);
+        if let Some(committer) = self.committer.take()
+            && committer.join().is_err()
+        {
+            tracing::error!("the committer ended with a panic");
+        }
+    }
+}
+
+fn make_folder(data: &Path) -> Result<(), Error> {
+    if data.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(data).map_err(Error::io("create", data))?;
+    match data.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        Some(parent) => sync_folder(parent),
+        None => sync_folder(Path::new(".")),
+    }
+}
+
+/// Takes the folder for this process; the system frees it when the process ends, however it does.
+fn lock(data: &Path) -> Result<File, Error> {
+    let path = data.join("lock");
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(Error::io("open", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::Taken(data.to_owned())),
+        Err(TryLockError::Error(source)) => Err(Error::io("lock", &path)(source)),
+    }
+}

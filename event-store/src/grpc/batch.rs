@@ -1,0 +1,198 @@
+//! BatchAppend: many writes over one call, taken in without waiting for each other's sync.
+
+use std::{collections::HashMap, sync::Arc};
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, Streaming};
+use uuid::Uuid;
+
+use super::{
+    convert,
+    fault::Fault,
+    proto::{
+        shared,
+        streams::{BatchAppendReq, BatchAppendResp, batch_append_req, batch_append_resp},
+    },
+};
+use crate::{
+    committer::{Action, Answer, Written},
+    engine::Engine,
+    expected::Expected,
+    log::frame::Proposed,
+};
+
+/// Writes of one session that may wait for their answer.
+const IN_FLIGHT: usize = 4096;
+
+/// A write whose chunks are still coming in.
+struct Open {
+    identifier: Option<shared::StreamIdentifier>,
+    target: Result<(Bytes, Expected), Fault>,
+    events: Vec<Proposed>,
+    size: usize,
+}
+
+/// A write that was handed over; answers come in the order of the writes.
+pub(crate) struct Waiting {
+    correlation: Option<shared::Uuid>,
+    identifier: Option<shared::StreamIdentifier>,
+    outcome: Outcome,
+}
+
+enum Outcome {
+    Known(Fault),
+    Pending(Bytes, oneshot::Receiver<Answer>),
+}
+
+/// Reads the session's writes in a task of their own and returns what waits for answers.
+pub(crate) fn take_in(
+    engine: Arc<Engine>,
+    requests: Streaming<BatchAppendReq>,
+    shutdown: CancellationToken,
+) -> mpsc::Receiver<Result<Waiting, Status>> {
+    let (sender, receiver) = mpsc::channel(IN_FLIGHT);
+    tokio::spawn(async move {
+        let session = Session { engine, open: HashMap::new(), size: 0 };
+        let ended = tokio::select! {
+            ended = session.run(requests, &sender) => ended,
+            () = shutdown.cancelled() => Err(Fault::Stopping.into()),
+        };
+        if let Err(status) = ended {
+            // When the client has gone there is nobody to tell.
+            let _ = sender.send(Err(status)).await;
+        }
+    });
+    receiver
+}
+
+/// Waits until the write is durable and makes its answer.
+pub(crate) async fn answer(waiting: Waiting) -> BatchAppendResp {
+    let result = match waiting.outcome {
+        Outcome::Known(fault) => Err(fault),
+        Outcome::Pending(stream, answer) => match answer.await {
+            Ok(Ok(written)) => Ok(written),
+            Ok(Err(refusal)) => Err(Fault::refused(refusal, &stream)),
+            Err(_) => Err(Fault::Stopping),
+        },
+    };
+    BatchAppendResp {
+        correlation_id: waiting.correlation,
+        // Clients insist on an identifier, even when the request had none.
+        stream_identifier: Some(waiting.identifier.unwrap_or_default()),
+        result: Some(match result {
+            Ok(written) => batch_append_resp::Result::Success(success(written)),
+            Err(fault) => batch_append_resp::Result::Error(fault.into_batch()),
+        }),
+    }
+}
+
+struct Session {
+    engine: Arc<Engine>,
+    open: HashMap<Uuid, Open>,
+    /// The bytes of all writes that are not final yet.
+    size: usize,
+}
+
+impl Session {
+    async fn run(
+        mut self,
+        mut requests: Streaming<BatchAppendReq>,
+        sender: &mpsc::Sender<Result<Waiting, Status>>,
+    ) -> Result<(), Status> {
+        while let Some(request) = requests.message().await? {
+            let correlation = request.correlation_id.clone();
+            let Some(open) = self.chunk(request)? else { continue };
+            let identifier = open.identifier.clone();
+            let outcome = self.hand_over(open).await;
+            if sender.send(Ok(Waiting { correlation, identifier, outcome })).await.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a chunk to its write, and returns the write when it is whole.
+    fn chunk(&mut self, request: BatchAppendReq) -> Result<Option<Open>, Fault> {
+        let id = convert::id_from(request.correlation_id)?;
+        let mut open = match (self.open.remove(&id), request.options) {
+            (Some(open), _) => open,
+            (None, Some(options)) => Open::new(options),
+            (None, None) => return Err(Fault::bad("the first chunk must hold the options")),
+        };
+        self.size -= open.size;
+        let most = self.engine.config.max_append_bytes;
+        for message in request.proposed_messages {
+            if open.target.is_err() {
+                break;
+            }
+            match convert::proposed(message, &self.engine.config) {
+                Ok(event) => {
+                    open.size += convert::weight(&event);
+                    open.events.push(event);
+                }
+                Err(fault) => open.refuse(fault),
+            }
+            if self.size + open.size > most {
+                open.refuse(Fault::AppendTooBig { most });
+            }
+        }
+        if request.is_final {
+            return Ok(Some(open));
+        }
+        self.size += open.size;
+        self.open.insert(id, open);
+        Ok(None)
+    }
+
+    async fn hand_over(&self, open: Open) -> Outcome {
+        let (stream, expected) = match open.target {
+            Ok(target) => target,
+            Err(fault) => return Outcome::Known(fault),
+        };
+        match self.engine.submit(stream.clone(), expected, Action::Append(open.events)).await {
+            Ok(answer) => Outcome::Pending(stream, answer),
+            Err(refusal) => Outcome::Known(Fault::refused(refusal, &stream)),
+        }
+    }
+}
+
+impl Open {
+    fn new(options: batch_append_req::Options) -> Self {
+        let identifier = options.stream_identifier.clone();
+        let target = target(options);
+        Self { identifier, target, events: Vec::new(), size: 0 }
+    }
+
+    fn refuse(&mut self, fault: Fault) {
+        self.target = Err(fault);
+        self.events.clear();
+        self.size = 0;
+    }
+}
+
+fn target(options: batch_append_req::Options) -> Result<(Bytes, Expected), Fault> {
+    use batch_append_req::options::ExpectedStreamPosition as E;
+    let stream = convert::stream_name(options.stream_identifier)?;
+    let expected = match options.expected_stream_position {
+        Some(E::StreamPosition(revision)) => Expected::Exact(revision),
+        Some(E::NoStream(())) => Expected::NoStream,
+        Some(E::Any(())) => Expected::Any,
+        Some(E::StreamExists(())) => Expected::StreamExists,
+        None => return Err(Fault::bad("the expected revision is missing")),
+    };
+    Ok((stream, expected))
+}
+
+fn success(written: Written) -> batch_append_resp::Success {
+    use batch_append_resp::success::{CurrentRevisionOption as R, PositionOption as P};
+    let position = written.position.map(|position| shared::AllStreamPosition {
+        commit_position: position,
+        prepare_position: position,
+    });
+    batch_append_resp::Success {
+        current_revision_option: Some(written.revision.map_or(R::NoStream(()), R::CurrentRevision)),
+        position_option: Some(position.map_or(P::NoPosition(()), P::Position)),
+    }
+}

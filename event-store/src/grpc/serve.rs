@@ -1,0 +1,74 @@
+//! The server: its limits, its services, and how it comes to an end.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+use uuid::Uuid;
+
+use super::{
+    features, gossip,
+    proto::{
+        gossip::gossip_server::GossipServer,
+        server_features::server_features_server::ServerFeaturesServer,
+        streams::streams_server::StreamsServer,
+    },
+    streams,
+};
+use crate::{Error, engine::Engine, net};
+
+/// A client keeps all its calls on one connection, so they are many.
+const CALLS: u32 = 100_000;
+/// What one call may have in flight before the other side takes it in.
+const CALL_WINDOW: u32 = 1 << 20;
+/// The same for all calls of a connection.
+const CONNECTION_WINDOW: u32 = 16 << 20;
+/// Clients give up on a connection after as long; so does the server.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// How long calls may take to end once the server stops.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Serves until the shutdown, and then until calls have ended or their time is up.
+pub(crate) async fn serve(
+    engine: Arc<Engine>,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let address = listener.local_addr().map_err(Error::io("examine", "the listener"))?;
+    let (host, port) = engine
+        .config
+        .advertise
+        .clone()
+        .unwrap_or_else(|| (address.ip().to_string(), address.port()));
+    // Chunks of writes may be large; single events are limited further on.
+    let largest_message = engine.config.max_append_bytes.saturating_add(1 << 20);
+    let gossip = gossip::Service { instance: new_id(), host, port };
+    let streams = streams::Service { engine, shutdown: shutdown.clone() };
+    let serving = Server::builder()
+        .max_concurrent_streams(CALLS)
+        .initial_stream_window_size(CALL_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_keepalive_interval(Some(KEEP_ALIVE))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE))
+        .add_service(StreamsServer::new(streams).max_decoding_message_size(largest_message))
+        .add_service(ServerFeaturesServer::new(features::Service))
+        .add_service(GossipServer::new(gossip))
+        .serve_with_incoming_shutdown(net::incoming(listener), shutdown.clone().cancelled_owned());
+    let deadline = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        served = serving => served.map_err(Error::Transport),
+        () = deadline => {
+            tracing::warn!("some calls did not end in time and are cut off");
+            Ok(())
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the server is the edge that names this instance")]
+fn new_id() -> Uuid {
+    Uuid::new_v4()
+}

@@ -1,0 +1,152 @@
+//! Opens the log: checks every record, cuts off a torn tail, refuses corruption.
+
+use std::{fs, path::Path, sync::Arc};
+
+use bytes::Bytes;
+
+use super::{
+    frame::{self, Record},
+    reader::{LogReader, ReadError, SEQUENTIAL},
+    segment::{self, Segment, Segments},
+};
+use crate::error::Error;
+
+/// What opening found.
+pub(crate) struct Recovered {
+    pub(crate) segments: Arc<Segments>,
+    pub(crate) head: u64,
+    /// When the newest event was created, so that the clock of the log never runs backwards.
+    pub(crate) last_created: u64,
+}
+
+/// Opens the log in the folder and hands every durable record to `apply`, in order.
+pub(crate) fn recover(folder: &Path, mut apply: impl FnMut(&Record)) -> Result<Recovered, Error> {
+    let found = whole_segments(folder)?;
+    let segments = Arc::new(Segments::default());
+    let mut scan = Scan { segments: &segments, head: 0, last_created: 0, apply: &mut apply };
+    let last = found.len() - 1;
+    for (at, segment) in found.into_iter().enumerate() {
+        let segment = Arc::new(segment);
+        segments.push(Arc::clone(&segment));
+        scan.segment(&segment, at == last)?;
+    }
+    let Scan { head, last_created, .. } = scan;
+    Ok(Recovered { segments, head, last_created })
+}
+
+/// The segments, proved to follow each other without a gap; a new one in an empty folder.
+fn whole_segments(folder: &Path) -> Result<Vec<Segment>, Error> {
+    let mut found = segment::list(folder)?;
+    if let Some(newest) = found.pop() {
+        if newest.header_holds()? || newest.end()? > newest.first() {
+            found.push(newest);
+        } else {
+            // The process ended while it made this file; nothing was ever written behind it.
+            fs::remove_file(&newest.path).map_err(Error::io("remove", &newest.path))?;
+            segment::sync_folder(folder)?;
+        }
+    }
+    if found.is_empty() {
+        found.push(Segment::create(folder, 0)?);
+    }
+    let mut expected = 0;
+    for (at, segment) in found.iter().enumerate() {
+        let refuse = |reason| Err(corrupt(segment, 0, reason));
+        if segment.base != expected {
+            return refuse("the segment before this one is missing or incomplete");
+        }
+        if !segment.header_holds()? {
+            return refuse("the header of the segment is wrong");
+        }
+        expected = segment.end()?;
+        if at + 1 < found.len() && expected == segment.first() {
+            return refuse("the segment is empty but not the last");
+        }
+    }
+    Ok(found)
+}
+
+struct Scan<'a> {
+    segments: &'a Arc<Segments>,
+    head: u64,
+    last_created: u64,
+    apply: &'a mut dyn FnMut(&Record),
+}
+
+impl Scan<'_> {
+    fn segment(&mut self, segment: &Segment, is_last: bool) -> Result<(), Error> {
+        let end = segment.end()?;
+        self.head = segment.first();
+        let Some((broken, reason)) = self.records(segment, end)? else { return Ok(()) };
+        if !is_last || was_durable(segment, self.head, broken, end)? {
+            return Err(corrupt(segment, broken, reason));
+        }
+        tracing::warn!(
+            log.position = self.head,
+            log.bytes = end - self.head,
+            "the end of the log was never acknowledged and is cut off: {reason}"
+        );
+        segment
+            .file
+            .set_len(self.head - segment.base)
+            .and_then(|()| segment.file.sync_all())
+            .map_err(Error::io("truncate", &segment.path))
+    }
+
+    /// Applies whole appends until the end, or until the returned place where one is broken.
+    fn records(
+        &mut self,
+        segment: &Segment,
+        end: u64,
+    ) -> Result<Option<(u64, &'static str)>, Error> {
+        let mut reader = LogReader::new(Arc::clone(self.segments), end);
+        let mut append: Vec<Record> = Vec::new();
+        let mut position = self.head;
+        while position < end {
+            let record = match reader.at(position, SEQUENTIAL) {
+                Ok(Some(record)) => record,
+                Ok(None) => break,
+                Err(ReadError::NotARecord { reason, .. }) => return Ok(Some((position, reason))),
+                Err(ReadError::Io { source, .. }) => {
+                    return Err(Error::io("read", &segment.path)(source));
+                }
+            };
+            if append.last().is_some_and(|last| last.following != record.following + 1) {
+                return Ok(Some((position, "an append lacks an event")));
+            }
+            position = record.next;
+            let complete = record.following == 0;
+            append.push(record);
+            if complete {
+                for record in append.drain(..) {
+                    self.last_created = self.last_created.max(record.created);
+                    (self.apply)(&record);
+                }
+                self.head = position;
+            }
+        }
+        Ok(if append.is_empty() { None } else { Some((end, "an append lacks its last event")) })
+    }
+}
+
+/// Whether a later record proves that the append which starts at `append` was durable once.
+fn was_durable(segment: &Segment, append: u64, broken: u64, end: u64) -> Result<bool, Error> {
+    use std::os::unix::fs::FileExt;
+
+    let from = (broken + 1).min(end);
+    let mut rest = vec![0; (end - from) as usize];
+    segment
+        .file
+        .read_exact_at(&mut rest, from - segment.base)
+        .map_err(Error::io("read", &segment.path))?;
+    let rest = Bytes::from(rest);
+    Ok((0..rest.len()).filter(|at| frame::plausible(&rest[*at..])).any(|at| {
+        frame::decode(&rest.slice(at..), from + at as u64)
+            .is_ok_and(|record| record.durable > append)
+    }))
+}
+
+fn corrupt(segment: &Segment, position: u64, reason: &'static str) -> Error {
+    let offset = position.saturating_sub(segment.base);
+    Error::Corrupt { path: segment.path.clone(), offset, reason }
+}

@@ -1,0 +1,11 @@
+//! The store seen from outside, through its gRPC port and its program.
+
+mod durability;
+mod model;
+mod reads;
+mod serving;
+mod subscriptions;
+mod suite;
+mod tail;
+
+suite::client_suite!(eventstore, StreamState::StreamRevision, stream_state, stream_id());
