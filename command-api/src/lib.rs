@@ -1,1 +1,14 @@
-//! Placeholder.
+//! Writes over REST, and the WebSocket gateway: commands in, live events out.
+
+mod app;
+mod commands;
+mod gateway;
+mod limits;
+mod normalise;
+mod passwords;
+mod problems;
+mod refresh;
+mod routes;
+
+pub use app::{App, serve};
+pub use limits::Limits;

@@ -1,1 +1,12 @@
-//! Placeholder.
+//! What the black-box tests share: real processes, and people who talk through them.
+//!
+//! The tests start the programs that users start, on ports and data of their own, drive them from
+//! outside as clients do, and hurt them: kill, freeze, cut off.
+
+pub mod cluster;
+pub mod process;
+pub mod raw;
+pub mod refusal;
+pub mod talk;
+pub mod up;
+pub mod wire;

@@ -1,1 +1,19 @@
-//! Placeholder.
+//! The projector: from the log to everything that is derived from it.
+//!
+//! - **The relay** ([`relay`]) publishes every event to NATS, once and in order, and shows it live.
+//! - **The projections** ([`projections`]) keep the read models in Postgres; each is run by one
+//!   process at a time ([`runner`]), from the events that a process decodes once ([`tail`]).
+//! - **Caches** in Redis are invalidated after the commit that changed what they hold
+//!   ([`invalidation`]).
+//!
+//! Nothing here decides anything, and all of it can be thrown away and made again from the log.
+
+pub mod invalidation;
+pub mod projections;
+pub mod relay;
+pub mod runner;
+mod start;
+pub mod subjects;
+pub mod tail;
+
+pub use start::{Projector, Settings, migrate, serve, start};

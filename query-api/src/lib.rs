@@ -1,1 +1,147 @@
-//! Placeholder.
+//! Reads over REST: from the read models in Postgres, as the person who asks.
+//!
+//! One file per resource holds its routes' handlers and their SQL. Every read runs in a transaction
+//! of the role `roundtable_reader` that knows who reads, so that row-level security is a second
+//! line of defence behind the queries; see [`reads`](crate::reads).
+
+mod asked;
+mod cache;
+mod change_feed;
+mod checkpoints;
+mod conversation;
+mod failure;
+mod friend_list;
+mod friend_request;
+mod message;
+mod page;
+mod place;
+mod reads;
+mod receipts;
+mod user_profile;
+
+#[cfg(test)]
+mod tests;
+
+use anyhow::Context;
+use axum::Router;
+use axum::extract::{FromRequestParts, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use event_log::EventLog;
+use service::health::Need;
+use service::{Authenticator, Config, Health, Identity, Tokens};
+use sqlx::postgres::PgPoolOptions;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use asked::Reader;
+use reads::Reads;
+
+/// The reads of one process.
+#[derive(Clone)]
+pub struct App {
+    reads: Reads,
+    authenticator: Authenticator,
+}
+
+impl App {
+    /// Prepares the reads, and follows the checkpoints until the shutdown. Servers that are away
+    /// are waited for by each request, not here; see [`App::health`].
+    ///
+    /// # Errors
+    /// When the configuration names no reader or holds a URL that is none.
+    pub async fn start(
+        config: &Config,
+        log: EventLog,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let reads = Reads::start(config.reader_url()?, &config.redis_url, shutdown)?;
+        let authenticator = Authenticator { tokens: Tokens::new(&config.secrets.signing), log };
+        Ok(Self { reads, authenticator })
+    }
+
+    /// The routes. Whoever asks has to be somebody.
+    pub fn router(&self) -> Router {
+        let authenticated =
+            middleware::from_fn_with_state(self.authenticator.clone(), authenticated);
+        routes().route_layer(authenticated).with_state(self.reads.clone())
+    }
+
+    /// What the reads depend on.
+    pub fn health(&self) -> Health {
+        let log = self.authenticator.log.clone();
+        let (postgres, cache) = (self.reads.clone(), self.reads.clone());
+        Health::new()
+            .with("event_store", Need::Required, move || {
+                let log = log.clone();
+                async move {
+                    let head = log.head().await.map_err(|error| error.to_string())?;
+                    Ok(format!("the log's head is at {head}"))
+                }
+            })
+            .with("postgres_reader", Need::Required, move || {
+                let reads = postgres.clone();
+                async move { reads.probe().await }
+            })
+            .with("redis", Need::Optional, move || {
+                let reads = cache.clone();
+                async move { reads.cache.probe().await }
+            })
+    }
+}
+
+/// Serves the reads until the shutdown.
+///
+/// # Errors
+/// When the event store does not answer for too long, or the listener fails.
+pub async fn serve(
+    config: Config,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let vault = PgPoolOptions::new()
+        .max_connections(4)
+        .connect_lazy(&config.postgres_url)
+        .context("ROUNDTABLE_POSTGRES_URL is no URL of Postgres")?;
+    let log = EventLog::connect(event_log::Config {
+        eventstore_url: config.eventstore_url.clone(),
+        postgres: vault,
+        secrets: config.secrets.log.clone(),
+    })
+    .await?;
+    let app = App::start(&config, log, shutdown.clone()).await?;
+    let router = service::http::app(app.router(), &config, app.health());
+    tracing::info!(address = %listener.local_addr()?, "query-api listens");
+    service::serve(router, listener, shutdown).await?;
+    Ok(())
+}
+
+fn routes() -> Router<Reads> {
+    Router::new()
+        .route("/v1/users", get(user_profile::by_handle))
+        .route("/v1/users/me", get(user_profile::me))
+        .route("/v1/users/{id}", get(user_profile::by_id))
+        .route("/v1/friends", get(friend_list::list))
+        .route("/v1/friend-requests", get(friend_request::list))
+        .route("/v1/conversations", get(conversation::list))
+        .route("/v1/conversations/{id}", get(conversation::one))
+        .route("/v1/conversations/{id}/messages", get(message::list))
+        .route("/v1/feed", get(change_feed::page))
+}
+
+/// One place says who reads, for every route.
+async fn authenticated(
+    State(authenticator): State<Authenticator>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (mut parts, body) = request.into_parts();
+    match Identity::from_request_parts(&mut parts, &authenticator).await {
+        Ok(identity) => {
+            parts.extensions.insert(Reader(identity.user));
+            next.run(Request::from_parts(parts, body)).await
+        }
+        Err(problem) => problem.into_response(),
+    }
+}

@@ -1,1 +1,14 @@
-//! Placeholder.
+//! The command-line tool: the whole stack in one process, the demo, and the benches.
+
+pub mod bench;
+pub mod client;
+pub mod demo;
+mod index;
+pub mod stack;
+pub mod up;
+
+/// The commit that this program was built from, or `unknown`.
+pub const COMMIT: &str = env!("ROUNDTABLE_COMMIT");
+
+/// The version of this program.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,1 +1,22 @@
-//! Placeholder.
+//! What every process shares: configuration, secrets, problems, extractors, who somebody is,
+//! health, telemetry, and how a service listens and ends.
+
+pub mod auth;
+pub mod clock;
+pub mod config;
+pub mod extract;
+pub mod health;
+pub mod http;
+pub mod nats;
+pub mod problem;
+pub mod secrets;
+pub mod shutdown;
+pub mod telemetry;
+
+pub use auth::{Authenticator, Identity, Tokens};
+pub use config::{Config, ConfigError};
+pub use extract::{IdempotencyKey, Json, Path, Query};
+pub use health::Health;
+pub use http::serve;
+pub use problem::Problem;
+pub use secrets::{Secrets, SecretsError};

@@ -1,0 +1,153 @@
+//! Logging in, staying logged in, logging out.
+
+use domain::login::{self, Login};
+use domain::reservation::Reservation;
+use domain::user::User;
+use events::{LoginId, Moment, Position, StreamName, UserId};
+use serde::{Deserialize, Serialize};
+use service::{Identity, Problem};
+use uuid::Uuid;
+
+use super::{Accepted, Call, Nothing};
+use crate::normalise::Email;
+use crate::refresh::RefreshToken;
+use crate::{App, problems};
+
+/// How long a refresh token is good.
+pub(crate) const REFRESH_LIFETIME: chrono::Duration = chrono::Duration::days(30);
+
+/// The body of a log-in.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LogIn {
+    pub(crate) email: String,
+    pub(crate) password: String,
+}
+
+/// What a device gets that logged in, or refreshed its log-in.
+#[derive(Clone, Serialize)]
+pub(crate) struct Session {
+    pub(crate) user_id: UserId,
+    pub(crate) login_id: LoginId,
+    pub(crate) access_token: String,
+    pub(crate) refresh_token: String,
+    /// Seconds that the access token is good.
+    pub(crate) expires_in: u64,
+    pub(crate) position: Position,
+}
+
+/// Checks a password, and opens a log-in.
+pub(crate) async fn log_in(app: &App, key: Uuid, body: LogIn) -> Result<Session, Problem> {
+    let user = check_password(app, body).await?;
+    let login = LoginId::of_request(user, key);
+    let call = Call::new(app, user, key, "session.open", &Nothing {});
+    let token = RefreshToken::derive(app.secrets(), login, key);
+    let command = login::Command::Open {
+        login,
+        user,
+        refresh_digest: token.digest(),
+        expires: call.now + REFRESH_LIFETIME,
+    };
+    let opened = app
+        .log()
+        .transact::<Login>(&StreamName::login(login), &command, &call.context())
+        .await
+        .map_err(|error| problems::of_transaction(error, problems::of_login))?;
+    Ok(session(app, Identity { user, login }, &token, call.now, opened.position))
+}
+
+/// Whose address and password these are. Nothing in the answer, nor in its time, tells whether the
+/// address is known: both ways read two streams and verify one hash.
+async fn check_password(app: &App, body: LogIn) -> Result<UserId, Problem> {
+    let email = Email::parse(&body.email).map_err(|_| problems::wrong_credentials())?;
+    let digest = app.secrets().name_digest("email", email.as_str());
+    let name = app.log().load::<Reservation>(&StreamName::email(&digest)).await?;
+    let owner = name.state.owner();
+    let user = owner.unwrap_or_else(|| UserId::of_sign_up(&digest, Uuid::nil()));
+    let known = app.log().load::<User>(&StreamName::user(user)).await?;
+    let hash = match known.state.account().map(|account| &account.password_hash) {
+        Some(events::Personal::Open { value, .. }) => Some(value.clone()),
+        Some(events::Personal::Sealed { .. }) => return Err(problems::vault_away()),
+        Some(events::Personal::Erased { .. }) | None => None,
+    };
+    match app.passwords().verify(body.password, hash).await? {
+        true if owner.is_some() => Ok(user),
+        true | false => Err(problems::wrong_credentials()),
+    }
+}
+
+/// Replaces a refresh token and issues the next access token.
+///
+/// A token that was replaced before ends the log-in, because two hold it. The same key again gets
+/// the same refresh token, as long as that one is the newest.
+pub(crate) async fn refresh(app: &App, key: Uuid, shown: &str) -> Result<Session, Problem> {
+    let shown = RefreshToken::parse(shown).ok_or_else(problems::wrong_refresh_token)?;
+    let stream = StreamName::login(shown.login);
+    let known = app.log().load::<Login>(&stream).await?;
+    let user = known.state.user().ok_or_else(problems::wrong_refresh_token)?;
+    let call = Call::new(app, user, key, "session.refresh", &shown.digest());
+    let next = RefreshToken::derive(app.secrets(), shown.login, key);
+    let command = login::Command::Refresh {
+        shown_digest: shown.digest(),
+        next_digest: next.digest(),
+        now: call.now,
+        expires: call.now + REFRESH_LIFETIME,
+    };
+    let transact = async |context| {
+        app.log()
+            .transact::<Login>(&stream, &command, &context)
+            .await
+            .map_err(|error| problems::of_transaction(error, problems::of_login))
+    };
+    let refreshed = transact(call.context()).await?;
+    // What was appended may be the end of the log-in.
+    match &*app.log().load::<Login>(&stream).await?.state {
+        Login::Open { refresh_digest, .. } if refresh_digest.open() == Some(&next.digest()) => {
+            let identity = Identity { user, login: shown.login };
+            Ok(session(app, identity, &next, call.now, refreshed.position))
+        }
+        Login::Open { refresh_digest, .. } if refresh_digest.open().is_none() => {
+            Err(problems::vault_away())
+        }
+        Login::Open { .. } => {
+            // A repeat with its old key, after the token it got was replaced as well: to hand out
+            // an access token for it would let an old request be replayed.
+            transact(call.context().step("reused")).await?;
+            Err(problems::refresh_reused())
+        }
+        Login::Closed { .. } => Err(problems::refresh_reused()),
+        Login::None => Err(problems::wrong_refresh_token()),
+    }
+}
+
+/// Logs out: ends the log-in that asks for it.
+pub(crate) async fn close_session(
+    app: &App,
+    identity: Identity,
+    key: Uuid,
+) -> Result<Accepted, Problem> {
+    let call = Call::new(app, identity.user, key, "session.close", &Nothing {});
+    let command = login::Command::Close { user: call.actor };
+    app.log()
+        .transact::<Login>(&StreamName::login(identity.login), &command, &call.context())
+        .await
+        .map(|outcome| Accepted::at(outcome.position))
+        .map_err(|error| problems::of_transaction(error, problems::of_login))
+}
+
+fn session(
+    app: &App,
+    identity: Identity,
+    token: &RefreshToken,
+    now: Moment,
+    position: Position,
+) -> Session {
+    Session {
+        user_id: identity.user,
+        login_id: identity.login,
+        access_token: app.tokens().issue(identity, now),
+        refresh_token: token.to_string(),
+        expires_in: service::auth::LIFETIME.as_secs(),
+        position,
+    }
+}

@@ -1,0 +1,158 @@
+//! The WebSocket gateway: commands in, live events out.
+//!
+//! - **Exactly once, in order.** One dispatcher takes every frame in the order of the log; each
+//!   socket has one position, and is given what is beyond it ([`fanout`], [`attach`]).
+//! - **A frame is encoded once**, by the relay. Everything after that shares its bytes.
+//! - **Nothing grows without a bound**: sockets, queues, commands in flight, time to say who one
+//!   is.
+
+mod attach;
+mod change;
+mod dispatcher;
+mod fanout;
+mod feed;
+mod frames;
+mod history;
+mod in_flight;
+mod queue;
+mod socket;
+mod taps;
+mod tick;
+mod wire;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::response::Response;
+use event_log::EventLog;
+use http::{HeaderMap, StatusCode};
+use service::auth::{ACCESS_COOKIE, bearer, cookie, is_same_origin};
+use service::{Config, Identity, Problem};
+use sqlx::PgPool;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::{App, Limits};
+use dispatcher::Dispatcher;
+use fanout::SocketId;
+use feed::Feed;
+use frames::{MAX_FRAME_BYTES, SUBPROTOCOL};
+use history::History;
+pub(crate) use queue::Bounds;
+use taps::Taps;
+
+/// What all sockets of a process share.
+pub(crate) struct Gateway {
+    node: String,
+    limits: Limits,
+    dispatcher: Dispatcher,
+    history: Arc<History>,
+    nats: async_nats::Client,
+    places: Arc<Semaphore>,
+    next_socket: AtomicU64,
+    sockets: TaskTracker,
+    shutdown: CancellationToken,
+}
+
+impl Gateway {
+    /// Connects to NATS, now or as soon as it is there, and starts the dispatcher at the end of
+    /// the log.
+    pub(crate) async fn start(
+        config: &Config,
+        namespace: &str,
+        limits: Limits,
+        log: EventLog,
+        postgres: PgPool,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let feed = Feed::follow(postgres, shutdown.clone());
+        let history = Arc::new(History { feed, log });
+        let (taps, alarm) = Taps::connect(config, namespace).await?;
+        let nats = taps.client().clone();
+        let dispatcher =
+            Dispatcher::start(taps, alarm, Arc::clone(&history), shutdown.clone()).await?;
+        Ok(Self {
+            node: config.node.clone(),
+            places: Arc::new(Semaphore::new(limits.sockets)),
+            limits,
+            dispatcher,
+            history,
+            nats,
+            next_socket: AtomicU64::new(1),
+            sockets: TaskTracker::new(),
+            shutdown,
+        })
+    }
+
+    /// The connection to NATS.
+    pub(crate) const fn nats(&self) -> &async_nats::Client {
+        &self.nats
+    }
+
+    /// Resolves when every socket has ended; after the shutdown only.
+    pub(crate) async fn drained(&self) {
+        self.sockets.close();
+        self.sockets.wait().await;
+    }
+
+    fn next_id(&self) -> SocketId {
+        SocketId(self.next_socket.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// `GET /v1/gateway`.
+pub(crate) async fn upgrade(
+    State(app): State<App>,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Problem> {
+    let upgrade = upgrade.map_err(|rejection| {
+        let title = "This is a WebSocket endpoint";
+        Problem::new(StatusCode::UPGRADE_REQUIRED, "upgrade-required", title)
+            .detail(rejection.body_text())
+    })?;
+    let upgrade = upgrade.protocols([SUBPROTOCOL]);
+    if upgrade.selected_protocol().is_none() && upgrade.requested_protocols().next().is_some() {
+        return Err(Problem::malformed("the subprotocol is roundtable.v1"));
+    }
+    let gateway = app.gateway();
+    let place = Arc::clone(&gateway.places).try_acquire_owned().map_err(|_| {
+        let title = "This node has no room for another socket";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "node-full", title)
+            .retry_after(Duration::from_secs(5))
+    })?;
+    let known = recognise(&app, &headers).await?;
+    let tracker = gateway.sockets.clone();
+    Ok(upgrade
+        // We say ourselves that a frame is too large, so a somewhat larger one has to come in.
+        .max_message_size(2 * MAX_FRAME_BYTES)
+        .max_frame_size(2 * MAX_FRAME_BYTES)
+        // An idle socket should be small: these are allocated for each.
+        .read_buffer_size(4 * 1024)
+        .write_buffer_size(64 * 1024)
+        .on_upgrade(move |websocket| {
+            tracker.track_future(async move {
+                socket::serve(&app, websocket, known).await;
+                drop(place);
+            })
+        }))
+}
+
+/// Who opens the socket, if a header says so. A cookie counts only from our own pages, and an old
+/// one does not hinder a socket that authenticates by a frame.
+async fn recognise(app: &App, headers: &HeaderMap) -> Result<Option<Identity>, Problem> {
+    if let Some(token) = bearer(headers)? {
+        return app.auth().identify(token).await.map(Some);
+    }
+    match cookie(headers, ACCESS_COOKIE) {
+        Some(token) if is_same_origin(headers, app.allowed_origins()) => {
+            Ok(app.auth().identify(token).await.ok())
+        }
+        Some(_) | None => Ok(None),
+    }
+}

@@ -1,0 +1,291 @@
+//! The life of one socket: who it is, what it missed, then commands in and events out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::ws::{Utf8Bytes, WebSocket};
+use events::Position;
+use http::StatusCode;
+use rand::Rng;
+use service::{Identity, Problem};
+use tokio::time::{Instant, MissedTickBehavior};
+use uuid::Uuid;
+
+use super::attach::{self, Failed};
+use super::dispatcher::Dispatcher;
+use super::fanout::SocketId;
+use super::frames::{BadFrame, Bye, ClientFrame, MAX_FRAME_BYTES, ServerFrame};
+use super::in_flight::InFlight;
+use super::queue::Outbox;
+use super::wire::{Received, Wire};
+use crate::App;
+use crate::commands::{Accepted, Command};
+
+/// How many bad frames in a row are too many.
+const BAD_FRAMES: u32 = 10;
+
+/// How long a command may take.
+const COMMAND: Duration = Duration::from_secs(15);
+
+/// A socket's place at the dispatcher, which it leaves when this is dropped.
+pub(crate) struct Registered {
+    pub(crate) id: SocketId,
+    pub(crate) outbox: Arc<Outbox>,
+    dispatcher: Dispatcher,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.dispatcher.leave(self.id);
+    }
+}
+
+/// Serves a socket until it ends.
+pub(crate) async fn serve(app: &App, websocket: WebSocket, known: Option<Identity>) {
+    let gauge = metrics::gauge!("roundtable_gateway_sockets");
+    gauge.increment(1);
+    let limits = &app.gateway().limits;
+    let mut wire = Wire::new(websocket, limits.stall);
+    let shutdown = app.gateway().shutdown.clone();
+    let ended = tokio::select! {
+        ended = live(app, &mut wire, known) => ended,
+        () = shutdown.cancelled() => Err(Failed::Bye(going_away(limits.going_away))),
+    };
+    if let Err(Failed::Bye(bye)) = ended {
+        tracing::debug!(code = bye.code, "a socket ends");
+        wire.end(&bye).await;
+    }
+    gauge.decrement(1);
+}
+
+/// Everything but the end.
+async fn live(app: &App, wire: &mut Wire, known: Option<Identity>) -> Result<(), Failed> {
+    let gateway = app.gateway();
+    let hello = ServerFrame::Hello {
+        heartbeat_ms: u64::try_from(gateway.limits.heartbeat.as_millis()).unwrap_or(u64::MAX),
+        max_frame_bytes: MAX_FRAME_BYTES,
+        node: &gateway.node,
+        version: 1,
+    };
+    wire.send(&hello).await?;
+    let greeting = tokio::time::timeout(gateway.limits.greeting, greet(app, wire, known));
+    let (identity, after) = greeting.await.unwrap_or(Err(Failed::Bye(Bye::auth_timeout())))?;
+
+    let registered = Registered {
+        id: gateway.next_id(),
+        outbox: Arc::new(Outbox::new(gateway.limits.outbox())),
+        dispatcher: gateway.dispatcher.clone(),
+    };
+    let position = attach::attach(app, wire, &registered, identity, after).await?;
+    let resumed = after.is_some();
+    wire.send(&ServerFrame::Ready { user: identity.user, position, resumed }).await?;
+    Session {
+        app,
+        wire,
+        identity,
+        outbox: &registered.outbox,
+        commands: InFlight::new(gateway.limits.commands),
+        bad_frames: 0,
+        heard: Instant::now(),
+    }
+    .run()
+    .await
+}
+
+/// Waits for the client to say who it is, and from where on it wants what it missed.
+async fn greet(
+    app: &App,
+    wire: &mut Wire,
+    known: Option<Identity>,
+) -> Result<(Identity, Option<Position>), Failed> {
+    let mut bad_frames = 0;
+    loop {
+        let refused = match read_frame(wire).await? {
+            Ok(ClientFrame::Auth { token, after }) => match app.auth().identify(&token).await {
+                Ok(identity) => return Ok((identity, after)),
+                Err(problem) => {
+                    wire.send(&ServerFrame::Error { id: None, problem: &problem }).await?;
+                    let bye = match problem.status() {
+                        StatusCode::UNAUTHORIZED => Bye::unauthenticated(),
+                        _ => Bye::unavailable(2000),
+                    };
+                    return Err(Failed::Bye(bye));
+                }
+            },
+            Ok(ClientFrame::Resume { after }) => match known {
+                Some(identity) => return Ok((identity, after)),
+                None => BadFrame { id: None, problem: Problem::unauthenticated() },
+            },
+            Ok(ClientFrame::Command { id, .. }) => {
+                BadFrame { id: Some(id), problem: Problem::unauthenticated() }
+            }
+            Ok(ClientFrame::Ping) => {
+                wire.send(&ServerFrame::Pong).await?;
+                continue;
+            }
+            Err(bad) => bad,
+        };
+        let BadFrame { id, problem } = refused;
+        wire.send(&ServerFrame::Error { id, problem: &problem }).await?;
+        bad_frames += 1;
+        if bad_frames >= BAD_FRAMES {
+            return Err(Failed::Bye(Bye::bad_frames()));
+        }
+    }
+}
+
+/// The next frame that is one of the protocol, before there is a session.
+async fn read_frame(wire: &mut Wire) -> Result<Result<ClientFrame, BadFrame>, Failed> {
+    loop {
+        match wire.receive().await {
+            Received::Text(text) if text.len() <= MAX_FRAME_BYTES => {
+                return Ok(ClientFrame::parse(text.as_str()));
+            }
+            Received::Text(_) | Received::TooLarge => {
+                let problem = Problem::too_large();
+                wire.send(&ServerFrame::Error { id: None, problem: &problem }).await?;
+                return Err(Failed::Bye(Bye::too_large()));
+            }
+            Received::Binary => return Ok(Err(not_text())),
+            Received::Sign => {}
+            Received::End => return Err(Failed::Gone),
+        }
+    }
+}
+
+fn not_text() -> BadFrame {
+    BadFrame { id: None, problem: Problem::malformed("a frame is text") }
+}
+
+/// A jittered good-bye, so that the clients of a node that ends do not all come at once.
+fn going_away(over: Duration) -> Bye {
+    let most = u64::try_from(over.as_millis()).unwrap_or(u64::MAX);
+    Bye::going_away(rand::rng().random_range(0..=most))
+}
+
+/// What came of a command, for the client.
+struct Done {
+    id: Uuid,
+    result: Result<Accepted, Problem>,
+    /// Whether the command ends the log-in of the socket.
+    ends: bool,
+}
+
+/// A socket that is attached.
+struct Session<'a> {
+    app: &'a App,
+    wire: &'a mut Wire,
+    identity: Identity,
+    outbox: &'a Outbox,
+    commands: InFlight<Done>,
+    bad_frames: u32,
+    heard: Instant,
+}
+
+impl Session<'_> {
+    async fn run(mut self) -> Result<(), Failed> {
+        let period = self.app.gateway().limits.heartbeat;
+        let mut heartbeat = tokio::time::interval_at(Instant::now() + period, period);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = self.outbox.woken() => self.flush().await?,
+                received = self.wire.receive(), if self.commands.has_room() => {
+                    self.received(received).await?;
+                }
+                done = self.commands.next() => self.answer(&done),
+                _ = heartbeat.tick() => {
+                    if self.commands.has_room() && self.heard.elapsed() >= 2 * period {
+                        return Err(Failed::Bye(Bye::silent()));
+                    }
+                    self.wire.ping().await?;
+                }
+            }
+        }
+    }
+
+    async fn received(&mut self, received: Received) -> Result<(), Failed> {
+        self.heard = Instant::now();
+        let bad = match received {
+            Received::Text(text) if text.len() <= MAX_FRAME_BYTES => {
+                match ClientFrame::parse(text.as_str()) {
+                    Ok(frame) => {
+                        self.frame(frame);
+                        return Ok(());
+                    }
+                    Err(bad) => bad,
+                }
+            }
+            Received::Text(_) | Received::TooLarge => {
+                self.flush().await?;
+                let problem = Problem::too_large();
+                self.wire.send(&ServerFrame::Error { id: None, problem: &problem }).await?;
+                return Err(Failed::Bye(Bye::too_large()));
+            }
+            Received::Binary => not_text(),
+            Received::Sign => return Ok(()),
+            Received::End => return Err(Failed::Gone),
+        };
+        self.push(&ServerFrame::Error { id: bad.id, problem: &bad.problem });
+        self.bad_frames += 1;
+        if self.bad_frames >= BAD_FRAMES {
+            self.outbox.end(Bye::bad_frames());
+        }
+        Ok(())
+    }
+
+    fn frame(&mut self, frame: ClientFrame) {
+        self.bad_frames = 0;
+        match frame {
+            ClientFrame::Command { id, command } => self.begin(id, command),
+            ClientFrame::Ping => self.push(&ServerFrame::Pong),
+            ClientFrame::Auth { .. } | ClientFrame::Resume { .. } => {
+                let problem = Problem::malformed("this socket has said already who it is");
+                self.push(&ServerFrame::Error { id: None, problem: &problem });
+            }
+        }
+    }
+
+    fn begin(&mut self, id: Uuid, command: Command) {
+        let (app, identity) = (self.app.clone(), self.identity);
+        let ends = matches!(command, Command::CloseSession);
+        self.commands.begin(command.lane(), async move {
+            let result = tokio::time::timeout(COMMAND, command.run(&app, identity, id)).await;
+            let result =
+                result.unwrap_or_else(|_| Err(Problem::unavailable(Duration::from_secs(1))));
+            Done { id, result, ends }
+        });
+    }
+
+    /// Queues the answer to a command: all that comes at the same time is written together.
+    fn answer(&self, done: &Done) {
+        let Done { id, result, ends } = done;
+        match result {
+            Ok(accepted) => {
+                self.push(&ServerFrame::Result { id: *id, accepted });
+                if *ends {
+                    self.outbox.end(Bye::login_ended());
+                }
+            }
+            Err(problem) => self.push(&ServerFrame::Error { id: Some(*id), problem }),
+        }
+    }
+
+    fn push(&self, frame: &ServerFrame<'_>) {
+        let text: Utf8Bytes = frame.encode();
+        self.outbox.push(text);
+    }
+
+    async fn flush(&mut self) -> Result<(), Failed> {
+        let (frames, end) = self.outbox.take();
+        if !frames.is_empty() {
+            let sent = u64::try_from(frames.len()).unwrap_or(u64::MAX);
+            self.wire.send_all(frames).await?;
+            metrics::counter!("roundtable_gateway_frames_total").increment(sent);
+        }
+        match end {
+            Some(bye) => Err(Failed::Bye(bye)),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! How much of everything: nothing that a client can ask for is without a bound.
+
+use std::time::Duration;
+
+use crate::gateway::Bounds;
+
+/// The bounds of one process.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// How often the server pings a socket; one that is silent for twice as long is closed.
+    pub heartbeat: Duration,
+    /// How long a new socket may take to say who it is.
+    pub greeting: Duration,
+    /// How long one write to a socket may be stuck.
+    pub stall: Duration,
+    /// How many sockets there may be.
+    pub sockets: usize,
+    /// How many commands of one socket may be in flight.
+    pub commands: usize,
+    /// How many frames may wait for one socket.
+    pub queued_frames: usize,
+    /// How many bytes may wait for one socket.
+    pub queued_bytes: usize,
+    /// Over how long the clients of a node that shuts down come again.
+    pub going_away: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            heartbeat: Duration::from_secs(25),
+            greeting: Duration::from_secs(10),
+            stall: Duration::from_secs(10),
+            sockets: 50_000,
+            commands: 64,
+            queued_frames: 1024,
+            queued_bytes: 1024 * 1024,
+            going_away: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Limits {
+    pub(crate) const fn outbox(&self) -> Bounds {
+        Bounds { frames: self.queued_frames, bytes: self.queued_bytes }
+    }
+}
+
+/// What this service alone is told by its environment.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// `ROUNDTABLE_ARGON2_KIB`: memory of a password hash, 19 MiB by default; tests lower it.
+    pub(crate) argon2_memory_kib: u32,
+    /// `ROUNDTABLE_NAMESPACE`: what NATS subjects begin with, so that test runs share a server.
+    pub(crate) namespace: String,
+}
+
+impl Settings {
+    pub(crate) fn from_env() -> anyhow::Result<Self> {
+        #[expect(clippy::disallowed_methods, reason = "read once, at the start")]
+        let variable = |name| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+        let argon2_memory_kib = match variable("ROUNDTABLE_ARGON2_KIB") {
+            None => 19 * 1024,
+            Some(text) => text.parse().map_err(|_| {
+                anyhow::anyhow!("ROUNDTABLE_ARGON2_KIB is wrong: it must be a number of KiB")
+            })?,
+        };
+        let namespace = variable("ROUNDTABLE_NAMESPACE").unwrap_or_default();
+        Ok(Self { argon2_memory_kib, namespace })
+    }
+}

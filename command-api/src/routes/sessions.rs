@@ -1,0 +1,125 @@
+//! `/v1/sessions`: tokens as JSON for programs, and as cookies for pages.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequestParts, State};
+use axum::response::{AppendHeaders, IntoResponse};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use serde::Deserialize;
+use serde_json::Value;
+use service::auth::{ACCESS_COOKIE, REFRESH_COOKIE};
+use service::{IdempotencyKey, Identity, Json, Problem};
+use uuid::Uuid;
+
+use super::Recorded;
+use crate::App;
+use crate::commands::sessions::{self, LogIn, REFRESH_LIFETIME, Session};
+
+type Cookies = AppendHeaders<[(HeaderName, String); 2]>;
+
+/// The idempotency key of a log-in or a refresh, which may go without: then each is a new one.
+pub(super) struct SessionKey(Uuid);
+
+impl<S: Send + Sync> FromRequestParts<S> for SessionKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        if parts.headers.contains_key("idempotency-key") {
+            let IdempotencyKey(key) = IdempotencyKey::from_request_parts(parts, state).await?;
+            return Ok(Self(key));
+        }
+        #[expect(clippy::disallowed_methods, reason = "this is the edge, where ids are made")]
+        Ok(Self(Uuid::new_v4()))
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Refresh {
+    refresh_token: Option<String>,
+}
+
+pub(super) async fn log_in(
+    State(app): State<App>,
+    SessionKey(key): SessionKey,
+    Json(body): Json<LogIn>,
+) -> Result<impl IntoResponse, Problem> {
+    let session = sessions::log_in(&app, key, body).await?;
+    Ok((StatusCode::CREATED, with_cookies(&app, session)))
+}
+
+pub(super) async fn refresh(
+    State(app): State<App>,
+    SessionKey(key): SessionKey,
+    method: Method,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<impl IntoResponse, Problem> {
+    let body = if body.is_empty() { Refresh::default() } else { service::extract::parse(&body)? };
+    let token = match &body.refresh_token {
+        Some(token) => token,
+        None => {
+            let token = service::auth::cookie(&headers, REFRESH_COOKIE);
+            let token = token.ok_or_else(Problem::unauthenticated)?;
+            service::auth::check_csrf(&method, &headers)?;
+            token
+        }
+    };
+    let session = sessions::refresh(&app, key, token).await?;
+    Ok((StatusCode::OK, with_cookies(&app, session)))
+}
+
+pub(super) async fn log_out(
+    State(app): State<App>,
+    identity: Identity,
+    IdempotencyKey(key): IdempotencyKey,
+) -> Result<impl IntoResponse, Problem> {
+    let closed = sessions::close_session(&app, identity, key).await?;
+    let secure = app.secure_cookies();
+    let gone = AppendHeaders([
+        (header::SET_COOKIE, cookie(ACCESS_COOKIE, "", "/", 0, secure)),
+        (header::SET_COOKIE, cookie(REFRESH_COOKIE, "", "/v1/sessions", 0, secure)),
+    ]);
+    Ok((gone, Recorded::from(closed)))
+}
+
+/// The keys to check access tokens with (RFC 7517).
+pub(super) async fn jwks(State(app): State<App>) -> impl IntoResponse {
+    (
+        [(header::CACHE_CONTROL, "public, max-age=300")],
+        axum::Json::<Value>(app.tokens().jwks().clone()),
+    )
+}
+
+fn with_cookies(app: &App, session: Session) -> (Cookies, impl IntoResponse + use<>) {
+    let secure = app.secure_cookies();
+    let access = i64::try_from(session.expires_in).expect("minutes fit");
+    let refresh = REFRESH_LIFETIME.num_seconds();
+    let cookies = AppendHeaders([
+        (header::SET_COOKIE, cookie(ACCESS_COOKIE, &session.access_token, "/", access, secure)),
+        (
+            header::SET_COOKIE,
+            cookie(REFRESH_COOKIE, &session.refresh_token, "/v1/sessions", refresh, secure),
+        ),
+    ]);
+    (cookies, ([(header::CACHE_CONTROL, "no-store")], axum::Json(session)))
+}
+
+fn cookie(name: &str, value: &str, path: &str, max_age: i64, secure: bool) -> String {
+    let secure = if secure { "; Secure" } else { "" };
+    format!("{name}={value}; Path={path}; Max-Age={max_age}; HttpOnly; SameSite=Lax{secure}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cookies_are_out_of_reach_of_scripts_and_other_sites() {
+        assert_eq!(
+            cookie("a", "b", "/v1/sessions", 5, true),
+            "a=b; Path=/v1/sessions; Max-Age=5; HttpOnly; SameSite=Lax; Secure"
+        );
+        assert!(!cookie("a", "b", "/", 5, false).contains("Secure"));
+    }
+}

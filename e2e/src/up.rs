@@ -1,0 +1,100 @@
+//! The one-process stack, `roundtable up`, as a child process.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use servers::PrivateServers;
+use tempfile::TempDir;
+
+use crate::process::{Process, free_address, program, reader_url};
+
+/// A stack that runs, with everything it keeps in a temporary folder.
+#[derive(Debug)]
+pub struct Up {
+    /// The process.
+    pub process: Process,
+    /// `http://` of it.
+    pub url: String,
+    folder: TempDir,
+}
+
+impl Up {
+    /// Starts it with private servers of its own.
+    pub async fn start() -> Result<Self> {
+        Self::start_with(&[]).await
+    }
+
+    /// Starts it with servers that the test controls.
+    pub async fn on(servers: &PrivateServers) -> Result<Self> {
+        Self::start_with(&urls(servers)?).await
+    }
+
+    async fn start_with(given: &[(&str, String)]) -> Result<Self> {
+        let folder = folder()?;
+        let data = folder.path().join("data").to_string_lossy().into_owned();
+        let listen = free_address()?;
+        let mut environment = vec![
+            ("ROUNDTABLE_LOG", "info".to_owned()),
+            // Hashing passwords slowly is not what is tested.
+            ("ROUNDTABLE_ARGON2_KIB", "64".to_owned()),
+        ];
+        environment.extend_from_slice(given);
+        let process = Process::start(
+            "roundtable",
+            program("roundtable")?,
+            &["up", "--data", &data, "--listen", &listen],
+            &environment,
+            folder.path(),
+        )?;
+        let mut up = Self { process, url: format!("http://{listen}"), folder };
+        up.ready().await?;
+        Ok(up)
+    }
+
+    /// Waits until it says that it is ready.
+    pub async fn ready(&mut self) -> Result<()> {
+        self.process.ready(&format!("{}/readyz", self.url)).await
+    }
+
+    /// Kills it and its private servers as a crash would, and starts it again on the same data.
+    pub async fn crash_and_restart(&mut self) -> Result<()> {
+        let family = self.process.family();
+        self.process.kill().await;
+        family.gone(Duration::from_secs(10)).await?;
+        self.process.restart().await?;
+        self.ready().await
+    }
+
+    /// Where it keeps its data.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Ends it, and removes its data.
+    pub async fn end(mut self) -> Result<()> {
+        let family = self.process.family();
+        self.process.kill().await;
+        family.gone(Duration::from_secs(10)).await?;
+        Ok(())
+    }
+}
+
+/// A temporary folder that Postgres can pass through: as root it runs as another user.
+pub fn folder() -> Result<TempDir> {
+    let folder = TempDir::with_prefix("roundtable-e2e-")?;
+    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o711))?;
+    Ok(folder)
+}
+
+/// The variables that make a stack use these servers.
+pub fn urls(servers: &PrivateServers) -> Result<Vec<(&'static str, String)>> {
+    let postgres = servers.postgres_url.clone().context("Postgres was wanted")?;
+    Ok(vec![
+        ("ROUNDTABLE_POSTGRES_READER_URL", reader_url(&postgres)?),
+        ("ROUNDTABLE_POSTGRES_URL", postgres),
+        ("ROUNDTABLE_REDIS_URL", servers.redis_url.clone().context("Redis was wanted")?),
+        ("ROUNDTABLE_NATS_URL", servers.nats_url.clone().context("NATS was wanted")?),
+    ])
+}

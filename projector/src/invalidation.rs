@@ -1,0 +1,122 @@
+//! Invalidation of the lists that query-api caches in Redis, right after the commit that changed
+//! them.
+//!
+//! The key is deleted and `{key}:floor` is set to the position of the commit, below which nothing
+//! may be cached any more. With Redis away the newest floor of each key is kept and tried again;
+//! the time to live of what is cached bounds how stale it can be.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use events::Position;
+use redis::Script;
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use tokio::sync::Notify;
+
+use crate::subjects::Subjects;
+
+/// How many keys wait for Redis at most.
+const PENDING: usize = 10_000;
+/// How many keys go to Redis at once.
+const AT_ONCE: usize = 256;
+/// With Redis away, the next try is after this long.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long a floor is kept: as long as anything older may be in the hands of a reader.
+const FLOOR_SECONDS: u64 = 600;
+
+/// For each key: unless a newer floor is there, set the floor and delete what is cached. Positions
+/// are hex of a fixed length, so they compare as texts.
+const SCRIPT: &str = r"
+for _, key in ipairs(KEYS) do
+  local floor = redis.call('GET', key .. ':floor')
+  local new = ARGV[_]
+  if not floor or floor < new then
+    redis.call('SET', key .. ':floor', new, 'EX', ARGV[#ARGV])
+    redis.call('DEL', key)
+  end
+end
+";
+
+/// The keys that have to be invalidated. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Invalidations {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    pending: Mutex<HashMap<String, Position>>,
+    some: Notify,
+}
+
+impl Invalidations {
+    /// Whatever is cached under these keys, and is older than the position, is stale.
+    pub fn mark(&self, keys: Vec<String>, position: Position) {
+        if keys.is_empty() {
+            return;
+        }
+        self.put(keys.into_iter().map(|key| (key, position)));
+        self.shared.some.notify_one();
+    }
+
+    fn put(&self, keys: impl Iterator<Item = (String, Position)>) {
+        let mut pending = self.shared.pending.lock().expect("no panic holds it");
+        for (key, position) in keys {
+            if pending.len() >= PENDING && !pending.contains_key(&key) {
+                metrics::counter!("roundtable_cache_invalidations_dropped").increment(1);
+                continue;
+            }
+            let floor = pending.entry(key).or_insert(position);
+            *floor = position.max(*floor);
+        }
+    }
+
+    /// Brings what is marked to Redis, until it is dropped.
+    pub async fn run(self, redis: redis::Client, names: Subjects) {
+        let config = ConnectionManagerConfig::new()
+            .set_number_of_retries(1)
+            .set_connection_timeout(Some(PAUSE))
+            .set_response_timeout(Some(PAUSE));
+        let redis = match ConnectionManager::new_lazy_with_config(redis, config) {
+            Ok(redis) => redis,
+            Err(error) => {
+                tracing::error!(%error, "no caches are invalidated");
+                return;
+            }
+        };
+        let script = Script::new(SCRIPT);
+        loop {
+            let floors = self.take();
+            if floors.is_empty() {
+                self.shared.some.notified().await;
+                continue;
+            }
+            if let Err(error) = send(&script, &redis, &names, &floors).await {
+                tracing::warn!(%error, keys = floors.len(), "caches wait for their invalidation");
+                self.put(floors.into_iter());
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+
+    fn take(&self) -> Vec<(String, Position)> {
+        let mut pending = self.shared.pending.lock().expect("no panic holds it");
+        let keys: Vec<String> = pending.keys().take(AT_ONCE).cloned().collect();
+        keys.into_iter().filter_map(|key| pending.remove_entry(&key)).collect()
+    }
+}
+
+async fn send(
+    script: &Script,
+    redis: &ConnectionManager,
+    names: &Subjects,
+    floors: &[(String, Position)],
+) -> redis::RedisResult<()> {
+    let mut call = script.prepare_invoke();
+    for (key, position) in floors {
+        call.key(names.key(key)).arg(hex::encode(position.to_bytes()));
+    }
+    call.arg(FLOOR_SECONDS);
+    call.invoke_async(&mut redis.clone()).await
+}

@@ -1,0 +1,285 @@
+//! `change_feed`: the live frames of the last days, and who was allowed to see them.
+//!
+//! The frame is the same text that the relay sent. Who is in which conversation is kept here as
+//! well, as intervals of positions, so that both are at one checkpoint.
+
+use chrono::TimeDelta;
+use events::frame::frame;
+use events::{
+    Audience, Category, ConversationEvent, ConversationId, DomainEvent, Envelope, Moment, Position,
+    UserId,
+};
+use sqlx::PgConnection;
+
+use super::{ApplyError, Projection};
+
+/// A frame with more audiences than this is kept once, beside their entries.
+const SHARED_FROM: usize = 3;
+/// How many entries the sweep deletes at once.
+const SWEEP: i64 = 5000;
+
+/// The read model.
+#[derive(Debug, Default)]
+pub struct ChangeFeed;
+
+/// What there is to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Op {
+    /// A frame for these audiences.
+    Frame {
+        /// Whose it is.
+        position: Position,
+        /// When the event was recorded.
+        recorded_at: Moment,
+        /// Who sees it.
+        audiences: Vec<Audience>,
+        /// The text.
+        frame: String,
+    },
+    /// These people see the conversation from here on.
+    Join {
+        /// The conversation.
+        conversation: ConversationId,
+        /// Who.
+        users: Vec<UserId>,
+        /// From where.
+        from: Position,
+    },
+    /// This person sees it up to here.
+    Leave {
+        /// The conversation.
+        conversation: ConversationId,
+        /// Who.
+        user: UserId,
+        /// Up to where.
+        until: Position,
+    },
+}
+
+impl Projection for ChangeFeed {
+    const NAME: &'static str = "change_feed";
+    const FOLLOWS: &'static [Category] = &Category::ALL;
+    type Op = Op;
+
+    fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {
+        let mut ops = membership(event);
+        let audiences = Audience::of(&event.event);
+        if !audiences.is_empty() {
+            ops.push(Op::Frame {
+                position: event.position,
+                recorded_at: event.recorded_at,
+                audiences,
+                frame: frame(event).to_string(),
+            });
+        }
+        ops
+    }
+
+    async fn apply(&mut self, db: &mut PgConnection, ops: Vec<Op>) -> Result<(), ApplyError> {
+        insert_frames(db, &ops).await?;
+        for op in &ops {
+            match op {
+                Op::Frame { .. } => {}
+                Op::Join { conversation, users, from } => {
+                    join(db, *conversation, users, *from).await?;
+                }
+                Op::Leave { conversation, user, until } => {
+                    leave(db, *conversation, *user, *until).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes what is older than the retention, oldest first, and says up to where.
+    async fn upkeep(db: &mut PgConnection, retention: TimeDelta) -> Result<(), sqlx::Error> {
+        let seconds = retention.num_milliseconds() as f64 / 1000.0;
+        loop {
+            let deleted: i64 =
+                sqlx::query_scalar(SWEEP_SQL).bind(seconds).bind(SWEEP).fetch_one(&mut *db).await?;
+            if deleted < SWEEP {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// The horizon never lies inside an event: entries of one position go together.
+const SWEEP_SQL: &str = "
+    with oldest as (
+      select position, recorded_at from change_feed_entry order by position limit $2
+    ),
+    reached as (
+      select position from oldest where recorded_at < now() - make_interval(secs => $1)
+      order by position desc limit 1
+    ),
+    entries as (
+      delete from change_feed_entry
+      where position <= (select position from reached) returning 1
+    ),
+    frames as (
+      delete from change_feed_frame where position <= (select position from reached)
+    ),
+    members as (
+      delete from change_feed_member where until_position <= (select position from reached)
+    ),
+    horizon as (
+      update change_feed_horizon set position = reached.position from reached
+      where change_feed_horizon.position < reached.position
+    )
+    select count(*) from entries";
+
+fn membership(event: &Envelope<DomainEvent>) -> Vec<Op> {
+    let position = event.position;
+    match &event.event {
+        DomainEvent::Conversation(about) => match about {
+            ConversationEvent::Opened { conversation, members, .. } => vec![Op::Join {
+                conversation: *conversation,
+                users: members.iter().map(|member| member.user).collect(),
+                from: position,
+            }],
+            ConversationEvent::MemberAdded { conversation, user, .. } => {
+                vec![Op::Join { conversation: *conversation, users: vec![*user], from: position }]
+            }
+            ConversationEvent::MemberRemoved { conversation, user, .. }
+            | ConversationEvent::MemberBanned { conversation, user, .. } => {
+                vec![Op::Leave { conversation: *conversation, user: *user, until: position }]
+            }
+            ConversationEvent::MemberUnbanned { .. } => vec![],
+        },
+        DomainEvent::User(_)
+        | DomainEvent::Reservation(_)
+        | DomainEvent::Login(_)
+        | DomainEvent::Friendship(_)
+        | DomainEvent::Message(_)
+        | DomainEvent::Receipt(_) => vec![],
+    }
+}
+
+async fn insert_frames(db: &mut PgConnection, ops: &[Op]) -> Result<(), sqlx::Error> {
+    type Entries<'a> = (Vec<[u8; 16]>, Vec<String>, Vec<Option<&'a str>>, Vec<Moment>);
+    let (mut entries, mut shared): (Entries<'_>, (Vec<_>, Vec<_>)) = Default::default();
+    for op in ops {
+        let Op::Frame { position, recorded_at, audiences, frame } = op else { continue };
+        let own = audiences.len() < SHARED_FROM;
+        if !own {
+            shared.extend([(position.to_bytes(), frame.as_str())]);
+        }
+        entries.extend(audiences.iter().map(|audience| {
+            let frame = own.then_some(frame.as_str());
+            (position.to_bytes(), audience.to_string(), frame, *recorded_at)
+        }));
+    }
+    if !shared.0.is_empty() {
+        sqlx::query(
+            "insert into change_feed_frame (position, frame)
+             select * from unnest($1::bytea[], $2::text[])",
+        )
+        .bind(shared.0)
+        .bind(shared.1)
+        .execute(&mut *db)
+        .await?;
+    }
+    if !entries.0.is_empty() {
+        sqlx::query(
+            "insert into change_feed_entry (position, audience, frame, recorded_at)
+             select * from unnest($1::bytea[], $2::text[], $3::text[], $4::timestamptz[])
+             on conflict do nothing",
+        )
+        .bind(entries.0)
+        .bind(entries.1)
+        .bind(entries.2)
+        .bind(entries.3)
+        .execute(db)
+        .await?;
+    }
+    Ok(())
+}
+
+async fn join(
+    db: &mut PgConnection,
+    conversation: ConversationId,
+    users: &[UserId],
+    from: Position,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "insert into change_feed_member (conversation_id, user_id, from_position)
+         select $1, user_id, $3 from unnest($2::uuid[]) as user_id
+         on conflict do nothing",
+    )
+    .bind(conversation.uuid())
+    .bind(users.iter().map(|user| user.uuid()).collect::<Vec<_>>())
+    .bind(from.to_bytes())
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+async fn leave(
+    db: &mut PgConnection,
+    conversation: ConversationId,
+    user: UserId,
+    until: Position,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update change_feed_member set until_position = $3
+         where conversation_id = $1 and user_id = $2 and until_position is null",
+    )
+    .bind(conversation.uuid())
+    .bind(user.uuid())
+    .bind(until.to_bytes())
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use events::{EventId, MessageEvent, MessageId, Personal, ReservationEvent};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::projections::testing::{moment, recorded, user};
+
+    #[test]
+    fn an_event_is_a_frame_for_its_audiences() {
+        let conversation = ConversationId::new(Uuid::from_u128(9));
+        let event = recorded(MessageEvent::Sent {
+            message: MessageId::new(Uuid::from_u128(3)),
+            conversation,
+            sender: user(1),
+            text: Personal::new(user(1), "Hello".to_owned()),
+        });
+        let ops = ChangeFeed::project(&event);
+        let frame = frame(&event).to_string();
+        assert!(frame.contains("\"text\":\"Hello\""), "{frame}");
+        assert_eq!(
+            ops,
+            vec![Op::Frame {
+                position: Position::at(7),
+                recorded_at: moment(),
+                audiences: vec![Audience::Conversation(conversation)],
+                frame,
+            }]
+        );
+        assert_eq!(event.id, EventId::new(Uuid::from_u128(70)));
+    }
+
+    #[test]
+    fn membership_is_an_interval() {
+        let conversation = ConversationId::new(Uuid::from_u128(9));
+        let added = ConversationEvent::MemberAdded { conversation, user: user(2), by: user(1) };
+        let from = Position::at(7);
+        let join = Op::Join { conversation, users: vec![user(2)], from };
+        assert_eq!(ChangeFeed::project(&recorded(added))[0], join);
+        let banned = ConversationEvent::MemberBanned { conversation, user: user(2), by: user(1) };
+        let leave = Op::Leave { conversation, user: user(2), until: from };
+        assert_eq!(ChangeFeed::project(&recorded(banned))[0], leave);
+    }
+
+    #[test]
+    fn what_nobody_sees_is_not_in_the_feed() {
+        let event = ReservationEvent::Confirmed { user: user(1) };
+        assert_eq!(ChangeFeed::project(&recorded(event)), vec![]);
+    }
+}

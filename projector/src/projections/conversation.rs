@@ -1,0 +1,185 @@
+//! `conversation`: what conversations there are, and when something was last said in them.
+
+use events::conversation::ConversationKind;
+use events::{
+    Category, ConversationEvent, ConversationId, DomainEvent, Envelope, MessageEvent, Moment,
+    Position,
+};
+use sqlx::PgConnection;
+
+use super::{ApplyError, Projection, text};
+
+/// The read model.
+#[derive(Debug, Default)]
+pub struct Conversation;
+
+/// What there is to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Op {
+    /// A conversation is new.
+    Insert {
+        /// The conversation.
+        conversation: ConversationId,
+        /// For two, or for a group.
+        kind: ConversationKind,
+        /// The title of a group, unless it was erased.
+        title: Option<String>,
+        /// When.
+        opened_at: Moment,
+        /// By which event.
+        position: Position,
+    },
+    /// Something was said.
+    Message {
+        /// Where.
+        conversation: ConversationId,
+        /// When.
+        sent_at: Moment,
+        /// By which event.
+        position: Position,
+    },
+}
+
+impl Projection for Conversation {
+    const NAME: &'static str = "conversation";
+    const FOLLOWS: &'static [Category] = &[Category::Conversation, Category::Message];
+    type Op = Op;
+
+    fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {
+        let (at, position) = (event.recorded_at, event.position);
+        match &event.event {
+            DomainEvent::Conversation(about) => match about {
+                ConversationEvent::Opened { conversation, kind, title, .. } => vec![Op::Insert {
+                    conversation: *conversation,
+                    kind: *kind,
+                    title: title.as_ref().and_then(text),
+                    opened_at: at,
+                    position,
+                }],
+                ConversationEvent::MemberAdded { .. }
+                | ConversationEvent::MemberRemoved { .. }
+                | ConversationEvent::MemberBanned { .. }
+                | ConversationEvent::MemberUnbanned { .. } => vec![],
+            },
+            DomainEvent::Message(MessageEvent::Sent { conversation, .. }) => {
+                vec![Op::Message { conversation: *conversation, sent_at: at, position }]
+            }
+            DomainEvent::User(_)
+            | DomainEvent::Reservation(_)
+            | DomainEvent::Login(_)
+            | DomainEvent::Friendship(_)
+            | DomainEvent::Receipt(_) => vec![],
+        }
+    }
+
+    async fn apply(&mut self, db: &mut PgConnection, ops: Vec<Op>) -> Result<(), ApplyError> {
+        // Nothing is said before the conversation was opened, so all openings may come first.
+        insert(db, &ops).await?;
+        count(db, &ops).await?;
+        Ok(())
+    }
+}
+
+async fn insert(db: &mut PgConnection, ops: &[Op]) -> Result<(), sqlx::Error> {
+    let rows = ops.iter().filter_map(|op| match op {
+        Op::Insert { conversation, kind, title, opened_at, position } => {
+            let kind = match kind {
+                ConversationKind::Direct => "direct",
+                ConversationKind::Group => "group",
+            };
+            let title = title.as_deref();
+            Some((conversation.uuid(), kind, title, *opened_at, position.to_bytes()))
+        }
+        Op::Message { .. } => None,
+    });
+    let (ids, kinds, titles, times, positions): (Vec<_>, Vec<_>, Vec<_>, Vec<_>, Vec<_>) =
+        rows.collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "insert into conversation (conversation_id, kind, title, opened_at, position)
+         select * from unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::bytea[])",
+    )
+    .bind(ids)
+    .bind(kinds)
+    .bind(titles)
+    .bind(times)
+    .bind(positions)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+async fn count(db: &mut PgConnection, ops: &[Op]) -> Result<(), sqlx::Error> {
+    // Ordered by id, as everywhere, so that two transactions never wait for each other.
+    let mut counts = std::collections::BTreeMap::new();
+    for op in ops {
+        if let Op::Message { conversation, sent_at, position } = op {
+            let (count, last, at) = counts.entry(*conversation).or_insert((0_i64, *position, *sent_at));
+            *count += 1;
+            (*last, *at) = (*position, *sent_at);
+        }
+    }
+    if counts.is_empty() {
+        return Ok(());
+    }
+    let rows = counts.into_iter().map(|(id, (count, last, at))| (id.uuid(), count, last.to_bytes(), at));
+    let (ids, counts, positions, times): (Vec<_>, Vec<_>, Vec<_>, Vec<_>) = rows.collect();
+    sqlx::query(
+        "update conversation set
+           message_count = message_count + said.count,
+           last_message_position = said.position,
+           last_message_at = said.at
+         from unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::timestamptz[])
+           as said (id, count, position, at)
+         where conversation_id = said.id",
+    )
+    .bind(ids)
+    .bind(counts)
+    .bind(positions)
+    .bind(times)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use events::{MessageId, Personal};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::projections::testing::{moment, recorded, user};
+
+    #[test]
+    fn it_is_opened_once_and_counts_what_is_said() {
+        let conversation = ConversationId::new(Uuid::from_u128(9));
+        let opened = ConversationEvent::Opened {
+            conversation,
+            kind: ConversationKind::Group,
+            title: Some(Personal::new(user(1), "Reading".to_owned())),
+            members: vec![],
+        };
+        assert_eq!(
+            Conversation::project(&recorded(opened)),
+            vec![Op::Insert {
+                conversation,
+                kind: ConversationKind::Group,
+                title: Some("Reading".to_owned()),
+                opened_at: moment(),
+                position: Position::at(7),
+            }]
+        );
+        let sent = MessageEvent::Sent {
+            message: MessageId::new(Uuid::from_u128(3)),
+            conversation,
+            sender: user(1),
+            text: Personal::new(user(1), "Hello".to_owned()),
+        };
+        let message = Op::Message { conversation, sent_at: moment(), position: Position::at(7) };
+        assert_eq!(Conversation::project(&recorded(sent)), vec![message]);
+        let added = ConversationEvent::MemberAdded { conversation, user: user(2), by: user(1) };
+        assert_eq!(Conversation::project(&recorded(added)), vec![]);
+    }
+}

@@ -1,0 +1,144 @@
+//! The projections: what each event means for each read model.
+//!
+//! One file for each read model. `project` is pure: from an event to operations. `apply` runs the
+//! operations of a batch, in the order of the log, in the transaction that also advances the
+//! checkpoint (see `runner`).
+
+pub mod change_feed;
+pub mod conversation;
+pub mod friend_list;
+pub mod friend_request;
+pub mod member;
+pub mod message;
+pub mod read_cursor;
+pub mod user_profile;
+
+pub use change_feed::ChangeFeed;
+pub use conversation::Conversation;
+pub use friend_list::FriendList;
+pub use friend_request::FriendRequest;
+pub use member::Member;
+pub use message::Message;
+pub use read_cursor::ReadCursor;
+pub use user_profile::UserProfile;
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use events::{Category, DomainEvent, Envelope, Personal};
+use sqlx::PgConnection;
+use thiserror::Error;
+
+/// A read model.
+pub trait Projection: Default + Send + 'static {
+    /// The name of the read model: of its table, its checkpoint and in metrics.
+    const NAME: &'static str;
+    /// The categories that matter to it: an event of these that cannot be decoded is parked.
+    const FOLLOWS: &'static [Category];
+    /// What there is to do for an event.
+    type Op: Clone + Send + Sync;
+
+    /// What there is to do for this event.
+    fn project(event: &Envelope<DomainEvent>) -> Vec<Self::Op>;
+
+    /// Does it, for a batch in the order of the log.
+    fn apply(
+        &mut self,
+        db: &mut PgConnection,
+        ops: Vec<Self::Op>,
+    ) -> impl Future<Output = Result<(), ApplyError>> + Send;
+
+    /// Whatever has to be done now and then: at the start, and every [`UPKEEP`].
+    fn upkeep(
+        _db: &mut PgConnection,
+        _retention: chrono::TimeDelta,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send {
+        async { Ok(()) }
+    }
+
+    /// The cached answers (Redis keys, without a prefix) that are stale after this.
+    fn stale_caches(_op: &Self::Op) -> Vec<String> {
+        vec![]
+    }
+}
+
+/// How often [`Projection::upkeep`] is done.
+pub const UPKEEP: std::time::Duration = std::time::Duration::from_secs(600);
+
+/// Why a batch was not applied.
+#[derive(Debug, Error)]
+pub enum ApplyError {
+    /// Another projection that this one reads from has to go on first.
+    #[error("waits for another projection")]
+    Waits,
+    /// The checkpoint is not where this runner left it.
+    #[error("another runner works on this projection")]
+    Overtaken,
+    /// Postgres is away, or refuses.
+    #[error(transparent)]
+    Postgres(#[from] sqlx::Error),
+}
+
+/// The value as Postgres takes it: erased values are null, and the one character that Postgres
+/// cannot store in a text is replaced.
+pub(crate) fn text(personal: &Personal<String>) -> Option<String> {
+    personal.open().map(|text| text.replace('\0', "\u{FFFD}"))
+}
+
+
+/// For each key only its last value, in the order in which the keys came first.
+pub(crate) fn last_of_each<K: Eq + Hash + Clone, V>(
+    ops: impl IntoIterator<Item = (K, V)>,
+) -> Vec<(K, V)> {
+    let mut places: HashMap<K, usize> = HashMap::new();
+    let mut last: Vec<(K, V)> = Vec::new();
+    for (key, value) in ops {
+        match places.get(&key) {
+            Some(place) => last[*place].1 = value,
+            None => {
+                places.insert(key.clone(), last.len());
+                last.push((key, value));
+            }
+        }
+    }
+    last
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! Envelopes for the tests of projections.
+
+    use chrono::DateTime;
+    use events::{DomainEvent, Envelope, EventId, Metadata, Position, StreamName, UserId};
+    use uuid::Uuid;
+
+    /// A person for a test.
+    pub(crate) fn user(number: u128) -> UserId {
+        UserId::new(Uuid::from_u128(number))
+    }
+
+    /// An event at position 7, recorded at 1,000 s after the epoch.
+    pub(crate) fn recorded(event: impl Into<DomainEvent>) -> Envelope<DomainEvent> {
+        Envelope {
+            id: EventId::new(Uuid::from_u128(70)),
+            stream: StreamName::recorded("test-1"),
+            revision: 0,
+            position: Position::at(7),
+            recorded_at: moment(),
+            metadata: Metadata {
+                schema_version: 1,
+                actor: user(1),
+                correlation_id: Uuid::nil(),
+                causation_id: Uuid::nil(),
+                key: Uuid::nil(),
+                body_hash: String::new(),
+                decided_on: None,
+            },
+            event: event.into(),
+        }
+    }
+
+    pub(crate) fn moment() -> events::Moment {
+        DateTime::from_timestamp(1000, 0).unwrap()
+    }
+}

@@ -1,0 +1,149 @@
+//! One batch of a projection: its operations and its checkpoint, in one transaction.
+
+use std::sync::Arc;
+
+use events::Position;
+use sqlx::{Connection, PgConnection};
+
+use super::is_poison;
+use super::parked::{Parked, park};
+use crate::projections::{ApplyError, Projection};
+use crate::tail::{Content, Item};
+
+/// What follows of an event for a projection.
+enum Effect<Op> {
+    Apply(Vec<Op>),
+    Park(String),
+}
+
+/// The events after a checkpoint and what follows of them.
+pub(super) struct Batch<P: Projection> {
+    from: Position,
+    to: Position,
+    effects: Vec<(Arc<Item>, Effect<P::Op>)>,
+}
+
+impl<P: Projection> Batch<P> {
+    /// Events without any effect on the projection only advance the checkpoint.
+    pub(super) fn new(from: Position, items: &[Arc<Item>], parked: &mut Parked) -> Self {
+        let to = items.last().map_or(from, |item| item.position);
+        let mut effects = Vec::new();
+        for item in items {
+            match effect::<P>(item, parked) {
+                Effect::Apply(ops) if ops.is_empty() => {}
+                effect => effects.push((item.clone(), effect)),
+            }
+        }
+        Self { from, to, effects }
+    }
+
+    /// The checkpoint after the batch.
+    pub(super) fn end(&self) -> Position {
+        self.to
+    }
+
+    /// The cached answers that are stale once the batch is committed.
+    pub(super) fn stale_caches(&self) -> Vec<String> {
+        let ops = self.effects.iter().flat_map(|(_, effect)| match effect {
+            Effect::Apply(ops) => ops.as_slice(),
+            Effect::Park(_) => &[],
+        });
+        ops.flat_map(P::stale_caches).collect()
+    }
+
+    /// Applies the batch.
+    pub(super) async fn apply(
+        &self,
+        db: &mut PgConnection,
+        projection: &mut P,
+    ) -> Result<(), ApplyError> {
+        if self.effects.is_empty() {
+            return self.advance(db).await;
+        }
+        let mut transaction = db.begin().await?;
+        let mut ops = Vec::new();
+        for (item, effect) in &self.effects {
+            match effect {
+                Effect::Apply(of_event) => ops.extend(of_event.iter().cloned()),
+                Effect::Park(error) => park(&mut transaction, P::NAME, item, error).await?,
+            }
+        }
+        if !ops.is_empty() {
+            projection.apply(&mut transaction, ops).await?;
+        }
+        self.advance(&mut transaction).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// Applies the batch event by event, and parks those that Postgres refuses.
+    pub(super) async fn apply_singly(
+        &self,
+        db: &mut PgConnection,
+        projection: &mut P,
+        parked: &mut Parked,
+    ) -> Result<(), ApplyError> {
+        let mut transaction = db.begin().await?;
+        for (item, effect) in &self.effects {
+            let error = match effect {
+                Effect::Park(error) => Some(error.clone()),
+                Effect::Apply(_) if parked.has(&item.stream) => Some(EARLIER.to_owned()),
+                Effect::Apply(ops) => {
+                    let mut savepoint = transaction.begin().await?;
+                    match projection.apply(&mut savepoint, ops.clone()).await {
+                        Ok(()) => {
+                            savepoint.commit().await?;
+                            None
+                        }
+                        Err(ApplyError::Postgres(error)) if is_poison(&error) => {
+                            savepoint.rollback().await?;
+                            Some(error.to_string())
+                        }
+                        Err(error) => return Err(error),
+                    }
+                }
+            };
+            if let Some(error) = error {
+                park(&mut transaction, P::NAME, item, &error).await?;
+                parked.add(&item.stream);
+            }
+        }
+        self.advance(&mut transaction).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// Moves the checkpoint, if it is where the batch begins, and tells those who wait for it.
+    async fn advance(&self, db: &mut PgConnection) -> Result<(), ApplyError> {
+        let moved = sqlx::query(
+            "with moved as (
+               update projection_checkpoint set position = $1, updated_at = now()
+               where projection = $2 and position = $3
+               returning projection
+             )
+             select pg_notify('roundtable_checkpoint', projection || ' ' || $4) from moved",
+        )
+        .bind(self.to.to_bytes())
+        .bind(P::NAME)
+        .bind(self.from.to_bytes())
+        .bind(self.to.to_string())
+        .fetch_optional(db)
+        .await?;
+        moved.map(|_| ()).ok_or(ApplyError::Overtaken)
+    }
+}
+
+/// Why the later events of a stream are parked.
+const EARLIER: &str = "an earlier event of its stream is parked";
+
+fn effect<P: Projection>(item: &Item, parked: &mut Parked) -> Effect<P::Op> {
+    let follows = item.stream.category().is_some_and(|category| P::FOLLOWS.contains(&category));
+    match &item.content {
+        Content::Foreign => Effect::Apply(vec![]),
+        Content::Ours(_) | Content::Poison(_) if !follows => Effect::Apply(vec![]),
+        Content::Ours(_) if parked.has(&item.stream) => Effect::Park(EARLIER.to_owned()),
+        Content::Ours(event) => Effect::Apply(P::project(event)),
+        Content::Poison(error) => {
+            parked.add(&item.stream);
+            Effect::Park(error.clone())
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The runner of a projection: claims it, applies what is new in batches, and advances the
+//! checkpoint in the same transaction.
+//!
+//! Invariants: a batch has its effect exactly once, because the checkpoint moves with a compare in
+//! its transaction. Only one runner works, because it holds an advisory lock on the connection it
+//! works on: when one breaks, so does the other.
+
+mod batch;
+mod claim;
+mod parked;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use events::Position;
+use sqlx::PgConnection;
+use sqlx::postgres::PgConnectOptions;
+use tokio::time::{Instant, MissedTickBehavior, sleep, sleep_until};
+
+use crate::invalidation::Invalidations;
+use crate::projections::{ApplyError, Projection, UPKEEP};
+use crate::tail::{Item, Tail};
+use batch::Batch;
+use parked::Parked;
+
+/// The most events of one batch.
+const BATCH: usize = 512;
+/// Batches of a projection begin at least this long after each other, so that under load each
+/// carries more; the first event after a silence is applied at once.
+const PACE: Duration = Duration::from_millis(20);
+/// After a failure, the next try is after this long.
+const PAUSE: Duration = Duration::from_millis(500);
+/// A projection that waits for another one looks again after this long.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// What every projection needs.
+#[derive(Clone)]
+pub struct Runner {
+    postgres: PgConnectOptions,
+    tail: Tail,
+    invalidations: Invalidations,
+    retention: TimeDelta,
+}
+
+impl Runner {
+    /// A runner whose projections work on connections of their own.
+    pub fn new(
+        postgres: PgConnectOptions,
+        tail: Tail,
+        invalidations: Invalidations,
+        retention: TimeDelta,
+    ) -> Self {
+        // A crash of Postgres may take the last batches with it, and their checkpoints: they are
+        // applied again. So they need not wait for the disk. The keep-alives end the claim of a
+        // process whose machine is gone.
+        let postgres = postgres.options([
+            ("synchronous_commit", "off"),
+            ("tcp_keepalives_idle", "5"),
+            ("tcp_keepalives_interval", "2"),
+            ("tcp_keepalives_count", "3"),
+        ]);
+        Self { postgres, tail, invalidations, retention }
+    }
+
+    /// Works on a projection whenever nobody else does, until it is dropped.
+    pub async fn run<P: Projection>(self) {
+        let mut failing = false;
+        loop {
+            let error = match claim::claim(&self.postgres, P::NAME).await {
+                Ok(mut db) => {
+                    failing = false;
+                    tracing::info!(projection = P::NAME, "claimed");
+                    metrics::gauge!("roundtable_projection_claimed", "projection" => P::NAME).set(1.0);
+                    let Err(error) = self.work::<P>(&mut db).await;
+                    error
+                }
+                Err(error) => error.into(),
+            };
+            metrics::gauge!("roundtable_projection_claimed", "projection" => P::NAME).set(0.0);
+            if !failing {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(projection = P::NAME, error, "the projection pauses");
+            }
+            failing = true;
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Applies batch after batch, until something is wrong.
+    async fn work<P: Projection>(&self, db: &mut PgConnection) -> Result<Infallible, ApplyError> {
+        let mut projection = P::default();
+        let mut checkpoint = claim::checkpoint(db, P::NAME).await?;
+        let mut parked = Parked::load(db, P::NAME).await?;
+        let mut upkeep = tokio::time::interval(UPKEEP);
+        upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                _ = upkeep.tick() => P::upkeep(db, self.retention).await?,
+                items = self.tail.after(checkpoint, BATCH) => {
+                    let started = Instant::now();
+                    let full = items.len() == BATCH;
+                    checkpoint = self
+                        .advance(db, &mut projection, &mut parked, checkpoint, items)
+                        .await?;
+                    if !full {
+                        sleep_until(started + PACE).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Applies one batch and answers with the new checkpoint.
+    async fn advance<P: Projection>(
+        &self,
+        db: &mut PgConnection,
+        projection: &mut P,
+        parked: &mut Parked,
+        checkpoint: Position,
+        items: Vec<Arc<Item>>,
+    ) -> Result<Position, ApplyError> {
+        let batch = Batch::<P>::new(checkpoint, &items, parked);
+        let started = Instant::now();
+        loop {
+            let applied = match batch.apply(db, projection).await {
+                Err(ApplyError::Postgres(error)) if is_poison(&error) => {
+                    tracing::warn!(projection = P::NAME, %error, "a batch is applied singly");
+                    batch.apply_singly(db, projection, parked).await
+                }
+                applied => applied,
+            };
+            match applied {
+                Ok(()) => break,
+                Err(ApplyError::Waits) => sleep(LOOK_AGAIN).await,
+                Err(error) => return Err(error),
+            }
+        }
+        self.invalidations.mark(batch.stale_caches(), batch.end());
+        let labels = [("projection", P::NAME)];
+        metrics::counter!("roundtable_projection_events", &labels).increment(items.len() as u64);
+        metrics::histogram!("roundtable_projection_batch_seconds", &labels)
+            .record(started.elapsed().as_secs_f64());
+        Ok(batch.end())
+    }
+}
+
+/// Whether the data of an event is at fault, and not the server: a data exception or a violated
+/// constraint (SQLSTATE classes 22 and 23), or a limit of the program (54).
+fn is_poison(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class)))
+}

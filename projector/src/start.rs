@@ -1,0 +1,218 @@
+//! How a projector starts, and what it depends on.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::Context;
+use async_nats::Client;
+use axum::Router;
+use chrono::TimeDelta;
+use event_log::EventLog;
+use service::Health;
+use service::health::Need;
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::invalidation::Invalidations;
+use crate::projections::{
+    ChangeFeed, Conversation, FriendList, FriendRequest, Member, Message, Projection, ReadCursor,
+    UserProfile,
+};
+use crate::relay::Relay;
+use crate::runner::Runner;
+use crate::subjects::Subjects;
+use crate::tail::Tail;
+
+/// How long a start waits for Postgres.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a projector is told at its start.
+#[derive(Clone)]
+pub struct Settings {
+    /// As the role that owns the read models.
+    pub postgres_url: String,
+    /// Where the caches are.
+    pub redis_url: String,
+    /// NATS with JetStream.
+    pub nats_url: String,
+    /// Keeps test runs apart that share servers; empty otherwise.
+    pub namespace: String,
+    /// How long the change feed is kept.
+    pub retention: TimeDelta,
+}
+
+impl From<&service::Config> for Settings {
+    fn from(config: &service::Config) -> Self {
+        Self {
+            postgres_url: config.postgres_url.clone(),
+            redis_url: config.redis_url.clone(),
+            nats_url: config.nats_url.clone(),
+            namespace: String::new(),
+            retention: TimeDelta::days(7),
+        }
+    }
+}
+
+/// A projector at work.
+pub struct Projector {
+    health: Health,
+    tasks: TaskTracker,
+}
+
+impl Projector {
+    /// What it depends on.
+    pub fn health(&self) -> Health {
+        self.health.clone()
+    }
+
+    /// Waits until everything has ended, after the shutdown was asked for.
+    pub async fn ended(&self) {
+        self.tasks.wait().await;
+    }
+}
+
+/// Brings the tables up to date. Several processes may do so at once: they take turns.
+///
+/// # Errors
+/// When Postgres is away, or holds tables of another version.
+pub async fn migrate(postgres: &PgPool) -> Result<(), sqlx::migrate::MigrateError> {
+    sqlx::migrate!("../migrations").run(postgres).await
+}
+
+/// Starts the relay and all projections, until the shutdown.
+///
+/// # Errors
+/// When Postgres or the event store does not answer for half a minute, or a URL is none. NATS and
+/// Redis may be away.
+pub async fn start(
+    settings: impl Into<Settings>,
+    log: EventLog,
+    shutdown: CancellationToken,
+) -> anyhow::Result<Projector> {
+    let settings = settings.into();
+    let names = Subjects::new(&settings.namespace);
+    let options = PgConnectOptions::from_str(&settings.postgres_url)
+        .context("ROUNDTABLE_POSTGRES_URL is no URL of Postgres")?;
+    let postgres = PgPoolOptions::new()
+        .max_connections(2)
+        .acquire_timeout(PATIENCE)
+        .connect_lazy_with(options.clone());
+    migrate(&postgres).await.context("the tables cannot be brought up to date")?;
+    let redis = redis::Client::open(settings.redis_url.as_str())
+        .context("ROUNDTABLE_REDIS_URL is no URL of Redis")?;
+    // The order of live frames is the order of one connection, so the relay has its own.
+    let relay_nats = connect(&settings.nats_url, "relay").await?;
+    let tail_nats = connect(&settings.nats_url, "projections").await?;
+    let tail = Tail::new(log.clone()).await.context("the event store does not answer")?;
+
+    let tasks = Tasks { tracker: TaskTracker::new(), shutdown };
+    let invalidations = Invalidations::default();
+    tasks.spawn(Relay::new(log.clone(), relay_nats.clone(), names.clone()).run());
+    tasks.spawn(invalidations.clone().run(redis, names.clone()));
+    tasks.spawn({
+        let (tail, nats) = (tail.clone(), tail_nats);
+        async move { tail.follow(nats, names).await }
+    });
+    let runner = Runner::new(options, tail, invalidations, settings.retention);
+    tasks.project::<UserProfile>(&runner);
+    tasks.project::<FriendList>(&runner);
+    tasks.project::<FriendRequest>(&runner);
+    tasks.project::<Conversation>(&runner);
+    tasks.project::<Member>(&runner);
+    tasks.project::<Message>(&runner);
+    tasks.project::<ReadCursor>(&runner);
+    tasks.project::<ChangeFeed>(&runner);
+    tasks.tracker.close();
+    Ok(Projector { health: health(log, postgres, relay_nats), tasks: tasks.tracker })
+}
+
+/// The service: a projector, and its health on the listener.
+///
+/// # Errors
+/// As [`start`], or when the listener fails.
+pub async fn serve(
+    config: service::Config,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let postgres = PgPoolOptions::new()
+        .max_connections(4)
+        .connect_lazy(&config.postgres_url)
+        .context("ROUNDTABLE_POSTGRES_URL is no URL of Postgres")?;
+    let log = EventLog::connect(event_log::Config {
+        eventstore_url: config.eventstore_url.clone(),
+        postgres,
+        secrets: config.secrets.log.clone(),
+    });
+    let projector = start(&config, log.await?, shutdown.clone()).await?;
+    let routes = service::http::app(Router::new(), &config, projector.health());
+    service::serve(routes, listener, shutdown).await?;
+    projector.ended().await;
+    Ok(())
+}
+
+/// The tasks of a projector, which end with the shutdown. Ending one anywhere is safe: what was
+/// not committed, or not acknowledged, is done again.
+struct Tasks {
+    tracker: TaskTracker,
+    shutdown: CancellationToken,
+}
+
+impl Tasks {
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let ended = self.shutdown.clone();
+        self.tracker.spawn(async move {
+            ended.run_until_cancelled(task).await;
+        });
+    }
+
+    fn project<P: Projection>(&self, runner: &Runner) {
+        self.spawn(runner.clone().run::<P>());
+    }
+}
+
+/// Connects to NATS, now or whenever it is there.
+async fn connect(url: &str, name: &str) -> anyhow::Result<Client> {
+    service::nats::options(url)
+        .name(format!("projector {name}"))
+        .retry_on_initial_connect()
+        .connect(url)
+        .await
+        .context("ROUNDTABLE_NATS_URL is no URL of NATS")
+}
+
+fn health(log: EventLog, postgres: PgPool, nats: Client) -> Health {
+    Health::new()
+        .with("event_store", Need::Required, move || {
+            let log = log.clone();
+            async move {
+                let head = log.head().await.map_err(|error| error.to_string())?;
+                Ok(format!("the log ends at {head}"))
+            }
+        })
+        .with("postgres", Need::Required, move || {
+            let postgres = postgres.clone();
+            async move {
+                let parked = sqlx::query_scalar::<_, i64>("select count(*) from parked_event");
+                match parked.fetch_one(&postgres).await {
+                    Ok(parked) => Ok(format!("{parked} events are parked")),
+                    Err(_) => Err("it does not answer".to_owned()),
+                }
+            }
+        })
+        .with("nats", Need::Optional, move || {
+            let state = nats.connection_state();
+            async move {
+                match state {
+                    async_nats::connection::State::Connected => Ok("connected".to_owned()),
+                    async_nats::connection::State::Pending
+                    | async_nats::connection::State::Disconnected => {
+                        Err("not connected".to_owned())
+                    }
+                }
+            }
+        })
+}

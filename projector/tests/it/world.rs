@@ -1,0 +1,286 @@
+//! What the tests share: real servers, a log of its own for each test, and people who use it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_nats::Client;
+use chrono::TimeDelta;
+use domain::{Decider, conversation, friendship, message, receipt, user};
+use event_log::{Context, EventLog, Outcome, Secrets};
+use events::{ConversationId, MessageId, Position, StreamName, UserId};
+use projector::Settings;
+use projector::subjects::Subjects;
+use servers::{TestDatabase, TestServers};
+use sqlx::PgPool;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use uuid::Uuid;
+
+/// Longer than anything takes on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+const SECRETS: Secrets = Secrets { master: [1; 32], deployment: [2; 32] };
+
+/// A log, a database and a namespace that nobody else uses.
+pub(crate) struct World {
+    pub(crate) servers: TestServers,
+    pub(crate) database: TestDatabase,
+    pub(crate) postgres: PgPool,
+    pub(crate) namespace: String,
+    pub(crate) log: EventLog,
+    pub(crate) store_url: String,
+    keys: AtomicU64,
+    _store: DropGuard,
+    _data: TempDir,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let servers = servers::shared_for_tests().await.unwrap();
+        let database = servers.database().await.unwrap();
+        let postgres = PgPool::connect(&database.url).await.unwrap();
+        projector::migrate(&postgres).await.unwrap();
+        let data = tempfile::tempdir().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let store_url = format!("esdb://{}?tls=false", listener.local_addr().unwrap());
+        let shutdown = CancellationToken::new();
+        let config = event_store::Config::new(data.path());
+        tokio::spawn(event_store::serve(config, listener, shutdown.clone()));
+        let log = log(&store_url, postgres.clone()).await;
+        Self {
+            namespace: servers::prefix(),
+            servers,
+            database,
+            postgres,
+            log,
+            store_url,
+            keys: AtomicU64::new(1),
+            _store: shutdown.drop_guard(),
+            _data: data,
+        }
+    }
+
+    /// The settings of a projector of this world.
+    pub(crate) fn settings(&self) -> Settings {
+        Settings {
+            postgres_url: self.database.url.clone(),
+            redis_url: self.servers.redis_url.clone(),
+            nats_url: self.servers.nats_url.clone(),
+            namespace: self.namespace.clone(),
+            retention: TimeDelta::days(7),
+        }
+    }
+
+    /// Starts a projector, which works until the guard is dropped.
+    pub(crate) async fn start(&self) -> DropGuard {
+        let shutdown = CancellationToken::new();
+        projector::start(self.settings(), self.log.clone(), shutdown.clone()).await.unwrap();
+        shutdown.drop_guard()
+    }
+
+    pub(crate) fn names(&self) -> Subjects {
+        Subjects::new(&self.namespace)
+    }
+
+    pub(crate) async fn nats(&self) -> Client {
+        async_nats::connect(&self.servers.nats_url).await.unwrap()
+    }
+
+    /// A log whose key vault is away.
+    pub(crate) async fn log_without_vault(&self) -> EventLog {
+        let options = sqlx::postgres::PgPoolOptions::new()
+            .acquire_timeout(Duration::from_millis(200))
+            .connect_lazy("postgres://nobody@127.0.0.1:1/nowhere")
+            .unwrap();
+        log(&self.store_url, options).await
+    }
+
+    /// Carries out a command and answers with its position.
+    pub(crate) async fn act<D: Decider>(
+        &self,
+        stream: &StreamName,
+        actor: UserId,
+        command: D::Command,
+    ) -> Position {
+        let key = Uuid::from_u128(u128::from(self.keys.fetch_add(1, Ordering::Relaxed)));
+        #[expect(clippy::disallowed_methods, reason = "a test is an edge")]
+        let now = chrono::Utc::now();
+        let context = Context {
+            actor,
+            key,
+            body_hash: String::new(),
+            correlation: key,
+            causation: key,
+            now,
+            decided_on: None,
+        };
+        let outcome: Result<Outcome, _> =
+            self.log.transact::<D>(stream, &command, &context).await;
+        outcome.unwrap().position
+    }
+
+    pub(crate) async fn sign_up(&self, name: &str) -> UserId {
+        let user = person(name);
+        let command = user::Command::SignUp {
+            user,
+            email: format!("{name}@example.org"),
+            handle: name.to_owned(),
+            name: name.to_uppercase(),
+            password_hash: "$argon2id$".to_owned(),
+        };
+        self.act::<user::User>(&StreamName::user(user), user, command).await;
+        user
+    }
+
+    pub(crate) async fn ask(&self, from: UserId, to: UserId) -> Position {
+        let command = friendship::Command::Request { by: from, to };
+        self.friendship(from, to, command).await
+    }
+
+    pub(crate) async fn accept(&self, by: UserId, of: UserId) -> Position {
+        self.friendship(by, of, friendship::Command::Accept { by, of }).await
+    }
+
+    pub(crate) async fn unfriend(&self, by: UserId, of: UserId) -> Position {
+        self.friendship(by, of, friendship::Command::Remove { by, of }).await
+    }
+
+    async fn friendship(&self, by: UserId, of: UserId, command: friendship::Command) -> Position {
+        self.act::<friendship::Friendship>(&StreamName::friendship(by, of), by, command).await
+    }
+
+    pub(crate) async fn group(&self, by: UserId, members: &[UserId]) -> ConversationId {
+        let number = self.keys.fetch_add(1, Ordering::Relaxed);
+        let conversation = ConversationId::new(Uuid::from_u128(0xc000 + u128::from(number)));
+        let (title, members) = ("Reading".to_owned(), members.to_vec());
+        let command = conversation::Command::OpenGroup { conversation, by, title, members };
+        self.conversation(conversation, by, command).await;
+        conversation
+    }
+
+    pub(crate) async fn conversation(
+        &self,
+        id: ConversationId,
+        by: UserId,
+        command: conversation::Command,
+    ) -> Position {
+        self.act::<conversation::Conversation>(&StreamName::conversation(id), by, command).await
+    }
+
+    pub(crate) async fn send(
+        &self,
+        by: UserId,
+        conversation: ConversationId,
+        text: &str,
+    ) -> (MessageId, Position) {
+        let number = self.keys.fetch_add(1, Ordering::Relaxed);
+        let message = MessageId::new(Uuid::from_u128(0xd000 + u128::from(number)));
+        let text = text.to_owned();
+        let command = message::Command::Send { message, conversation, by, text, member: true };
+        let stream = StreamName::message(message);
+        (message, self.act::<message::Message>(&stream, by, command).await)
+    }
+
+    pub(crate) async fn receipt(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+        (message, upto): (MessageId, Position),
+        kind: receipt::Kind,
+    ) -> Position {
+        let command =
+            receipt::Command { kind, conversation, user, message, upto, member: true };
+        let stream = StreamName::receipt(conversation, user);
+        self.act::<receipt::Receipt>(&stream, user, command).await
+    }
+
+    /// Waits until every projection has reached the head of the log.
+    pub(crate) async fn settle(&self) -> Position {
+        let head = self.log.head().await.unwrap();
+        settled(&self.postgres, head).await;
+        head
+    }
+
+    /// Appends events as somebody who does not use our log.
+    pub(crate) async fn append_raw(
+        &self,
+        stream: &str,
+        event_type: &str,
+        data: &serde_json::Value,
+        metadata: &serde_json::Value,
+    ) {
+        let settings: eventstore::ClientSettings = self.store_url.parse().unwrap();
+        let client = eventstore::Client::new(settings).unwrap();
+        let event = eventstore::EventData::json(event_type, data)
+            .unwrap()
+            .metadata_as_json(metadata)
+            .unwrap();
+        client.append_to_stream(stream, &Default::default(), event).await.unwrap();
+    }
+}
+
+pub(crate) async fn log(store_url: &str, postgres: PgPool) -> EventLog {
+    let config = event_log::Config {
+        eventstore_url: store_url.to_owned(),
+        postgres,
+        secrets: SECRETS,
+    };
+    EventLog::connect(config).await.unwrap()
+}
+
+pub(crate) fn person(name: &str) -> UserId {
+    let number = name.bytes().fold(0_u128, |number, byte| number * 256 + u128::from(byte));
+    UserId::new(Uuid::from_u128(number))
+}
+
+/// Waits until all eight projections have reached a position.
+pub(crate) async fn settled(postgres: &PgPool, head: Position) {
+    let there = || async {
+        let count: i64 =
+            sqlx::query_scalar("select count(*) from projection_checkpoint where position >= $1")
+                .bind(head.to_bytes())
+                .fetch_one(postgres)
+                .await
+                .unwrap();
+        count == 8
+    };
+    eventually("the projections reach the head", there).await;
+}
+
+/// Asks again and again until the answer is yes.
+pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, ask: impl Fn() -> F) {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while !ask().await {
+        assert!(tokio::time::Instant::now() < deadline, "in time: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Every table that is derived from the log.
+pub(crate) const TABLES: [&str; 13] = [
+    "user_profile",
+    "friend_list",
+    "friend_request",
+    "conversation",
+    "member",
+    "message",
+    "message_counter",
+    "read_cursor",
+    "read_cursor_counter",
+    "change_feed_entry",
+    "change_feed_frame",
+    "change_feed_member",
+    "unread_count",
+];
+
+/// All rows of all tables, as one text.
+pub(crate) async fn dump(postgres: &PgPool) -> String {
+    let mut dump = String::new();
+    for table in TABLES {
+        let rows = format!("select to_jsonb(t)::text from {table} t order by 1");
+        let rows: Vec<String> = sqlx::query_scalar(&rows).fetch_all(postgres).await.unwrap();
+        dump += &format!("{table}\n{}\n", rows.join("\n"));
+    }
+    dump
+}

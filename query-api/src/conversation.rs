@@ -1,0 +1,189 @@
+//! The conversations that the reader is in.
+
+use axum::extract::State;
+use events::{ConversationId, Moment, Position, UserId};
+use serde::{Deserialize, Serialize};
+use service::{Json, Path, Problem};
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use crate::asked::{Asked, Nothing};
+use crate::failure::Answer;
+use crate::message::{Message, Newest};
+use crate::page::{Limit, Page};
+use crate::place::Place;
+use crate::reads::{Eyes, Reads};
+
+const PROJECTIONS: &[&str] = &["conversation", "member", "message", "read_cursor"];
+
+/// A conversation of the reader.
+#[derive(Debug, Serialize)]
+pub(crate) struct Conversation {
+    id: ConversationId,
+    /// `direct` or `group`.
+    kind: String,
+    /// Of a group; `null` once erased.
+    title: Option<String>,
+    /// The other, in a direct conversation.
+    with: Option<UserId>,
+    opened_at: Moment,
+    /// What the reader is in it.
+    role: String,
+    members_count: i64,
+    /// Messages of others that the reader has not read.
+    unread: i64,
+    last_message: Option<Message>,
+    /// Of the newest message, or of the opening: the order of the list.
+    position: Place,
+}
+
+#[derive(FromRow)]
+struct Row {
+    #[sqlx(try_from = "Uuid")]
+    conversation_id: ConversationId,
+    kind: String,
+    title: Option<String>,
+    with_user: Option<Uuid>,
+    opened_at: Moment,
+    role: String,
+    members: i64,
+    unread: i64,
+    active: Place,
+    #[sqlx(flatten)]
+    newest: Newest,
+}
+
+impl From<Row> for Conversation {
+    fn from(row: Row) -> Self {
+        Self {
+            id: row.conversation_id,
+            kind: row.kind,
+            title: row.title,
+            with: row.with_user.map(UserId::from),
+            opened_at: row.opened_at,
+            role: row.role,
+            members_count: row.members,
+            unread: row.unread,
+            last_message: row.newest.of(row.conversation_id),
+            position: row.active,
+        }
+    }
+}
+
+/// A conversation and everybody in it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Detail {
+    #[serde(flatten)]
+    conversation: Conversation,
+    members: Vec<Member>,
+}
+
+/// Somebody in a conversation, and how far they received and read.
+#[derive(Debug, Serialize, FromRow)]
+struct Member {
+    #[sqlx(try_from = "Uuid")]
+    user_id: UserId,
+    role: String,
+    joined_at: Moment,
+    delivered_ordinal: i64,
+    read_ordinal: i64,
+    delivered_position: Option<Place>,
+    read_position: Option<Place>,
+}
+
+/// Which page.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Before {
+    #[serde(default)]
+    limit: Limit,
+    before: Option<Position>,
+}
+
+/// `GET /v1/conversations`: the most recently active first; the next page with `?before=`.
+pub(crate) async fn list(
+    State(reads): State<Reads>,
+    asked: Asked<Before>,
+) -> Answer<Page<Conversation, Place>> {
+    let Asked { reader, after, query: Before { limit, before } } = asked;
+    reads.checkpoints.reach(PROJECTIONS, after).await?;
+    let mut eyes = reads.eyes_of(reader).await?;
+    let conversations = select(&mut eyes, reader, None, before, limit).await?;
+    eyes.commit().await?;
+    Ok(Json(Page::of(conversations, limit, |conversation| conversation.position)))
+}
+
+/// `GET /v1/conversations/{id}`: to who is not in it, it does not exist.
+pub(crate) async fn one(
+    State(reads): State<Reads>,
+    Path(id): Path<ConversationId>,
+    asked: Asked<Nothing>,
+) -> Answer<Detail> {
+    reads.checkpoints.reach(PROJECTIONS, asked.after).await?;
+    let mut eyes = reads.eyes_of(asked.reader).await?;
+    let mut found = select(&mut eyes, asked.reader, Some(id), None, Limit::default()).await?;
+    let conversation = found.pop().ok_or_else(Problem::no_such_conversation)?;
+    let members = members(&mut eyes, id).await?;
+    eyes.commit().await?;
+    Ok(Json(Detail { conversation, members }))
+}
+
+/// The page is chosen first, so that only its rows are counted and looked up.
+async fn select(
+    eyes: &mut Eyes,
+    reader: UserId,
+    only: Option<ConversationId>,
+    before: Option<Position>,
+    limit: Limit,
+) -> Result<Vec<Conversation>, sqlx::Error> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "with page as materialized (
+           select c.conversation_id, c.kind, c.title, c.opened_at, me.role,
+             coalesce(c.last_message_position, c.position) as active
+           from member me join conversation c on c.conversation_id = me.conversation_id
+           where me.user_id = $1
+             and ($2::uuid is null or me.conversation_id = $2)
+             and ($3::bytea is null or coalesce(c.last_message_position, c.position) < $3)
+           order by active desc limit $4
+         )
+         select page.*, coalesce(u.unread, 0) as unread,
+           (select count(*) from member m where m.conversation_id = page.conversation_id)
+             as members,
+           case when page.kind = 'direct' then (
+             select m.user_id from member m
+             where m.conversation_id = page.conversation_id and m.user_id <> $1 limit 1
+           ) end as with_user,
+           l.message_id, l.ordinal, l.sender_id, l.text, l.sent_at, l.position as sent_position
+         from page
+         left join unread_count u
+           on u.conversation_id = page.conversation_id and u.user_id = $1
+         left join lateral (
+           select * from message m where m.conversation_id = page.conversation_id
+           order by m.ordinal desc limit 1
+         ) l on true
+         order by page.active desc",
+    )
+    .bind(reader.uuid())
+    .bind(only.map(ConversationId::uuid))
+    .bind(before.map(Place))
+    .bind(limit.and_one())
+    .fetch_all(&mut **eyes)
+    .await?;
+    Ok(rows.into_iter().map(Conversation::from).collect())
+}
+
+async fn members(eyes: &mut Eyes, id: ConversationId) -> Result<Vec<Member>, sqlx::Error> {
+    sqlx::query_as(
+        "select m.user_id, m.role, m.joined_at,
+           coalesce(r.delivered_ordinal, 0) as delivered_ordinal,
+           coalesce(r.read_ordinal, 0) as read_ordinal,
+           r.delivered_position, r.read_position
+         from member m
+         left join read_cursor r on r.conversation_id = m.conversation_id and r.user_id = m.user_id
+         where m.conversation_id = $1
+         order by m.position, m.user_id",
+    )
+    .bind(id.uuid())
+    .fetch_all(&mut **eyes)
+    .await
+}

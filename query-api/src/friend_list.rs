@@ -1,0 +1,91 @@
+//! The reader's friends.
+
+use axum::extract::State;
+use events::{Moment, UserId};
+use serde::{Deserialize, Serialize};
+use service::Json;
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use crate::asked::Asked;
+use crate::cache::List;
+use crate::failure::{Answer, Failure};
+use crate::page::{Limit, Page};
+use crate::reads::{Reads, position_of};
+
+const PROJECTION: &str = "friend_list";
+
+/// A longer list is not kept in the cache; its pages are read from Postgres.
+const CACHED_AT_MOST: i64 = 2000;
+
+/// A friend of the reader.
+#[derive(Clone, Debug, Serialize, Deserialize, FromRow)]
+pub(crate) struct Friend {
+    #[sqlx(rename = "friend_id", try_from = "Uuid")]
+    user_id: UserId,
+    since: Moment,
+}
+
+/// Which page.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ById {
+    #[serde(default)]
+    limit: Limit,
+    after_id: Option<UserId>,
+}
+
+/// `GET /v1/friends`: in the order of their ids; the next page with `?after_id=`.
+pub(crate) async fn list(
+    State(reads): State<Reads>,
+    asked: Asked<ById>,
+) -> Answer<Page<Friend, UserId>> {
+    let Asked { reader, after, query: ById { limit, after_id } } = asked;
+    let rows = match reads.cache.read(List::Friends, reader, after).await {
+        Some(all) => cut(all, after_id, limit),
+        None => {
+            reads.checkpoints.reach(&[PROJECTION], after).await?;
+            from_postgres(&reads, reader, after_id, limit).await?
+        }
+    };
+    Ok(Json(Page::of(rows, limit, |friend| friend.user_id)))
+}
+
+async fn from_postgres(
+    reads: &Reads,
+    reader: UserId,
+    after_id: Option<UserId>,
+    limit: Limit,
+) -> Result<Vec<Friend>, Failure> {
+    const SELECT: &str = "select friend_id, since from friend_list
+         where user_id = $1 and ($2::uuid is null or friend_id > $2)
+         order by friend_id limit $3";
+    let mut eyes = reads.eyes_of(reader).await?;
+    let position = position_of(&mut eyes, PROJECTION).await?;
+    let all: Vec<Friend> = sqlx::query_as(SELECT)
+        .bind(reader.uuid())
+        .bind(None::<Uuid>)
+        .bind(CACHED_AT_MOST + 1)
+        .fetch_all(&mut *eyes)
+        .await?;
+    if i64::try_from(all.len()).is_ok_and(|rows| rows <= CACHED_AT_MOST) {
+        eyes.commit().await?;
+        reads.cache.fill(List::Friends, reader, position, &all).await;
+        return Ok(cut(all, after_id, limit));
+    }
+    let page = sqlx::query_as(SELECT)
+        .bind(reader.uuid())
+        .bind(after_id.map(UserId::uuid))
+        .bind(limit.and_one())
+        .fetch_all(&mut *eyes)
+        .await?;
+    eyes.commit().await?;
+    Ok(page)
+}
+
+/// The rows of a page and one more, out of the whole list.
+fn cut(all: Vec<Friend>, after_id: Option<UserId>, limit: Limit) -> Vec<Friend> {
+    let from = all.partition_point(|friend| after_id.is_some_and(|after| friend.user_id <= after));
+    let rows = usize::try_from(limit.and_one()).expect("at most 101");
+    all.into_iter().skip(from).take(rows).collect()
+}

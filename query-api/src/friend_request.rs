@@ -1,0 +1,134 @@
+//! Friend requests that nobody has answered yet: those to the reader, and the reader's own.
+
+use axum::extract::State;
+use events::{Moment, UserId};
+use serde::{Deserialize, Serialize};
+use service::Json;
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use crate::asked::Asked;
+use crate::cache::List;
+use crate::failure::{Answer, Failure};
+use crate::page::{Limit, Page};
+use crate::reads::{Reads, position_of};
+
+const PROJECTION: &str = "friend_request";
+
+/// A longer list is not kept in the cache; its pages are read from Postgres.
+const CACHED_AT_MOST: i64 = 1000;
+
+/// A request between the reader and somebody.
+#[derive(Clone, Debug, Serialize, Deserialize, FromRow)]
+pub(crate) struct FriendRequest {
+    #[sqlx(rename = "from_id", try_from = "Uuid")]
+    from: UserId,
+    #[sqlx(rename = "to_id", try_from = "Uuid")]
+    to: UserId,
+    requested_at: Moment,
+}
+
+/// Which of the two lists.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Direction {
+    Incoming,
+    Outgoing,
+}
+
+/// Which list, which page.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Which {
+    direction: Direction,
+    #[serde(default)]
+    limit: Limit,
+    after_id: Option<UserId>,
+}
+
+impl Direction {
+    const fn list(self) -> List {
+        match self {
+            Self::Incoming => List::Incoming,
+            Self::Outgoing => List::Outgoing,
+        }
+    }
+
+    /// The other of the two, by whom the list is ordered.
+    const fn other(self, request: &FriendRequest) -> UserId {
+        match self {
+            Self::Incoming => request.from,
+            Self::Outgoing => request.to,
+        }
+    }
+
+    const fn select(self) -> &'static str {
+        match self {
+            Self::Incoming => {
+                "select from_id, to_id, requested_at from friend_request
+                 where to_id = $1 and ($2::uuid is null or from_id > $2)
+                 order by from_id limit $3"
+            }
+            Self::Outgoing => {
+                "select from_id, to_id, requested_at from friend_request
+                 where from_id = $1 and ($2::uuid is null or to_id > $2)
+                 order by to_id limit $3"
+            }
+        }
+    }
+}
+
+/// `GET /v1/friend-requests?direction=incoming|outgoing`: in the order of the others' ids; the next
+/// page with `?after_id=`.
+pub(crate) async fn list(
+    State(reads): State<Reads>,
+    asked: Asked<Which>,
+) -> Answer<Page<FriendRequest, UserId>> {
+    let Asked { reader, after, query: which } = asked;
+    let rows = match reads.cache.read(which.direction.list(), reader, after).await {
+        Some(all) => cut(all, &which),
+        None => {
+            reads.checkpoints.reach(&[PROJECTION], after).await?;
+            from_postgres(&reads, reader, &which).await?
+        }
+    };
+    Ok(Json(Page::of(rows, which.limit, |request| which.direction.other(request))))
+}
+
+async fn from_postgres(
+    reads: &Reads,
+    reader: UserId,
+    which: &Which,
+) -> Result<Vec<FriendRequest>, Failure> {
+    let mut eyes = reads.eyes_of(reader).await?;
+    let position = position_of(&mut eyes, PROJECTION).await?;
+    let all: Vec<FriendRequest> = sqlx::query_as(which.direction.select())
+        .bind(reader.uuid())
+        .bind(None::<Uuid>)
+        .bind(CACHED_AT_MOST + 1)
+        .fetch_all(&mut *eyes)
+        .await?;
+    if i64::try_from(all.len()).is_ok_and(|rows| rows <= CACHED_AT_MOST) {
+        eyes.commit().await?;
+        reads.cache.fill(which.direction.list(), reader, position, &all).await;
+        return Ok(cut(all, which));
+    }
+    let page = sqlx::query_as(which.direction.select())
+        .bind(reader.uuid())
+        .bind(which.after_id.map(UserId::uuid))
+        .bind(which.limit.and_one())
+        .fetch_all(&mut *eyes)
+        .await?;
+    eyes.commit().await?;
+    Ok(page)
+}
+
+/// The rows of a page and one more, out of the whole list.
+fn cut(all: Vec<FriendRequest>, which: &Which) -> Vec<FriendRequest> {
+    let before = |request: &FriendRequest| {
+        which.after_id.is_some_and(|after| which.direction.other(request) <= after)
+    };
+    let from = all.partition_point(before);
+    let rows = usize::try_from(which.limit.and_one()).expect("at most 101");
+    all.into_iter().skip(from).take(rows).collect()
+}

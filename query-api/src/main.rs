@@ -1,0 +1,12 @@
+//! The query-api process: configuration, logs, a listener, and the reads.
+
+use service::{Config, shutdown, telemetry};
+use tokio::net::TcpListener;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let config = Config::from_env()?;
+    telemetry::init(&config.log);
+    let listener = TcpListener::bind(&config.listen).await?;
+    query_api::serve(config, listener, shutdown::on_signal()).await
+}

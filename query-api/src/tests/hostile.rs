@@ -1,0 +1,187 @@
+//! Row-level security: what somebody sees who can run any SQL as the role of query-api.
+
+use std::collections::BTreeSet;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{Stage, id};
+
+/// What has no person's data in it, and is the same for everybody.
+const PUBLIC: [&str; 2] = ["change_feed_horizon", "projection_checkpoint"];
+
+/// The vault is made by the event log, at the start of every process that opens one.
+const VAULT: &str = include_str!("../../../event-log/src/vault.sql");
+
+/// A row about Ada and Bob in every table.
+async fn fill(stage: &Stage, ada: Uuid, bob: Uuid) {
+    stage.sql(VAULT).await;
+    let talk = id();
+    let p = "'\\x00000000000000070000000000000007'";
+    stage
+        .sql(&format!(
+            "insert into user_profile values ('{ada}', 'ada', 'Ada', null, now(), {p});
+             insert into friend_list values ('{ada}', '{bob}', now(), {p}), ('{bob}', '{ada}', now(), {p});
+             insert into friend_request values ('{ada}', '{bob}', now(), {p});
+             insert into conversation (conversation_id, kind, title, opened_at, position)
+               values ('{talk}', 'group', 'Secret', now(), {p});
+             insert into member values ('{talk}', '{ada}', 'owner', now(), {p}), ('{talk}', '{bob}', 'member', now(), {p});
+             insert into message values ('{talk}', 1, '{}', '{ada}', 'secret', now(), {p});
+             insert into message_counter values ('{talk}', 1);
+             insert into read_cursor (conversation_id, user_id) values ('{talk}', '{ada}'), ('{talk}', '{bob}');
+             insert into read_cursor_counter values ('{talk}', 1);
+             insert into change_feed_member values ('{talk}', '{ada}', {p}, null), ('{talk}', '{bob}', {p}, null);
+             insert into change_feed_entry values ({p}, 'conversation:{talk}', null, now()), ({p}, 'user:{ada}', null, now());
+             insert into change_feed_frame values ({p}, '{{}}');
+             insert into vault.person_key (subject, wrapped) values ('{ada}', '\\x00')",
+            id()
+        ))
+        .await;
+}
+
+/// Everything in the database that could be read, with its rows of data for the owner.
+async fn relations(stage: &Stage) -> Vec<(String, String)> {
+    sqlx::query_as(
+        "select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
+         where c.relkind in ('r', 'p', 'v', 'm') and n.nspname in ('public', 'vault')
+           and c.relname not like '\\_sqlx%'
+         order by 1, 2",
+    )
+    .fetch_all(&stage.owner)
+    .await
+    .unwrap()
+}
+
+async fn count(connection: &mut PgConnection, schema: &str, table: &str) -> Result<i64, String> {
+    sqlx::query_scalar(&format!("select count(*) from {schema}.{table}"))
+        .fetch_one(connection)
+        .await
+        .map_err(|error| error.to_string())
+}
+
+async fn look_as(connection: &mut PgConnection, reader: &str) {
+    sqlx::query("select set_config('roundtable.reader', $1, false)")
+        .bind(reader)
+        .execute(connection)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn the_reader_sees_no_row_of_others_in_any_table() {
+    let stage = Stage::new().await;
+    let (ada, bob, eve) = (id(), id(), id());
+    fill(&stage, ada, bob).await;
+    let mut session = stage.hostile().await;
+    let (mut seen_by_ada, mut refused) = (BTreeSet::new(), BTreeSet::new());
+    for (schema, table) in relations(&stage).await {
+        if PUBLIC.contains(&table.as_str()) {
+            continue;
+        }
+        for nobody in ["", &eve.to_string()] {
+            look_as(&mut session, nobody).await;
+            match count(&mut session, &schema, &table).await {
+                // Profiles are public to whoever is signed in.
+                Ok(rows) if table == "user_profile" && !nobody.is_empty() => assert_eq!(rows, 1),
+                Ok(rows) => assert_eq!(rows, 0, "{schema}.{table} as {nobody:?}"),
+                Err(error) => {
+                    assert!(error.contains("permission denied"), "{schema}.{table}: {error}");
+                    refused.insert(table.clone());
+                }
+            }
+        }
+        look_as(&mut session, &ada.to_string()).await;
+        if count(&mut session, &schema, &table).await.is_ok_and(|rows| rows > 0) {
+            seen_by_ada.insert(table);
+        }
+    }
+    // The test would prove nothing if these were empty for everybody.
+    for table in [
+        "user_profile",
+        "friend_list",
+        "friend_request",
+        "conversation",
+        "member",
+        "message",
+        "message_counter",
+        "read_cursor",
+        "read_cursor_counter",
+        "unread_count",
+        "change_feed_member",
+        "change_feed_entry",
+        "change_feed_frame",
+        "change_feed",
+    ] {
+        assert!(seen_by_ada.contains(table), "{table}: {seen_by_ada:?}");
+    }
+    for table in ["person_key", "parked_event"] {
+        assert!(refused.contains(table), "{table}: {refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_two_people_share_is_all_that_one_sees_of_the_other() {
+    let stage = Stage::new().await;
+    let (ada, bob) = (id(), id());
+    fill(&stage, ada, bob).await;
+    let mut session = stage.hostile().await;
+    look_as(&mut session, &bob.to_string()).await;
+    assert_eq!(count(&mut session, "public", "friend_list").await, Ok(1));
+    assert_eq!(count(&mut session, "public", "member").await, Ok(2));
+    assert_eq!(count(&mut session, "public", "change_feed_member").await, Ok(1));
+    assert_eq!(count(&mut session, "public", "change_feed_entry").await, Ok(1));
+    // A conversation that Bob left is closed to him, but what he saw of its feed is not.
+    stage.sql(&format!("delete from member where user_id = '{bob}'")).await;
+    for table in ["conversation", "member", "message", "read_cursor", "unread_count"] {
+        assert_eq!(count(&mut session, "public", table).await, Ok(0), "{table}");
+    }
+}
+
+#[tokio::test]
+async fn the_reader_cannot_leave_its_role_or_write() {
+    let stage = Stage::new().await;
+    fill(&stage, id(), id()).await;
+    let mut session = stage.hostile().await;
+    look_as(&mut session, &id().to_string()).await;
+    for statement in [
+        "set role roundtable",
+        "set session authorization roundtable",
+        "alter table message disable row level security",
+        "drop policy reader on message",
+        "create policy all_mine on message using (true)",
+        "insert into member select conversation_id, reader(), 'owner', now(), position from member",
+        "insert into friend_list values (reader(), reader(), now(), '\\x00000000000000070000000000000007')",
+        "update user_profile set name = 'Eve'",
+        "delete from message",
+        "truncate message",
+        "select * from vault.person_key",
+        "select * from message_default",
+        "create table mine (a int)",
+        "create function reader() returns uuid language sql as 'select null::uuid'",
+    ] {
+        let refused = sqlx::raw_sql(statement).execute(&mut session).await;
+        assert!(refused.is_err(), "{statement}");
+    }
+    // Asking to be free of the policies is an error, and no way around them.
+    sqlx::raw_sql("set row_security = off").execute(&mut session).await.unwrap();
+    let refused = count(&mut session, "public", "message").await.unwrap_err();
+    assert!(refused.contains("row-level security"), "{refused}");
+}
+
+#[tokio::test]
+async fn who_reads_is_forgotten_with_the_transaction() {
+    let stage = Stage::new().await;
+    let (ada, bob) = (id(), id());
+    fill(&stage, ada, bob).await;
+    for _ in 0..20 {
+        assert_eq!(stage.items(ada, "/v1/conversations").await.len(), 1);
+        assert_eq!(stage.items(id(), "/v1/conversations").await.len(), 0);
+    }
+    assert!(stage.reads.probe().await.is_ok());
+    let mut eyes = stage.reads.eyes_of(ada.into()).await.unwrap();
+    let own: i64 =
+        sqlx::query_scalar("select count(*) from message").fetch_one(&mut *eyes).await.unwrap();
+    assert_eq!(own, 1);
+    let refused = sqlx::query("insert into member select * from member").execute(&mut *eyes).await;
+    assert!(refused.is_err());
+}

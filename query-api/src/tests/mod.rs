@@ -1,0 +1,11 @@
+//! The reads against real servers: rows are inserted as the projector would, and read over HTTP.
+
+mod conversations;
+mod feed;
+mod friends;
+mod hostile;
+mod people;
+mod stage;
+mod waiting;
+
+use stage::{Stage, at, id};

@@ -1,0 +1,165 @@
+//! A database with the read models, and somebody who asks.
+
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use events::{Position, UserId};
+use http::HeaderMap;
+use serde_json::Value;
+use servers::{TestDatabase, TestServers};
+use sqlx::{Connection, PgConnection, PgPool};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tower::ServiceExt;
+use uuid::Uuid;
+
+use crate::asked::Reader;
+use crate::cache::hex_of;
+use crate::reads::Reads;
+
+const PASSWORD: &str = "of-the-reader-in-tests";
+
+/// Everything that a test of the reads needs.
+pub(crate) struct Stage {
+    /// As the owner of the tables.
+    pub(crate) owner: PgPool,
+    /// Of the role that query-api uses.
+    pub(crate) reader_url: String,
+    pub(crate) redis: redis::aio::MultiplexedConnection,
+    pub(crate) reads: Reads,
+    _stop: DropGuard,
+    _database: TestDatabase,
+    _servers: TestServers,
+}
+
+/// A new id.
+#[expect(clippy::disallowed_methods, reason = "tests share one Redis, so ids must be new")]
+pub(crate) fn id() -> Uuid {
+    Uuid::new_v4()
+}
+
+/// The bytes of a position.
+pub(crate) fn at(position: u64) -> Vec<u8> {
+    Position::at(position).to_bytes().to_vec()
+}
+
+impl Stage {
+    pub(crate) async fn new() -> Self {
+        Self::with_redis(None).await
+    }
+
+    /// With the reads using another Redis than the real one.
+    pub(crate) async fn with_redis(redis_url: Option<&str>) -> Self {
+        let servers = servers::shared_for_tests().await.unwrap();
+        let database = servers.database().await.unwrap();
+        let owner = PgPool::connect(&database.url).await.unwrap();
+        sqlx::migrate!("../migrations").run(&owner).await.unwrap();
+        let_the_reader_in(&owner).await;
+
+        let mut reader_url = database.url.clone();
+        let host = reader_url.find('@').unwrap();
+        reader_url.replace_range(..host, &format!("postgres://roundtable_reader:{PASSWORD}"));
+        let client = redis::Client::open(servers.redis_url.as_str()).unwrap();
+        let redis = client.get_multiplexed_async_connection().await.unwrap();
+        let stop = CancellationToken::new();
+        let redis_url = redis_url.unwrap_or(&servers.redis_url);
+        let reads = Reads::start(&reader_url, redis_url, stop.clone()).unwrap();
+        let _stop = stop.drop_guard();
+        Self { owner, reader_url, redis, reads, _stop, _database: database, _servers: servers }
+    }
+
+    /// Runs a statement as the owner.
+    pub(crate) async fn sql(&self, statement: &str) {
+        sqlx::raw_sql(statement).execute(&self.owner).await.unwrap();
+    }
+
+    /// Advances projections as the projector does, notification included.
+    pub(crate) async fn reached(&self, projections: &[&str], position: u64) {
+        for projection in projections {
+            sqlx::query(
+                "with moved as (
+                   insert into projection_checkpoint (projection, position) values ($1, $2)
+                   on conflict (projection) do update set position = excluded.position
+                   returning projection
+                 )
+                 select pg_notify('roundtable_checkpoint', projection || ' ' || $3) from moved",
+            )
+            .bind(projection)
+            .bind(at(position))
+            .bind(position.to_string())
+            .execute(&self.owner)
+            .await
+            .unwrap();
+        }
+    }
+
+    /// A connection as the reader's role, as somebody who took over query-api would have.
+    pub(crate) async fn hostile(&self) -> PgConnection {
+        PgConnection::connect(&self.reader_url).await.unwrap()
+    }
+
+    /// What a person is answered.
+    pub(crate) async fn ask(&self, reader: Uuid, path: &str) -> (u16, Value) {
+        let (status, body, _) = self.ask_with(reader, path, HeaderMap::new()).await;
+        (status, body)
+    }
+
+    pub(crate) async fn ask_with(
+        &self,
+        reader: Uuid,
+        path: &str,
+        headers: HeaderMap,
+    ) -> (u16, Value, HeaderMap) {
+        let router = crate::routes().with_state(self.reads.clone()).layer(from_fn(
+            move |mut request: Request, next: Next| {
+                request.extensions_mut().insert(Reader(UserId::new(reader)));
+                next.run(request)
+            },
+        ));
+        let mut request = Request::get(path).body(Body::empty()).unwrap();
+        *request.headers_mut() = headers;
+        let (parts, body) = router.oneshot(request).await.unwrap().into_parts();
+        let body = to_bytes(body, usize::MAX).await.unwrap();
+        let body = serde_json::from_slice(&body).unwrap_or_default();
+        (parts.status.as_u16(), body, parts.headers)
+    }
+
+    /// The items of a list, which must be answered.
+    pub(crate) async fn items(&self, reader: Uuid, path: &str) -> Vec<Value> {
+        let (status, body) = self.ask(reader, path).await;
+        assert_eq!(status, 200, "{path}: {body}");
+        body["items"].as_array().unwrap().clone()
+    }
+
+    /// The last part of the type of the problem that must be answered, and its status.
+    pub(crate) async fn problem(&self, reader: Uuid, path: &str) -> (u16, String) {
+        let (status, body) = self.ask(reader, path).await;
+        let slug = body["type"].as_str().unwrap_or_default();
+        (status, slug.rsplit('/').next().unwrap().to_owned())
+    }
+
+    /// What the projector does to a cached list after a commit.
+    pub(crate) async fn invalidate(&mut self, key: &str, position: u64) {
+        redis::cmd("set")
+            .arg(format!("{key}:floor"))
+            .arg(hex_of(Position::at(position)))
+            .exec_async(&mut self.redis)
+            .await
+            .unwrap();
+        redis::cmd("del").arg(key).exec_async(&mut self.redis).await.unwrap();
+    }
+}
+
+/// Roles belong to the server, which other tests use at this moment.
+async fn let_the_reader_in(owner: &PgPool) {
+    let statement = format!("alter role roundtable_reader login password '{PASSWORD}'");
+    for _ in 0..100 {
+        match sqlx::raw_sql(&statement).execute(owner).await {
+            Ok(_) => return,
+            Err(error) if error.to_string().contains("concurrently updated") => {
+                tokio::task::yield_now().await;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    panic!("the role was always being changed by somebody else");
+}

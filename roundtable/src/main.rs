@@ -1,0 +1,268 @@
+//! The program `roundtable`.
+
+use std::{
+    io::Write,
+    net::{SocketAddr, ToSocketAddrs},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+use roundtable::{
+    bench, demo,
+    stack::{self, Given, Stack, StackConfig},
+    up::{self, Up},
+};
+use servers::Durability;
+use tokio::runtime::{Builder, Runtime};
+
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("ROUNDTABLE_COMMIT"), ")");
+
+/// Roundtable: friends, conversations and study rooms, every fact of them in an event store.
+///
+/// `roundtable up` runs the whole stack; `roundtable demo` shows what it does.
+#[derive(Debug, Parser)]
+#[command(version = VERSION, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Up(UpArguments),
+    Migrate(MigrateArguments),
+    Secrets(SecretsArguments),
+    Demo(DemoArguments),
+    /// Measure, and print the figures.
+    #[command(subcommand)]
+    Bench(BenchCommand),
+}
+
+/// Run the whole stack in one process: event store, PostgreSQL, Redis, NATS and all services.
+///
+/// Servers that are not given by URL are started as private children with their data under the
+/// data folder, on ports of their own, so they disturb nothing that already runs. Everything is
+/// found again by the next start. Ctrl-C stops all of it; a second Ctrl-C ends at once.
+#[derive(Debug, Args)]
+struct UpArguments {
+    /// The folder with everything it keeps; made if it is not there.
+    #[arg(long, value_name = "DIR", default_value = ".roundtable")]
+    data: PathBuf,
+    /// Where the API listens; port 0 takes a free one.
+    #[arg(long, value_name = "HOST:PORT", env = "ROUNDTABLE_LISTEN", value_parser = address,
+          default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// The folder of the secret keys [default: `secrets` in the data folder, made if need be].
+    #[arg(long, value_name = "DIR", env = "ROUNDTABLE_SECRETS", hide_env_values = true)]
+    secrets: Option<PathBuf>,
+    /// Remove all data in the end.
+    #[arg(long)]
+    throw_away: bool,
+    /// End when standard input is closed.
+    #[arg(long, hide = true)]
+    until_stdin_closes: bool,
+    /// What is logged on standard error, such as `info` or `warn,projector=debug`.
+    #[arg(long, value_name = "FILTER", env = "ROUNDTABLE_LOG", default_value = "warn")]
+    log: String,
+    #[command(flatten)]
+    servers: ServerArguments,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Servers to use instead of private ones")]
+struct ServerArguments {
+    /// PostgreSQL, as the role that owns the database.
+    #[arg(long, value_name = "URL", env = "ROUNDTABLE_POSTGRES_URL", hide_env_values = true)]
+    postgres_url: Option<String>,
+    /// The same database, as the role of the readers; made with this password if need be.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "ROUNDTABLE_POSTGRES_READER_URL",
+        hide_env_values = true,
+        requires = "postgres_url"
+    )]
+    postgres_reader_url: Option<String>,
+    /// Redis; it should run with `appendonly yes`.
+    #[arg(long, value_name = "URL", env = "ROUNDTABLE_REDIS_URL", hide_env_values = true)]
+    redis_url: Option<String>,
+    /// NATS with JetStream.
+    #[arg(long, value_name = "URL", env = "ROUNDTABLE_NATS_URL", hide_env_values = true)]
+    nats_url: Option<String>,
+    /// KurrentDB, or an event store of ours in a process of its own.
+    #[arg(long, value_name = "URL", env = "ROUNDTABLE_EVENTSTORE_URL", hide_env_values = true)]
+    eventstore_url: Option<String>,
+}
+
+/// Bring the database to the version of this program, and let the readers' role log in.
+#[derive(Debug, Args)]
+struct MigrateArguments {
+    /// PostgreSQL, as the role that owns the database.
+    #[arg(long, value_name = "URL", env = "ROUNDTABLE_POSTGRES_URL", hide_env_values = true)]
+    postgres_url: String,
+    /// The same database, as the role of the readers; made with this password if need be.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "ROUNDTABLE_POSTGRES_READER_URL",
+        hide_env_values = true
+    )]
+    postgres_reader_url: Option<String>,
+}
+
+/// Make the secret keys of a deployment that are not there yet.
+///
+/// They are `master.key` (seals personal data: without it none is ever read again, so back it up),
+/// `deployment.key` and `signing.key`. A key that is there is never replaced.
+#[derive(Debug, Args)]
+struct SecretsArguments {
+    /// The folder; made if it is not there.
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+}
+
+/// See two people meet and talk, step by step.
+///
+/// Two people sign up, become friends and talk over WebSocket; receipts turn a message from sent
+/// to delivered to read; one connection is cut and resumes with nothing missed. The exit status is
+/// 0 only if no step failed. Without --url this runs on a throw-away stack in a temporary folder,
+/// on ports of its own.
+#[derive(Debug, Args)]
+struct DemoArguments {
+    /// A stack that runs, such as http://127.0.0.1:8080.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum BenchCommand {
+    Chat(ChatArguments),
+}
+
+/// One conversation with 50 subscribers, at a rate that rises until it is too much.
+///
+/// Latencies count from the moment a message was due (no coordinated omission); a message is
+/// acknowledged when it is stored durably. The stack runs in processes of its own, in a temporary
+/// folder, on ports of its own; the load comes from this process, on the same machine.
+#[derive(Debug, Args)]
+struct ChatArguments {
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Fewer and shorter steps: at most 40 s.
+    #[arg(long)]
+    quick: bool,
+    /// Measure a stack that runs, such as http://127.0.0.1:8080.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Up(arguments) => run_up(arguments),
+        Command::Migrate(arguments) => migrate(&arguments),
+        Command::Secrets(arguments) => secrets(&arguments),
+        Command::Demo(arguments) => run_demo(arguments),
+        Command::Bench(BenchCommand::Chat(arguments)) => chat(arguments),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("roundtable: {error}");
+        for cause in error.chain().skip(1) {
+            eprintln!("  because: {cause}");
+        }
+        ExitCode::FAILURE
+    })
+}
+
+fn run_up(arguments: UpArguments) -> Result<ExitCode> {
+    service::telemetry::init(&arguments.log);
+    let ServerArguments { postgres_url, postgres_reader_url, redis_url, nats_url, eventstore_url } =
+        arguments.servers;
+    let up = Up {
+        stack: StackConfig {
+            data: arguments.data,
+            listen: arguments.listen,
+            given: Given {
+                postgres: given(postgres_url),
+                postgres_reader: given(postgres_reader_url),
+                redis: given(redis_url),
+                nats: given(nats_url),
+                eventstore: given(eventstore_url),
+            },
+            secrets: arguments.secrets.filter(|path| !path.as_os_str().is_empty()),
+            durability: Durability::Full,
+        },
+        throw_away: arguments.throw_away,
+        until_stdin_closes: arguments.until_stdin_closes,
+    };
+    many_threads()?.block_on(up::run(up))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn migrate(arguments: &MigrateArguments) -> Result<ExitCode> {
+    let reader = arguments.postgres_reader_url.as_deref().filter(|url| !url.is_empty());
+    one_thread()?.block_on(stack::migrate(&arguments.postgres_url, reader))?;
+    println!("the database is at the version of this program");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn secrets(arguments: &SecretsArguments) -> Result<ExitCode> {
+    service::Secrets::generate(&arguments.folder)?;
+    println!("the secret keys are in {}", arguments.folder.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_demo(arguments: DemoArguments) -> Result<ExitCode> {
+    service::telemetry::init("error");
+    many_threads()?.block_on(async {
+        let outcome = match arguments.url {
+            Some(url) => demo::run(&url, std::io::stdout(), demo::colour()).await?,
+            None => {
+                println!("starting a throw-away stack in a temporary folder");
+                let folder = tempfile::Builder::new().prefix("roundtable-demo-").tempdir()?;
+                let stack = Stack::start(StackConfig::new(folder.path().join("data"))).await?;
+                let url = stack.urls().api.clone();
+                let outcome = demo::run(&url, std::io::stdout(), demo::colour()).await;
+                stack.destroy().await?;
+                outcome?
+            }
+        };
+        println!("\n{outcome}");
+        Ok(if outcome.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    })
+}
+
+fn chat(arguments: ChatArguments) -> Result<ExitCode> {
+    let chat = bench::Chat { quick: arguments.quick, url: arguments.url };
+    // One thread: the load generator must leave the other core to the stack.
+    let report = one_thread()?.block_on(bench::chat(&chat))?;
+    let mut out = std::io::stdout().lock();
+    match arguments.json {
+        true => writeln!(out, "{}", serde_json::to_string(&report)?)?,
+        false => write!(out, "{report}")?,
+    }
+    bench::check(&report)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn many_threads() -> Result<Runtime> {
+    Builder::new_multi_thread().enable_all().build().context("threads cannot be started")
+}
+
+fn one_thread() -> Result<Runtime> {
+    Builder::new_current_thread().enable_all().build().context("a thread cannot be started")
+}
+
+/// `host:port`, the host by name or number.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let mut found =
+        text.to_socket_addrs().map_err(|error| format!("host:port is wanted: {error}"))?;
+    found.next().ok_or_else(|| "the host has no address".to_owned())
+}
+
+/// A variable that is there and empty is one that is not set.
+fn given(url: Option<String>) -> Option<String> {
+    url.filter(|url| !url.trim().is_empty())
+}
