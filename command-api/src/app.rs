@@ -15,8 +15,8 @@ use sqlx::postgres::PgPoolOptions;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::Settings;
 use crate::gateway::Gateway;
-use crate::limits::{Limits, Settings};
 use crate::passwords::Passwords;
 use crate::routes;
 
@@ -38,7 +38,7 @@ struct Inner {
 }
 
 impl App {
-    /// Starts the service with the usual bounds: its connection to NATS and its dispatcher live
+    /// Starts the service: its connection to NATS and its dispatcher live
     /// until the shutdown. `postgres` is a pool of the role that owns the read models.
     ///
     /// # Errors
@@ -49,32 +49,26 @@ impl App {
         postgres: PgPool,
         shutdown: CancellationToken,
     ) -> anyhow::Result<Self> {
-        Self::start_with(config, Limits::default(), log, postgres, shutdown).await
+        Self::start_with(config, Settings::from_env()?, log, postgres, shutdown).await
     }
 
-    /// The same with other bounds.
+    /// The same, told otherwise than by the environment.
     ///
     /// # Errors
     /// As [`App::start`].
     pub async fn start_with(
         config: &Config,
-        limits: Limits,
+        settings: Settings,
         log: EventLog,
         postgres: PgPool,
         shutdown: CancellationToken,
     ) -> anyhow::Result<Self> {
-        let settings = Settings::from_env()?;
-        let memory = settings.argon2_memory_kib;
-        let passwords = tokio::task::spawn_blocking(move || Passwords::new(memory)).await??;
-        let gateway = Gateway::start(
-            config,
-            &settings.namespace,
-            limits,
-            log.clone(),
-            postgres.clone(),
-            shutdown,
-        )
-        .await?;
+        let Settings { limits, argon2_memory_kib, namespace } = settings;
+        let passwords =
+            tokio::task::spawn_blocking(move || Passwords::new(argon2_memory_kib)).await??;
+        let gateway =
+            Gateway::start(config, &namespace, limits, log.clone(), postgres.clone(), shutdown)
+                .await?;
         Ok(Self(Arc::new(Inner {
             auth: Authenticator { tokens: Tokens::new(&config.secrets.signing), log },
             secrets: config.secrets.log.clone(),

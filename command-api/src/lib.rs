@@ -11,4 +11,4 @@ mod refresh;
 mod routes;
 
 pub use app::{App, serve};
-pub use limits::Limits;
+pub use limits::{Limits, Settings};

@@ -46,26 +46,41 @@ impl Limits {
     }
 }
 
-/// What this service alone is told by its environment.
+/// What this service alone is told at its start.
 #[derive(Clone, Debug)]
-pub(crate) struct Settings {
+pub struct Settings {
+    /// The bounds.
+    pub limits: Limits,
     /// `ROUNDTABLE_ARGON2_KIB`: memory of a password hash, 19 MiB by default; tests lower it.
-    pub(crate) argon2_memory_kib: u32,
+    pub argon2_memory_kib: u32,
     /// `ROUNDTABLE_NAMESPACE`: what NATS subjects begin with, so that test runs share a server.
-    pub(crate) namespace: String,
+    pub namespace: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let limits = Limits::default();
+        Self { limits, argon2_memory_kib: 19 * 1024, namespace: String::new() }
+    }
 }
 
 impl Settings {
-    pub(crate) fn from_env() -> anyhow::Result<Self> {
+    /// The usual ones, but for what the environment says.
+    ///
+    /// # Errors
+    /// When a variable is wrong; the message names it.
+    pub fn from_env() -> anyhow::Result<Self> {
         #[expect(clippy::disallowed_methods, reason = "read once, at the start")]
         let variable = |name| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
-        let argon2_memory_kib = match variable("ROUNDTABLE_ARGON2_KIB") {
-            None => 19 * 1024,
-            Some(text) => text.parse().map_err(|_| {
+        let mut settings = Self::default();
+        if let Some(text) = variable("ROUNDTABLE_ARGON2_KIB") {
+            settings.argon2_memory_kib = text.parse().map_err(|_| {
                 anyhow::anyhow!("ROUNDTABLE_ARGON2_KIB is wrong: it must be a number of KiB")
-            })?,
-        };
-        let namespace = variable("ROUNDTABLE_NAMESPACE").unwrap_or_default();
-        Ok(Self { argon2_memory_kib, namespace })
+            })?;
+        }
+        if let Some(namespace) = variable("ROUNDTABLE_NAMESPACE") {
+            settings.namespace = namespace;
+        }
+        Ok(settings)
     }
 }

@@ -259,3 +259,174 @@ impl Decider for Conversation {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::decider::laws::{hold, user};
+
+    const GROUP: ConversationId = ConversationId::new(Uuid::from_u128(9));
+
+    fn open_group(by: u8, title: &str, members: Vec<UserId>) -> Command {
+        Command::OpenGroup { conversation: GROUP, by: user(by), title: title.to_owned(), members }
+    }
+
+    fn open_direct(by: u8, with: u8, friends: bool) -> Command {
+        Command::OpenDirect { by: user(by), with: user(with), friends }
+    }
+
+    fn after(commands: &[Command]) -> Conversation {
+        commands.iter().fold(Conversation::default(), |state, command| {
+            state.decide(command).unwrap().iter().fold(state, Conversation::evolve)
+        })
+    }
+
+    /// Owned by 1, with 2 and 3 in it.
+    fn group() -> Conversation {
+        after(&[open_group(1, "Study", vec![user(2), user(3)])])
+    }
+
+    fn direct() -> Conversation {
+        after(&[open_direct(1, 2, true)])
+    }
+
+    /// Adds, removes, bans, unbans.
+    fn changes(by: u8, of: u8) -> [Command; 4] {
+        let (by, user) = (user(by), user(of));
+        [
+            Command::Add { by, user },
+            Command::Remove { by, user },
+            Command::Ban { by, user },
+            Command::Unban { by, user },
+        ]
+    }
+
+    #[test]
+    fn friends_open_their_one_direct_conversation() {
+        assert_eq!(direct().kind(), Some(ConversationKind::Direct));
+        assert!(direct().has_member(user(1)) && direct().has_member(user(2)));
+        assert_eq!(direct().decide(&open_direct(2, 1, true)), Ok(vec![]));
+        assert_eq!(direct().decide(&open_direct(2, 1, false)), Ok(vec![]), "it is still there");
+        let new = Conversation::default();
+        assert_eq!(new.decide(&open_direct(1, 2, false)), Err(Rejection::NotFriends));
+        assert_eq!(new.decide(&open_direct(1, 1, true)), Err(Rejection::Oneself));
+    }
+
+    #[test]
+    fn a_direct_conversation_never_changes() {
+        for command in changes(1, 2).iter().chain(&changes(1, 3)).chain(&changes(1, 1)) {
+            assert_eq!(direct().decide(command), Err(Rejection::Direct));
+        }
+    }
+
+    #[test]
+    fn a_group_has_its_opener_as_owner_and_everyone_once() {
+        let twice = open_group(1, "Study", vec![user(2), user(1), user(2)]);
+        let state = after(&[twice]);
+        assert_eq!(state.members().collect::<Vec<_>>(), [user(1), user(2)]);
+        assert_eq!(state.members[&user(1)], Role::Owner);
+        let again = state.decide(&open_group(1, "Study", vec![]));
+        assert_eq!(again, Err(Rejection::AlreadyOpened));
+    }
+
+    #[test]
+    fn a_title_is_neither_blank_nor_endless() {
+        let longest = "é".repeat(200);
+        assert!(Conversation::default().decide(&open_group(1, &longest, vec![])).is_ok());
+        for title in ["", "  ", &format!("{longest}!")] {
+            let refused = Conversation::default().decide(&open_group(1, title, vec![]));
+            assert_eq!(refused, Err(Rejection::InvalidTitle));
+        }
+    }
+
+    #[test]
+    fn a_group_is_full_at_its_limit() {
+        let crowd = |count: u128| -> Vec<UserId> {
+            (1000..1000 + count).map(|number| UserId::new(Uuid::from_u128(number))).collect()
+        };
+        let most = MAX_MEMBERS as u128 - 1;
+        let full = after(&[open_group(1, "Study", crowd(most))]);
+        let add = Command::Add { by: user(1), user: user(2) };
+        assert_eq!(full.decide(&add), Err(Rejection::Full));
+        let more = Conversation::default().decide(&open_group(1, "Study", crowd(most + 1)));
+        assert_eq!(more, Err(Rejection::Full));
+    }
+
+    #[test]
+    fn only_the_owner_decides_who_is_in_and_others_do_not_see_the_group() {
+        for (by, refusal) in [(2, Rejection::NotOwner), (4, Rejection::NoSuchConversation)] {
+            for command in changes(by, 3) {
+                assert_eq!(group().decide(&command), Err(refusal));
+            }
+        }
+        for command in changes(1, 3) {
+            let refused = Conversation::default().decide(&command);
+            assert_eq!(refused, Err(Rejection::NoSuchConversation));
+        }
+    }
+
+    #[test]
+    fn people_are_added_and_removed_once() {
+        let [add, remove, _, _] = changes(1, 4);
+        let added =
+            ConversationEvent::MemberAdded { conversation: GROUP, user: user(4), by: user(1) };
+        assert_eq!(group().decide(&add), Ok(vec![added.clone()]));
+        let state = group().evolve(&added);
+        assert_eq!(state.decide(&add), Ok(vec![]));
+        let removed =
+            ConversationEvent::MemberRemoved { conversation: GROUP, user: user(4), by: user(1) };
+        assert_eq!(state.decide(&remove), Ok(vec![removed.clone()]));
+        assert_eq!(state.evolve(&removed).decide(&remove), Ok(vec![]));
+    }
+
+    #[test]
+    fn everybody_may_leave_but_the_owner() {
+        let leave = |who| Command::Remove { by: user(who), user: user(who) };
+        let state = after(&[open_group(1, "Study", vec![user(2)]), leave(2)]);
+        assert!(!state.has_member(user(2)));
+        assert_eq!(state.decide(&leave(2)), Err(Rejection::NoSuchConversation));
+        assert_eq!(state.decide(&leave(1)), Err(Rejection::OwnerStays));
+        assert_eq!(state.decide(&changes(1, 1)[2]), Err(Rejection::OwnerStays));
+    }
+
+    #[test]
+    fn who_is_banned_is_out_until_unbanned() {
+        let [add, _, ban, unban] = changes(1, 2);
+        let state = after(&[open_group(1, "Study", vec![user(2)]), ban.clone()]);
+        assert!(!state.has_member(user(2)));
+        assert_eq!(state.decide(&ban), Ok(vec![]));
+        assert_eq!(state.decide(&add), Err(Rejection::Banned));
+        let state = state.decide(&unban).unwrap().iter().fold(state, Conversation::evolve);
+        assert!(!state.has_member(user(2)), "to be let in is not to be in");
+        assert_eq!(state.decide(&unban), Ok(vec![]));
+        assert_eq!(state.decide(&add).unwrap().len(), 1);
+    }
+
+    fn command() -> impl Strategy<Value = Command> {
+        (0..6_usize, 1..5_u8, 1..5_u8, any::<bool>()).prop_map(|(kind, by, of, friends)| match kind
+        {
+            0 => open_group(by, "Study", vec![user(of)]),
+            1 => open_direct(by, of, friends),
+            change => changes(by, of)[change - 2].clone(),
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_laws_hold(commands in proptest::collection::vec(command(), 0..60)) {
+            hold::<Conversation>(&commands, |_| false, |before, after| {
+                assert!(before.opened.is_none() || before.opened == after.opened);
+                assert!(after.banned.iter().all(|user| !after.has_member(*user)));
+                let owners = after.members.values().filter(|role| **role == Role::Owner).count();
+                match after.kind() {
+                    Some(ConversationKind::Group) => assert_eq!(owners, 1),
+                    Some(ConversationKind::Direct) => assert_eq!((owners, after.members.len()), (0, 2)),
+                    None => assert!(after.members.is_empty()),
+                }
+            });
+        }
+    }
+}

@@ -23,3 +23,49 @@ pub trait Decider: Clone + Default + Send + Sync + 'static {
     #[must_use]
     fn evolve(self, event: &Self::Event) -> Self;
 }
+
+#[cfg(test)]
+pub(crate) mod laws {
+    //! What the tests of all deciders share: given/when/then, and the laws as a property.
+
+    use std::fmt::Debug;
+
+    use events::UserId;
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// The state after some events.
+    pub(crate) fn given<D: Decider>(events: &[D::Event]) -> D {
+        events.iter().fold(D::default(), D::evolve)
+    }
+
+    pub(crate) fn user(number: u8) -> UserId {
+        UserId::new(Uuid::from_u128(number.into()))
+    }
+
+    /// Carries out commands one after the other; each is decided again at once, where only the
+    /// excepted ones may have another effect. `check` sees the state before and after each.
+    pub(crate) fn hold<D: Decider<Command: Debug>>(
+        commands: &[D::Command],
+        excepted: impl Fn(&D::Command) -> bool,
+        mut check: impl FnMut(&D, &D),
+    ) {
+        let mut state = D::default();
+        let mut happened = Vec::new();
+        for command in commands {
+            let Ok(events) = state.decide(command) else { continue };
+            let next = events.iter().fold(state.clone(), D::evolve);
+            if let Ok(again) = next.decide(command)
+                && !excepted(command)
+            {
+                assert!(again.is_empty(), "{command:?} has an effect twice: {again:?}");
+            }
+            check(&state, &next);
+            happened.extend(events);
+            state = next;
+        }
+        // What is recorded has happened, in whatever order a fold may meet it.
+        let _ = happened.iter().rev().chain(&happened).fold(D::default(), D::evolve);
+    }
+}

@@ -155,3 +155,132 @@ impl Decider for Login {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::decider::laws::{given, hold, user};
+
+    const LOGIN: LoginId = LoginId::new(Uuid::from_u128(7));
+
+    fn at(second: u8) -> Moment {
+        Moment::from_timestamp(second.into(), 0).unwrap()
+    }
+
+    fn opened(digest: &str) -> LoginEvent {
+        LoginEvent::Opened {
+            login: LOGIN,
+            user: user(1),
+            refresh_digest: Personal::new(user(1), digest.to_owned()),
+            expires: at(100),
+        }
+    }
+
+    fn refreshed(digest: &str) -> LoginEvent {
+        LoginEvent::Refreshed {
+            login: LOGIN,
+            user: user(1),
+            refresh_digest: Personal::new(user(1), digest.to_owned()),
+            expires: at(200),
+        }
+    }
+
+    fn closed(reason: CloseReason) -> LoginEvent {
+        LoginEvent::Closed { login: LOGIN, user: user(1), reason }
+    }
+
+    fn open(who: u8, digest: &str) -> Command {
+        let refresh_digest = digest.to_owned();
+        Command::Open { login: LOGIN, user: user(who), refresh_digest, expires: at(100) }
+    }
+
+    fn refresh(shown: &str, next: &str, now: u8) -> Command {
+        Command::Refresh {
+            shown_digest: shown.to_owned(),
+            next_digest: next.to_owned(),
+            now: at(now),
+            expires: at(200),
+        }
+    }
+
+    #[test]
+    fn a_login_is_opened_once() {
+        assert_eq!(Login::None.decide(&open(1, "a")), Ok(vec![opened("a")]));
+        let state: Login = given(&[opened("a")]);
+        assert!(state.is_open_for(user(1)) && !state.is_open_for(user(2)));
+        assert_eq!(state.decide(&open(1, "a")), Err(Rejection::AlreadyOpened));
+    }
+
+    #[test]
+    fn the_newest_token_gets_the_next_one() {
+        let state: Login = given(&[opened("a")]);
+        assert_eq!(state.decide(&refresh("a", "b", 1)), Ok(vec![refreshed("b")]));
+        let state = state.evolve(&refreshed("b"));
+        assert_eq!(state.decide(&refresh("b", "c", 1)), Ok(vec![refreshed("c")]));
+    }
+
+    #[test]
+    fn a_token_that_was_replaced_ends_the_login() {
+        let state: Login = given(&[opened("a"), refreshed("b")]);
+        let reused = vec![closed(CloseReason::RefreshReused)];
+        assert_eq!(state.decide(&refresh("a", "c", 1)), Ok(reused.clone()));
+        assert_eq!(state.decide(&refresh("a", "c", 250)), Ok(reused), "an old one too");
+    }
+
+    #[test]
+    fn an_expired_token_is_refused_and_ends_nothing() {
+        let state: Login = given(&[opened("a")]);
+        assert_eq!(state.decide(&refresh("a", "b", 100)), Err(Rejection::Expired));
+    }
+
+    #[test]
+    fn without_the_key_of_the_person_no_token_is_judged() {
+        let sealed = Personal::Sealed { subject: user(1), data: String::new() };
+        let state =
+            Login::Open { login: LOGIN, user: user(1), refresh_digest: sealed, expires: at(100) };
+        assert_eq!(state.decide(&refresh("x", "b", 1)), Err(Rejection::Unreadable));
+    }
+
+    #[test]
+    fn only_its_person_closes_a_login_and_it_stays_closed() {
+        let close = |who| Command::Close { user: user(who) };
+        let state: Login = given(&[opened("a")]);
+        assert_eq!(state.decide(&close(1)), Ok(vec![closed(CloseReason::LoggedOut)]));
+        assert_eq!(state.decide(&close(2)), Err(Rejection::NoSuchLogin));
+        assert_eq!(Login::None.decide(&close(1)), Err(Rejection::NoSuchLogin));
+        assert_eq!(Login::None.decide(&refresh("a", "b", 1)), Err(Rejection::NoSuchLogin));
+        let state = state.evolve(&closed(CloseReason::LoggedOut));
+        assert_eq!(state.decide(&close(1)), Ok(vec![]));
+        assert_eq!(state.decide(&close(2)), Err(Rejection::NoSuchLogin));
+        assert_eq!(state.decide(&refresh("a", "b", 1)), Err(Rejection::Closed));
+        assert_eq!(state.decide(&open(1, "a")), Err(Rejection::AlreadyOpened));
+        assert_eq!(state.user(), Some(user(1)));
+    }
+
+    fn command() -> impl Strategy<Value = Command> {
+        ("[ab]", "[ab]", 1..3_u8, 0..250_u8, 0..3_u8).prop_map(|(one, other, who, now, kind)| {
+            match kind {
+                0 => open(who, &one),
+                1 => refresh(&one, &other, now),
+                _ => Command::Close { user: user(who) },
+            }
+        })
+    }
+
+    proptest! {
+        /// A refresh decided again shows a token that was replaced: that ends the log-in. Its
+        /// idempotency key, which the seam asks first, keeps an honest retry from that.
+        #[test]
+        fn the_laws_hold(commands in proptest::collection::vec(command(), 0..40)) {
+            let refreshes = |command: &Command| matches!(command, Command::Refresh { .. });
+            hold::<Login>(&commands, refreshes, |before, after| {
+                let closed = matches!(before, Login::Closed { .. });
+                assert!(!closed || before == after, "what is closed stays closed");
+                assert!(before.user().is_none() || before.user() == after.user());
+            });
+        }
+    }
+}

@@ -83,3 +83,80 @@ impl Decider for Message {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::decider::laws::{given, hold, user};
+
+    fn conversation(number: u8) -> ConversationId {
+        ConversationId::new(Uuid::from_u128(number.into()))
+    }
+
+    fn send(to: u8, text: &str, member: bool) -> Command {
+        Command::Send {
+            message: MessageId::new(Uuid::from_u128(9)),
+            conversation: conversation(to),
+            by: user(1),
+            text: text.to_owned(),
+            member,
+        }
+    }
+
+    fn sent(to: u8, text: &str) -> MessageEvent {
+        MessageEvent::Sent {
+            message: MessageId::new(Uuid::from_u128(9)),
+            conversation: conversation(to),
+            sender: user(1),
+            text: Personal::new(user(1), text.to_owned()),
+        }
+    }
+
+    #[test]
+    fn a_member_sends_a_message() {
+        assert_eq!(Message::default().decide(&send(1, "hi", true)), Ok(vec![sent(1, "hi")]));
+    }
+
+    #[test]
+    fn to_others_the_conversation_does_not_exist() {
+        let refused = Err(Rejection::NoSuchConversation);
+        assert_eq!(Message::default().decide(&send(1, "hi", false)), refused);
+        let known: Message = given(&[sent(1, "hi")]);
+        assert_eq!(known.decide(&send(1, "hi", false)), refused, "nor does the message");
+    }
+
+    #[test]
+    fn a_message_is_sent_once() {
+        let known: Message = given(&[sent(1, "hi")]);
+        assert_eq!(known.decide(&send(1, "hi", true)), Err(Rejection::AlreadySent));
+    }
+
+    #[test]
+    fn a_message_says_something_and_not_too_much() {
+        let longest = "é".repeat(MAX_CHARACTERS);
+        assert!(Message::default().decide(&send(1, &longest, true)).is_ok());
+        for text in ["", " \n\t", &format!("{longest}!")] {
+            let refused = Err(Rejection::InvalidText);
+            assert_eq!(Message::default().decide(&send(1, text, true)), refused);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_laws_hold(
+            commands in proptest::collection::vec(
+                (1..3_u8, "[ a]{0,2}", any::<bool>())
+                    .prop_map(|(to, text, member)| send(to, &text, member)),
+                0..10,
+            )
+        ) {
+            hold::<Message>(&commands, |_| false, |before, after| {
+                let stays = before.conversation().is_none() || before == after;
+                assert!(stays, "a message never moves");
+            });
+        }
+    }
+}

@@ -82,3 +82,73 @@ impl Decider for Receipt {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::decider::laws::{hold, user};
+
+    fn command(kind: Kind, upto: u64, member: bool) -> Command {
+        Command {
+            kind,
+            conversation: ConversationId::new(Uuid::from_u128(1)),
+            user: user(1),
+            message: MessageId::new(Uuid::from_u128(upto.into())),
+            upto: Position::at(upto),
+            member,
+        }
+    }
+
+    fn after(commands: &[Command]) -> Receipt {
+        commands.iter().fold(Receipt::default(), |state, command| {
+            state.decide(command).unwrap().iter().fold(state, Receipt::evolve)
+        })
+    }
+
+    #[test]
+    fn cursors_go_forward_only() {
+        let state = after(&[command(Kind::Delivered, 5, true)]);
+        assert_eq!(state.decide(&command(Kind::Delivered, 5, true)), Ok(vec![]));
+        assert_eq!(state.decide(&command(Kind::Delivered, 4, true)), Ok(vec![]));
+        assert_eq!(state.decide(&command(Kind::Delivered, 6, true)).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn what_was_read_was_received() {
+        let state = after(&[command(Kind::Read, 5, true)]);
+        assert_eq!((state.delivered, state.read), (Position::at(5), Position::at(5)));
+        assert_eq!(state.decide(&command(Kind::Delivered, 5, true)), Ok(vec![]));
+    }
+
+    #[test]
+    fn reading_does_not_take_back_what_was_received() {
+        let state = after(&[command(Kind::Delivered, 9, true), command(Kind::Read, 5, true)]);
+        assert_eq!((state.delivered, state.read), (Position::at(9), Position::at(5)));
+    }
+
+    #[test]
+    fn to_others_the_message_does_not_exist() {
+        let refused = Receipt::default().decide(&command(Kind::Read, 5, false));
+        assert_eq!(refused, Err(Rejection::NoSuchMessage));
+    }
+
+    proptest! {
+        #[test]
+        fn the_laws_hold(
+            commands in proptest::collection::vec(
+                (any::<bool>(), 0..6_u64, any::<bool>()).prop_map(|(read, upto, member)| {
+                    command(if read { Kind::Read } else { Kind::Delivered }, upto, member)
+                }),
+                0..40,
+            )
+        ) {
+            hold::<Receipt>(&commands, |_| false, |before, after| {
+                assert!(after.read >= before.read && after.delivered >= before.delivered);
+                assert!(after.delivered >= after.read, "what was read was received");
+            });
+        }
+    }
+}

@@ -117,3 +117,92 @@ impl Decider for Reservation {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::decider::laws::{given, hold, user};
+
+    fn at(second: u8) -> Moment {
+        Moment::from_timestamp(second.into(), 0).unwrap()
+    }
+
+    fn reserve(who: u8, now: u8) -> Command {
+        Command::Reserve { user: user(who), now: at(now), until: at(now + 10) }
+    }
+
+    fn held() -> Reservation {
+        given(&[ReservationEvent::Reserved { user: user(1), until: at(10) }])
+    }
+
+    fn taken() -> Reservation {
+        held().evolve(&ReservationEvent::Confirmed { user: user(1) })
+    }
+
+    #[test]
+    fn a_free_name_is_held_for_the_first_who_asks() {
+        let held = vec![ReservationEvent::Reserved { user: user(1), until: at(10) }];
+        assert_eq!(Reservation::Free.decide(&reserve(1, 0)), Ok(held));
+    }
+
+    #[test]
+    fn a_held_name_is_refused_to_others_until_it_expires() {
+        assert_eq!(held().decide(&reserve(1, 1)), Ok(vec![]));
+        assert_eq!(held().decide(&reserve(2, 9)), Err(Rejection::Taken));
+        let moved = vec![
+            ReservationEvent::Released { user: user(1) },
+            ReservationEvent::Reserved { user: user(2), until: at(20) },
+        ];
+        assert_eq!(held().decide(&reserve(2, 10)), Ok(moved));
+    }
+
+    #[test]
+    fn a_confirmed_name_stays_whoever_asks_whenever() {
+        assert_eq!(taken().owner(), Some(user(1)));
+        assert_eq!(taken().decide(&reserve(2, 200)), Err(Rejection::Taken));
+        assert_eq!(taken().decide(&reserve(1, 200)), Ok(vec![]));
+    }
+
+    #[test]
+    fn only_who_it_is_held_for_confirms() {
+        let confirm = |who| Command::Confirm { user: user(who) };
+        let confirmed = vec![ReservationEvent::Confirmed { user: user(1) }];
+        assert_eq!(held().decide(&confirm(1)), Ok(confirmed));
+        assert_eq!(held().decide(&confirm(2)), Err(Rejection::NotReserved));
+        assert_eq!(Reservation::Free.decide(&confirm(1)), Err(Rejection::NotReserved));
+        assert_eq!(taken().decide(&confirm(1)), Ok(vec![]));
+        assert_eq!(taken().decide(&confirm(2)), Err(Rejection::NotReserved));
+    }
+
+    #[test]
+    fn only_its_holder_gives_a_name_back() {
+        let release = |who| Command::Release { user: user(who) };
+        for state in [held(), taken()] {
+            let released = vec![ReservationEvent::Released { user: user(1) }];
+            assert_eq!(state.decide(&release(1)), Ok(released));
+            assert_eq!(state.decide(&release(2)), Err(Rejection::NotReserved));
+        }
+        assert_eq!(Reservation::Free.decide(&release(1)), Ok(vec![]));
+    }
+
+    fn command() -> impl Strategy<Value = Command> {
+        (1..4_u8, 0..50_u8, 0..3_u8).prop_map(|(who, now, kind)| match kind {
+            0 => reserve(who, now),
+            1 => Command::Confirm { user: user(who) },
+            _ => Command::Release { user: user(who) },
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_laws_hold(commands in proptest::collection::vec(command(), 0..40)) {
+            hold::<Reservation>(&commands, |_| false, |before, after| {
+                if let (Some(one), Some(other)) = (before.owner(), after.owner()) {
+                    assert_eq!(one, other, "a name passes on only by being released");
+                }
+            });
+        }
+    }
+}

@@ -147,3 +147,104 @@ impl Decider for User {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::decider::laws::{given, hold, user};
+
+    fn sign_up(name: &str) -> Command {
+        Command::SignUp {
+            user: user(1),
+            email: "ada@example.org".to_owned(),
+            handle: "ada".to_owned(),
+            name: name.to_owned(),
+            password_hash: "$argon2id$".to_owned(),
+        }
+    }
+
+    fn change(name: Option<&str>, bio: Option<&str>) -> Command {
+        Command::ChangeProfile { name: name.map(str::to_owned), bio: bio.map(str::to_owned) }
+    }
+
+    fn personal(text: &str) -> Personal<String> {
+        Personal::new(user(1), text.to_owned())
+    }
+
+    fn changed(name: Option<&str>, bio: Option<&str>) -> UserEvent {
+        UserEvent::ProfileChanged {
+            user: user(1),
+            name: name.map(personal),
+            bio: bio.map(personal),
+        }
+    }
+
+    fn ada() -> User {
+        given(&User::default().decide(&sign_up("Ada")).unwrap())
+    }
+
+    #[test]
+    fn a_person_signs_up_once() {
+        assert_eq!(ada().account().unwrap().name, personal("Ada"));
+        assert_eq!(ada().decide(&sign_up("Ada")), Err(Rejection::AlreadySignedUp));
+    }
+
+    #[test]
+    fn a_name_is_neither_blank_nor_endless() {
+        let longest = "é".repeat(100);
+        assert!(User::default().decide(&sign_up(&longest)).is_ok());
+        for name in ["", "  ", &format!("{longest}!")] {
+            assert_eq!(User::default().decide(&sign_up(name)), Err(Rejection::InvalidName));
+            assert_eq!(ada().decide(&change(Some(name), None)), Err(Rejection::InvalidName));
+        }
+    }
+
+    #[test]
+    fn only_what_is_different_is_changed() {
+        let both = ada().decide(&change(Some("Ada L"), Some("Notes")));
+        assert_eq!(both, Ok(vec![changed(Some("Ada L"), Some("Notes"))]));
+        let one = ada().decide(&change(Some("Ada"), Some("Notes")));
+        assert_eq!(one, Ok(vec![changed(None, Some("Notes"))]));
+        assert_eq!(ada().decide(&change(Some("Ada"), None)), Ok(vec![]));
+        assert_eq!(ada().decide(&change(None, Some(""))), Ok(vec![]), "no text is an empty one");
+        let with_bio = ada().evolve(&changed(None, Some("Notes")));
+        assert_eq!(with_bio.decide(&change(None, Some(""))), Ok(vec![changed(None, Some(""))]));
+    }
+
+    #[test]
+    fn a_text_about_oneself_is_not_endless() {
+        let longest = "é".repeat(1000);
+        assert!(ada().decide(&change(None, Some(&longest))).is_ok());
+        let longer = ada().decide(&change(None, Some(&format!("{longest}!"))));
+        assert_eq!(longer, Err(Rejection::BioTooLong));
+    }
+
+    #[test]
+    fn nobody_changes_an_account_that_does_not_exist() {
+        let refused = User::default().decide(&change(Some("Ada"), None));
+        assert_eq!(refused, Err(Rejection::NoSuchUser));
+    }
+
+    fn command() -> impl Strategy<Value = Command> {
+        let text = || proptest::option::of("[ab ]{0,2}");
+        prop_oneof![
+            "[ab]".prop_map(|name| sign_up(&name)),
+            (text(), text()).prop_map(|(name, bio)| Command::ChangeProfile { name, bio }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn the_laws_hold(commands in proptest::collection::vec(command(), 0..40)) {
+            hold::<User>(&commands, |_| false, |before, after| {
+                let Some(account) = before.account() else { return };
+                let next = after.account().expect("an account stays");
+                assert_eq!(account.user, next.user);
+                assert_eq!(account.password_hash, next.password_hash);
+                assert!(!next.name.open().unwrap().trim().is_empty());
+            });
+        }
+    }
+}

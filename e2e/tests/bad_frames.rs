@@ -87,7 +87,7 @@ async fn a_socket_that_sends_nothing_but_nonsense_or_too_much_is_closed_with_a_r
     }
     let end = socket.end().await?;
     let code = end.bye.as_ref().map(|bye| bye["code"].clone());
-    ensure!(code == Some(json!("too-many-errors")) && end.code == Some(1008), "{end:?}");
+    ensure!(code == Some(json!("bad-frames")) && end.code == Some(1008), "{end:?}");
 
     let mut socket = Raw::open(&up.url, ada.token()).await?;
     let text = "x".repeat(MAX_FRAME);

@@ -133,7 +133,7 @@ async fn an_idempotency_key_is_required_and_stands_for_one_request() -> Result<(
         let again = accepted(send(ada, &first_key, "once")?, 201).await?;
         ensure!(again["id"] == first["id"] && again["position"] == first["position"], "{again}");
     }
-    refused(send(ada, &first_key, "something else")?, 409, "idempotency-key-reused").await?;
+    refused(send(ada, &first_key, "something else")?, 409, "key-reused").await?;
     // A key belongs to one person.
     let bobs = accepted(send(bob, &first_key, "once")?, 201).await?;
     ensure!(bobs["id"] != first["id"], "two people have one message");

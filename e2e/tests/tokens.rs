@@ -55,7 +55,7 @@ async fn a_token_that_is_stale_forged_or_foreign_opens_nothing() -> Result<()> {
             format!("{head}.{}.{signature}", encode(&as_bob)),
             "token-invalid",
         ),
-        ("a log-in of somebody else", token(&ours, &header, &as_bob), "token-invalid"),
+        ("a log-in of somebody else", token(&ours, &header, &as_bob), "login-ended"),
         ("no token at all", "seven".to_owned(), "token-invalid"),
     ] {
         // Reads and writes are different services.

@@ -6,18 +6,19 @@ use std::{
     net::SocketAddr,
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
 use event_log::EventLog;
 use rand::Rng;
+use reqwest::Method;
 use servers::{Durability, PrivateServers, Wanted};
 use sqlx::{PgPool, postgres::PgPoolOptions};
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::index;
+use crate::{client::Client, index};
 
 mod database;
 mod store;
@@ -26,6 +27,9 @@ pub use database::migrate;
 
 /// How long the last requests and sockets may take; their own bounds are shorter.
 const FAREWELL: Duration = Duration::from_secs(30);
+
+/// How long a start waits for a server that is given and away.
+const CONNECTED: Duration = Duration::from_secs(5);
 
 /// Connections of the owner's role, for the vault, the gateway and the projections' reads.
 const OWNER_CONNECTIONS: u32 = 24;
@@ -156,6 +160,7 @@ impl Stack {
         migrate(&urls.postgres, Some(&urls.postgres_reader)).await?;
         let service = configuration(&urls, &secrets)?;
         let (edge, inside) = services(&service, listener).await?;
+        connected(&urls.api).await?;
         Ok(Self { urls, data, edge, inside, servers, store })
     }
 
@@ -263,6 +268,26 @@ async fn services(config: &service::Config, listener: TcpListener) -> Result<(Ed
     let serving = tokio::spawn(service::serve(router, listener, shutdown.clone()));
     let edge = Edge { shutdown: shutdown.drop_guard(), serving, commands };
     Ok((edge, Inside { shutdown: inside.drop_guard(), projector }))
+}
+
+/// Waits until everything is connected. A server that is given and away holds nobody up for long:
+/// the services do without it for a while.
+async fn connected(api: &str) -> Result<()> {
+    let client = Client::new(api)?;
+    let is_ready = async || {
+        let answer = client.request(Method::GET, "/readyz").send().await.ok()?;
+        let body: serde_json::Value = answer.json().await.ok()?;
+        (body["status"] == "ready").then_some(())
+    };
+    let begun = Instant::now();
+    while is_ready().await.is_none() {
+        if begun.elapsed() > CONNECTED {
+            tracing::warn!("starting without a server; {api}/readyz says which");
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Ok(())
 }
 
 async fn end_services(edge: Edge, inside: Inside) -> Result<()> {

@@ -5,4 +5,5 @@ mod following;
 mod outages;
 mod privacy;
 mod reading;
+mod speed;
 mod world;

@@ -116,7 +116,8 @@ async fn count(db: &mut PgConnection, ops: &[Op]) -> Result<(), sqlx::Error> {
     let mut counts = std::collections::BTreeMap::new();
     for op in ops {
         if let Op::Message { conversation, sent_at, position } = op {
-            let (count, last, at) = counts.entry(*conversation).or_insert((0_i64, *position, *sent_at));
+            let (count, last, at) =
+                counts.entry(*conversation).or_insert((0_i64, *position, *sent_at));
             *count += 1;
             (*last, *at) = (*position, *sent_at);
         }
@@ -124,7 +125,8 @@ async fn count(db: &mut PgConnection, ops: &[Op]) -> Result<(), sqlx::Error> {
     if counts.is_empty() {
         return Ok(());
     }
-    let rows = counts.into_iter().map(|(id, (count, last, at))| (id.uuid(), count, last.to_bytes(), at));
+    let rows =
+        counts.into_iter().map(|(id, (count, last, at))| (id.uuid(), count, last.to_bytes(), at));
     let (ids, counts, positions, times): (Vec<_>, Vec<_>, Vec<_>, Vec<_>) = rows.collect();
     sqlx::query(
         "update conversation set

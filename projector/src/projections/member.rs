@@ -162,7 +162,10 @@ mod tests {
             conversation,
             kind: ConversationKind::Group,
             title: None,
-            members: vec![In { user: ada, role: Role::Owner }, In { user: bob, role: Role::Member }],
+            members: vec![
+                In { user: ada, role: Role::Owner },
+                In { user: bob, role: Role::Member },
+            ],
         };
         assert_eq!(project(opened), vec![join(ada, Role::Owner), join(bob, Role::Member)]);
         let leave = vec![Op::Leave { conversation, user: bob }];

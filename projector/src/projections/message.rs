@@ -42,7 +42,12 @@ impl Projection for Message {
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Insert> {
         match &event.event {
-            DomainEvent::Message(MessageEvent::Sent { message, conversation, sender, text: says }) => {
+            DomainEvent::Message(MessageEvent::Sent {
+                message,
+                conversation,
+                sender,
+                text: says,
+            }) => {
                 vec![Insert {
                     conversation: *conversation,
                     message: *message,
@@ -91,7 +96,14 @@ async fn make_partition(db: &mut PgConnection, moment: Moment) -> Result<(), sql
 
 /// Counts the new messages of each conversation, numbers them and inserts them, in one statement.
 async fn insert(db: &mut PgConnection, ops: Vec<Insert>) -> Result<(), sqlx::Error> {
-    type Columns = (Vec<uuid::Uuid>, Vec<uuid::Uuid>, Vec<uuid::Uuid>, Vec<Option<String>>, Vec<Moment>, Vec<[u8; 16]>);
+    type Columns = (
+        Vec<uuid::Uuid>,
+        Vec<uuid::Uuid>,
+        Vec<uuid::Uuid>,
+        Vec<Option<String>>,
+        Vec<Moment>,
+        Vec<[u8; 16]>,
+    );
     let rows = ops.into_iter().map(|op| {
         let ids = (op.conversation.uuid(), op.message.uuid(), op.sender.uuid());
         (ids.0, ids.1, ids.2, op.text, op.sent_at, op.position.to_bytes())

@@ -85,7 +85,6 @@ pub(crate) fn text(personal: &Personal<String>) -> Option<String> {
     personal.open().map(|text| text.replace('\0', "\u{FFFD}"))
 }
 
-
 /// For each key only its last value, in the order in which the keys came first.
 pub(crate) fn last_of_each<K: Eq + Hash + Clone, V>(
     ops: impl IntoIterator<Item = (K, V)>,

@@ -85,9 +85,13 @@ impl Projection for UserProfile {
 
 async fn insert(db: &mut PgConnection, ops: &[Op]) -> Result<(), sqlx::Error> {
     let rows = ops.iter().filter_map(|op| match op {
-        Op::Insert { user, handle, name, created_at, position } => {
-            Some((user.uuid(), handle.as_deref(), name.as_deref(), *created_at, position.to_bytes()))
-        }
+        Op::Insert { user, handle, name, created_at, position } => Some((
+            user.uuid(),
+            handle.as_deref(),
+            name.as_deref(),
+            *created_at,
+            position.to_bytes(),
+        )),
         Op::Update { .. } => None,
     });
     let (users, handles, names, times, positions): (Vec<_>, Vec<_>, Vec<_>, Vec<_>, Vec<_>) =
@@ -171,12 +175,7 @@ mod tests {
         let event = UserEvent::ProfileChanged { user: ada, name: erased, bio: None };
         assert_eq!(
             UserProfile::project(&recorded(event)),
-            vec![Op::Update {
-                user: ada,
-                name: Some(None),
-                bio: None,
-                position: Position::at(7),
-            }]
+            vec![Op::Update { user: ada, name: Some(None), bio: None, position: Position::at(7) }]
         );
     }
 }

@@ -103,12 +103,8 @@ mod tests {
     fn an_event_that_is_not_shown_makes_the_leader_suspect() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
-        let mut watch = Watch {
-            seen: Position::at(1),
-            shown: Position::at(1),
-            waiting: None,
-            heard: start,
-        };
+        let mut watch =
+            Watch { seen: Position::at(1), shown: Position::at(1), waiting: None, heard: start };
         assert_eq!(watch.suspect_at(), at(1250), "silence alone");
         watch.event(Position::at(2), at(10));
         watch.event(Position::at(3), at(20));

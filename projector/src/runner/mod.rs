@@ -72,7 +72,8 @@ impl Runner {
                 Ok(mut db) => {
                     failing = false;
                     tracing::info!(projection = P::NAME, "claimed");
-                    metrics::gauge!("roundtable_projection_claimed", "projection" => P::NAME).set(1.0);
+                    metrics::gauge!("roundtable_projection_claimed", "projection" => P::NAME)
+                        .set(1.0);
                     let Err(error) = self.work::<P>(&mut db).await;
                     error
                 }

@@ -5,6 +5,7 @@
 //! away, the events are read from the event store.
 
 mod item;
+mod pages;
 mod ring;
 
 use std::pin::pin;
@@ -19,6 +20,7 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 pub use item::{Content, Item};
+use pages::Pages;
 use ring::Ring;
 
 use crate::relay::log_stream::{POSITION, PREVIOUS, REFERENCE};
@@ -40,6 +42,7 @@ pub struct Tail {
 struct Shared {
     log: EventLog,
     ring: Mutex<Ring>,
+    pages: Pages,
     /// The position of the newest event here.
     newest: watch::Sender<Position>,
 }
@@ -52,7 +55,8 @@ impl Tail {
     pub async fn new(log: EventLog) -> Result<Self, LogError> {
         let head = log.head().await?;
         let (newest, _) = watch::channel(head);
-        Ok(Self { shared: Arc::new(Shared { log, ring: Mutex::new(Ring::new(head)), newest }) })
+        let (ring, pages) = (Mutex::new(Ring::new(head)), Pages::default());
+        Ok(Self { shared: Arc::new(Shared { log, ring, pages, newest }) })
     }
 
     /// Waits until there are events after `checkpoint` and answers with the next ones, in order,
@@ -70,9 +74,9 @@ impl Tail {
                     let _ = newest.changed().await;
                 }
                 None => {
-                    let items = self.read(checkpoint, max.min(PAGE)).await;
-                    if !items.is_empty() {
-                        return items;
+                    let page = self.shared.pages.page(checkpoint, || self.read(checkpoint)).await;
+                    if !page.is_empty() {
+                        return page.iter().take(max).cloned().collect();
                     }
                     tokio::time::sleep(PAUSE).await;
                 }
@@ -161,8 +165,8 @@ impl Tail {
     }
 
     /// Reads from the event store for a projection that is behind the tail.
-    async fn read(&self, after: Position, max: usize) -> Vec<Arc<Item>> {
-        match self.shared.log.read_all(after, max).await {
+    async fn read(&self, after: Position) -> Vec<Arc<Item>> {
+        match self.shared.log.read_all(after, PAGE).await {
             Ok(events) => self.open_all(events).await,
             Err(error) => {
                 tracing::debug!(%error, "the log cannot be read");

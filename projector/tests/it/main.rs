@@ -1,5 +1,8 @@
 //! The projector against real servers.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod bench;
 mod migrations;
 mod projections;
 mod relay;

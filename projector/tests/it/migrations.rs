@@ -17,8 +17,7 @@ async fn migrations_run_at_once_and_again_without_harm() {
         PgPool::connect(&other.url).await.unwrap(),
     ];
     let [a, b, c] = &pools;
-    let done =
-        tokio::join!(projector::migrate(a), projector::migrate(b), projector::migrate(c));
+    let done = tokio::join!(projector::migrate(a), projector::migrate(b), projector::migrate(c));
     assert!(done.0.is_ok() && done.1.is_ok() && done.2.is_ok(), "{done:?}");
     projector::migrate(a).await.unwrap();
 }
@@ -26,9 +25,12 @@ async fn migrations_run_at_once_and_again_without_harm() {
 #[tokio::test]
 async fn the_text_of_a_position_is_the_same_in_postgres() {
     let world = World::new().await;
-    for position in
-        [Position::START, Position::at(12_345), Position { commit: 9, prepare: 7 }, Position::at(u64::MAX)]
-    {
+    for position in [
+        Position::START,
+        Position::at(12_345),
+        Position { commit: 9, prepare: 7 },
+        Position::at(u64::MAX),
+    ] {
         let text: String = sqlx::query_scalar("select position_text($1)")
             .bind(position.to_bytes())
             .fetch_one(&world.postgres)

@@ -84,7 +84,10 @@ impl World {
     }
 
     pub(crate) async fn nats(&self) -> Client {
-        async_nats::connect(&self.servers.nats_url).await.unwrap()
+        service::nats::options(&self.servers.nats_url)
+            .connect(&self.servers.nats_url)
+            .await
+            .unwrap()
     }
 
     /// A log whose key vault is away.
@@ -115,8 +118,7 @@ impl World {
             now,
             decided_on: None,
         };
-        let outcome: Result<Outcome, _> =
-            self.log.transact::<D>(stream, &command, &context).await;
+        let outcome: Result<Outcome, _> = self.log.transact::<D>(stream, &command, &context).await;
         outcome.unwrap().position
     }
 
@@ -189,8 +191,7 @@ impl World {
         (message, upto): (MessageId, Position),
         kind: receipt::Kind,
     ) -> Position {
-        let command =
-            receipt::Command { kind, conversation, user, message, upto, member: true };
+        let command = receipt::Command { kind, conversation, user, message, upto, member: true };
         let stream = StreamName::receipt(conversation, user);
         self.act::<receipt::Receipt>(&stream, user, command).await
     }
@@ -221,11 +222,8 @@ impl World {
 }
 
 pub(crate) async fn log(store_url: &str, postgres: PgPool) -> EventLog {
-    let config = event_log::Config {
-        eventstore_url: store_url.to_owned(),
-        postgres,
-        secrets: SECRETS,
-    };
+    let config =
+        event_log::Config { eventstore_url: store_url.to_owned(), postgres, secrets: SECRETS };
     EventLog::connect(config).await.unwrap()
 }
 

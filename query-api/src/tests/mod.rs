@@ -1,5 +1,6 @@
 //! The reads against real servers: rows are inserted as the projector would, and read over HTTP.
 
+mod app;
 mod conversations;
 mod feed;
 mod friends;

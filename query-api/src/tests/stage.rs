@@ -27,6 +27,8 @@ pub(crate) struct Stage {
     pub(crate) redis: redis::aio::MultiplexedConnection,
     pub(crate) reads: Reads,
     _stop: DropGuard,
+    pub(crate) owner_url: String,
+    pub(crate) redis_url: String,
     _database: TestDatabase,
     _servers: TestServers,
 }
@@ -61,10 +63,19 @@ impl Stage {
         let client = redis::Client::open(servers.redis_url.as_str()).unwrap();
         let redis = client.get_multiplexed_async_connection().await.unwrap();
         let stop = CancellationToken::new();
-        let redis_url = redis_url.unwrap_or(&servers.redis_url);
-        let reads = Reads::start(&reader_url, redis_url, stop.clone()).unwrap();
-        let _stop = stop.drop_guard();
-        Self { owner, reader_url, redis, reads, _stop, _database: database, _servers: servers }
+        let redis_url = redis_url.unwrap_or(&servers.redis_url).to_owned();
+        let reads = Reads::start(&reader_url, &redis_url, stop.clone()).unwrap();
+        Self {
+            owner,
+            reader_url,
+            redis,
+            reads,
+            _stop: stop.drop_guard(),
+            owner_url: database.url.clone(),
+            redis_url,
+            _database: database,
+            _servers: servers,
+        }
     }
 
     /// Runs a statement as the owner.

@@ -13,7 +13,7 @@ use super::{
     machine::Machine,
     measure::{Measure, Plan},
     processes::{ByProcess, Processes},
-    report::{HEAD, Lag, Latency, Report, Saturation, Step, rounded},
+    report::{Lag, Latency, Report, Saturation, Step, rounded},
 };
 use crate::client::{Client, Session, SignUp, new_id};
 
@@ -105,7 +105,6 @@ async fn steps(chat: &Chat, url: &str, processes: Option<&Processes>) -> Result<
         true => (QUICK_RATES, Duration::from_secs(1), Duration::from_secs(3)),
         false => (RATES, Duration::from_secs(2), Duration::from_secs(10)),
     };
-    eprintln!("{HEAD}");
     let mut steps = Vec::new();
     for (number, rate) in (1..).zip(rates) {
         let plan = Plan {
@@ -118,7 +117,13 @@ async fn steps(chat: &Chat, url: &str, processes: Option<&Processes>) -> Result<
         };
         let lag = (people[0].clone(), messages.clone());
         let step = one_step(&room, plan, processes, lag).await?;
-        eprintln!("{step}");
+        eprintln!(
+            "{:>6} messages/s: {:>9.0} deliveries/s, p99 {:.2} ms, {}",
+            step.offered_per_s,
+            step.deliveries_per_s,
+            step.delivery.p99,
+            step.failed.as_deref().unwrap_or("ok"),
+        );
         let failed = step.failed.is_some();
         steps.push(step);
         if failed {

@@ -134,15 +134,15 @@ pub(super) fn rounded(value: f64, digits: i32) -> f64 {
 }
 
 /// The head of the table.
-pub(super) const HEAD: &str = "\
-offered/s  achieved/s  deliveries/s | delivery ms  p50     p95     p99   p99.9     max | ack p50     p99 | lag ms |";
+const HEAD: &str = "\
+offered/s  achieved/s  deliveries/s | delivery ms p50     p95     p99   p99.9     max | ack p50     p99 | lag p95 |";
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lag = self.projection_lag_ms.map_or_else(|| "-".to_owned(), |lag| lag.p95.to_string());
         write!(
             f,
-            "{:>9} {:>11.1} {:>13.0} | {:>15.2} {:>7.2} {:>7.2} {:>7.2} {:>7.2} | {:>7.2} {:>7.2} | {:>6} | {}",
+            "{:>9} {:>11.1} {:>13.0} | {:>15.2} {:>7.2} {:>7.2} {:>7.2} {:>7.2} | {:>7.2} {:>7.2} | {:>7} | {}",
             self.offered_per_s,
             self.achieved_per_s,
             self.deliveries_per_s,

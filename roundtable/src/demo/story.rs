@@ -35,14 +35,14 @@ pub(super) async fn play(client: &Client, stage: &mut Stage<impl Write>) -> Resu
     let hello = say(stage, &mut ada, &mut ben, conversation, "Hello Ben!").await?;
     receipts(stage, &mut ada, &mut ben, conversation, hello).await?;
     let text = "Hello Ada, good to see you.";
-    let (answer, _) = say(stage, &mut ben, &mut ada, conversation, text).await?;
+    let answer = say(stage, &mut ben, &mut ada, conversation, text).await?;
 
     stage.chapter("Ben's connection is cut");
-    let (mut ben, missed) = cut_and_resume(stage, &mut ada, ben, conversation).await?;
+    let (mut ben, missed) = cut_and_resume(stage, &mut ada, ben, conversation, answer.1).await?;
     let (last, _) = say(stage, &mut ada, &mut ben, conversation, "There you are.").await?;
 
     stage.chapter("What stays");
-    let mut all = vec![hello.0, answer];
+    let mut all = vec![hello.0, answer.0];
     all.extend(missed);
     all.push(last);
     history(stage, &ada, &ben, conversation, &all).await?;
@@ -196,8 +196,8 @@ async fn receipts(
     let fields = || json!({ "conversation": conversation, "message": message });
     stage.step("Ada's list says: sent", status(ada, conversation, message, sent, "sent")).await?;
     for (kind, title) in [("delivered", "Ben's device received it"), ("read", "Ben read it")] {
-        let receipt = command(ben, &format!("message.{kind}"), fields()).await;
-        let receipt = stage.step(title, async { receipt }).await?;
+        let name = format!("message.{kind}");
+        let receipt = stage.step(title, command(ben, &name, fields())).await?;
         let after = stage
             .step("Ada sees that live", async {
                 let kind = format!("receipt.{kind}");
@@ -219,13 +219,16 @@ async fn cut_and_resume(
     ada: &mut Person,
     ben: Person,
     conversation: ConversationId,
+    newest: Position,
 ) -> Result<(Person, Vec<MessageId>), Failed> {
     let Person { name, session, mut socket } = ben;
     let last = stage
         .step("Ben has seen everything so far, then the line is cut", async {
-            // Ben's own message, as his other devices see it, is still on its way or here.
-            while let Ok(event) = socket.next_event(QUIET).await {
-                tracing::debug!(kind = event.kind, "seen before the cut");
+            while socket.last() < newest {
+                socket
+                    .next_event(SOON)
+                    .await
+                    .expecting("his own message, as all devices see it")?;
             }
             let last = socket.cut().await;
             Ok((last, last))
