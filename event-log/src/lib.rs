@@ -151,6 +151,12 @@ impl EventLog {
         self.decide_and_append_new::<D>(stream, command, context).await
     }
 
+    /// Whether this process has followed the log to where it was less than a second ago: part of
+    /// being ready. While it has not, [`state`](Self::state) reads streams.
+    pub async fn is_current(&self) -> bool {
+        self.inner.follower.is_fresh().await
+    }
+
     /// Where the last event stands, not counting those of the store itself; `START` if there is
     /// none.
     ///

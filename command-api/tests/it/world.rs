@@ -57,7 +57,7 @@ impl World {
         let (listener, address_of_api) = listen().await;
         let config = Config {
             postgres_url: postgres.url.clone(),
-            postgres_reader_url: database.url.clone(),
+            postgres_reader_url: Some(database.url.clone()),
             redis_url: servers.redis_url.clone(),
             nats_url: nats.url.clone(),
             eventstore_url: format!("esdb://{address}?tls=false"),

@@ -5,5 +5,4 @@ mod following;
 mod outages;
 mod privacy;
 mod reading;
-mod speed;
 mod world;
