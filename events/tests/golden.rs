@@ -4,6 +4,8 @@
 //! `$personal`, which is how the seam hands it over. Fixtures are never changed or deleted. A new
 //! event type, or a new version of one, gets a new file, and its value in [`today`].
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

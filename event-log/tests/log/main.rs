@@ -1,5 +1,7 @@
 //! The log as its users see it, against the embedded store and a real Postgres.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod commands;
 mod following;
 mod outages;
