@@ -70,3 +70,61 @@ fn unwrap_personal(value: &mut Value, sealed: &mut bool) {
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{EventId, Metadata, Moment, Personal, Position, StreamName, UserId};
+    use uuid::Uuid;
+
+    const ADA: UserId = UserId::new(Uuid::from_u128(1));
+
+    fn frame_of(event: UserEvent) -> Value {
+        let id = Uuid::from_u128(2);
+        let metadata = Metadata {
+            schema_version: 1,
+            actor: ADA,
+            correlation_id: id,
+            causation_id: id,
+            key: id,
+            body_hash: String::new(),
+            decided_on: None,
+        };
+        frame(&Envelope {
+            id: EventId::new(id),
+            stream: StreamName::user(ADA),
+            revision: 0,
+            position: Position::at(7),
+            recorded_at: Moment::UNIX_EPOCH,
+            metadata,
+            event: event.into(),
+        })
+    }
+
+    #[test]
+    fn personal_data_is_plain_and_secrets_are_left_out() {
+        let personal = |text: &str| Personal::new(ADA, text.to_owned());
+        let frame = frame_of(UserEvent::SignedUp {
+            user: ADA,
+            email: personal("ada@example.org"),
+            handle: personal("ada"),
+            name: personal("Ada"),
+            password_hash: personal("$argon2id$secret"),
+        });
+        assert_eq!(frame["data"]["name"], "Ada");
+        assert_eq!(frame["position"], "7");
+        assert_eq!(frame.get("sealed"), None);
+        assert!(!frame.to_string().contains("argon2id"), "{frame}");
+    }
+
+    #[test]
+    fn what_is_erased_or_sealed_is_null_and_only_the_latter_is_said() {
+        let erased = Some(Personal::Erased { subject: ADA });
+        let frame = frame_of(UserEvent::ProfileChanged { user: ADA, name: erased, bio: None });
+        assert_eq!((&frame["data"]["name"], frame.get("sealed")), (&Value::Null, None));
+        let sealed = Some(Personal::Sealed { subject: ADA, data: "AA".to_owned() });
+        let frame = frame_of(UserEvent::ProfileChanged { user: ADA, name: sealed, bio: None });
+        assert_eq!(frame["data"]["name"], Value::Null);
+        assert_eq!(frame["sealed"], true);
+    }
+}
