@@ -95,10 +95,13 @@ impl Group {
         Ok(Self { people, conversation: opened.id, opened: opened.position })
     }
 
-    /// Everybody listens, at the addresses in turn.
+    /// Everybody listens: one starts at the first address, the next one at the second.
     pub async fn listeners(&self, urls: &[&str]) -> Result<Vec<Listener>> {
-        let listen = |(index, person): (usize, &Person)| {
-            Listener::start(person.clone(), urls[index % urls.len()].to_owned())
+        let listen = async |(index, person): (usize, &Person)| {
+            let mut urls = urls.to_vec();
+            let first = index % urls.len();
+            urls.rotate_left(first);
+            Listener::start(person.clone(), &urls).await
         };
         try_join_all(self.people.iter().enumerate().map(listen)).await
     }

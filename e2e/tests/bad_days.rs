@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use e2e::refusal::refused_with;
+use e2e::refusal::{accepted, refused_with};
 use e2e::talk::{Group, Ledger, Listener, Load, PATIENCE, Verdict, sign_up};
 use e2e::up::{Up, folder};
+use futures::future::try_join_all;
 use reqwest::Method;
 use roundtable::client::key;
 use serde_json::{Value, json};
@@ -58,6 +59,12 @@ impl Day {
         Ok(())
     }
 
+    /// All connections of listeners break, and come back by themselves, in the middle of it.
+    async fn everybody_is_cut_off(&self) -> Result<()> {
+        try_join_all(self.listeners.iter().map(Listener::cut)).await?;
+        Ok(())
+    }
+
     /// All is well again: everybody saw everything, on the sockets they had.
     async fn end(self) -> Result<()> {
         let Self { servers, up, group, listeners, load, _folder } = self;
@@ -84,7 +91,9 @@ impl Day {
 async fn while_postgres_is_frozen_people_whose_keys_are_cached_talk_live() -> Result<()> {
     let day = Day::begin().await?;
     day.servers.pause(Kind::Postgres).await;
-    day.everybody_talks(120).await?;
+    day.everybody_talks(60).await?;
+    day.everybody_is_cut_off().await?;
+    day.everybody_talks(60).await?;
     day.servers.resume(Kind::Postgres).await;
     day.everybody_talks(30).await?;
     day.end().await
@@ -103,8 +112,12 @@ async fn while_postgres_is_dead_people_talk_live_and_a_stranger_is_told_to_come_
         "email": who.email, "handle": who.handle, "name": who.name, "password": who.password,
     });
     let client = day.group.people[0].session.client().clone();
-    let request = client.request(Method::POST, "/v1/users").json(&body);
-    let later = refused_with(request.header("Idempotency-Key", key().to_string()), 503).await?;
+    let key = key().to_string();
+    let sign_up = || {
+        let request = client.request(Method::POST, "/v1/users").json(&body);
+        request.header("Idempotency-Key", &key)
+    };
+    let later = refused_with(sign_up(), 503).await?;
     ensure!(later["retry_after"].as_u64().is_some_and(|seconds| seconds > 0), "{later}");
     // So does a read, but for what a cache knows.
     let read = day.group.people[0].request(&day.up.url, Method::GET, "/v1/conversations")?;
@@ -113,7 +126,7 @@ async fn while_postgres_is_dead_people_talk_live_and_a_stranger_is_told_to_come_
     day.everybody_talks(60).await?;
     day.servers.restart(Kind::Postgres).await?;
     day.everybody_talks(30).await?;
-    client.sign_up(&who).await.context("the stranger comes later")?;
+    accepted(sign_up(), 201).await.context("the stranger comes later")?;
     day.end().await
 }
 
@@ -155,7 +168,9 @@ async fn while_redis_is_frozen_nothing_is_missing() -> Result<()> {
 async fn while_nats_is_dead_messages_are_accepted_and_come_when_it_is_back() -> Result<()> {
     let mut day = Day::begin().await?;
     day.servers.kill(Kind::Nats).await;
-    day.everybody_is_accepted(120).await?;
+    day.everybody_is_accepted(60).await?;
+    day.everybody_is_cut_off().await?;
+    day.everybody_is_accepted(60).await?;
     day.servers.restart(Kind::Nats).await?;
     day.everybody_talks(60).await?;
     day.end().await

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use e2e::cluster::Cluster;
 use e2e::refusal::{accepted, refused_with};
 use e2e::talk::{Group, Listener, Load, PATIENCE, Verdict};
+use futures::future::try_join_all;
 use reqwest::Method;
 use roundtable::client::key;
 use serde_json::json;
@@ -21,7 +22,7 @@ async fn one_of_each_is_killed_while_people_talk_and_nothing_is_lost() -> Result
     let mut listeners = group.listeners(&[&proxy]).await?;
     // One more device, on the gateway that will survive.
     let survivor = cluster.command_apis[1].url.clone();
-    listeners.push(Listener::start(group.people[0].clone(), survivor).await?);
+    listeners.push(Listener::start(group.people[0].clone(), &[&survivor]).await?);
     let load = Load::start(&group, &[&proxy], EACH);
     load.ledger.grows_by(30, PATIENCE).await?;
 
@@ -45,7 +46,18 @@ async fn one_of_each_is_killed_while_people_talk_and_nothing_is_lost() -> Result
         }
         cluster.projectors[index].crash_and_restart().await?;
     }
+    // Without any relay nobody is told that something happened, until the gateways look themselves.
+    for projector in &mut cluster.projectors {
+        projector.process.kill().await;
+    }
+    load.ledger.grows_by(45, PATIENCE).await?;
+    for projector in &mut cluster.projectors {
+        projector.crash_and_restart().await?;
+    }
+    load.ledger.grows_by(15, PATIENCE).await?;
+    let said = load.ledger.acknowledged();
     for listener in &listeners {
+        listener.hears(&said).await.context("after both relays were gone")?;
         ensure!(listener.reconnects() == 0, "a projector's death closed a socket");
     }
 
@@ -70,8 +82,30 @@ async fn one_of_each_is_killed_while_people_talk_and_nothing_is_lost() -> Result
     for node in &cluster.query_apis {
         verdict.read_by(&group.people[1], &node.url).await?;
     }
+    let came_back: usize = listeners.iter().map(Listener::reconnects).sum();
+    ensure!(came_back > 0, "nobody was on the gateway that was killed");
     let survived = listeners.last().context("listeners")?;
     ensure!(survived.reconnects() == 0, "the gateway that survived closed a socket");
+    cluster.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_connection_that_is_cut_resumes_at_the_other_node_with_nothing_missed() -> Result<()> {
+    let cluster = Cluster::start().await?;
+    let group = Group::new(&cluster.url, &["Ada", "Bob", "Cleo", "Dora"]).await?;
+    let nodes: Vec<_> = cluster.command_apis.iter().map(|node| node.url.as_str()).collect();
+    let listeners = group.listeners(&nodes).await?;
+    let load = Load::start(&group, &nodes, Duration::from_millis(25));
+    for round in 0..25 {
+        let cuts = listeners.iter().skip(round % 2).step_by(2).map(Listener::cut);
+        try_join_all(cuts).await?;
+    }
+    load.ledger.grows_by(20, PATIENCE).await?;
+    let ledger = load.stop().await?;
+    let (last, position) = group.say(0, "that was all").await?;
+    ledger.acknowledge(last, position);
+    Verdict::on(&group, &ledger).holds(&listeners, &cluster.url).await?;
     cluster.stop().await;
     Ok(())
 }

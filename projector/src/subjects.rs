@@ -15,6 +15,11 @@ impl Subjects {
         Self { namespace: namespace.to_owned() }
     }
 
+    /// Whether these are the plain names, of the one deployment on these servers.
+    pub fn are_plain(&self) -> bool {
+        self.namespace.is_empty()
+    }
+
     fn subject(&self, name: &str) -> String {
         match &*self.namespace {
             "" => name.to_owned(),

@@ -219,25 +219,38 @@ fn run_demo(arguments: DemoArguments) -> Result<ExitCode> {
     many_threads()?.block_on(async {
         let outcome = match arguments.url {
             Some(url) => demo::run(&url, std::io::stdout(), demo::colour()).await?,
-            None => {
-                println!("starting a throw-away stack in a temporary folder");
-                let folder = tempfile::Builder::new().prefix("roundtable-demo-").tempdir()?;
-                let stack = Stack::start(StackConfig::new(folder.path().join("data"))).await?;
-                let url = stack.urls().api.clone();
-                let outcome = demo::run(&url, std::io::stdout(), demo::colour()).await;
-                stack.destroy().await?;
-                outcome?
-            }
+            None => demo_on_its_own().await?,
         };
         println!("\n{outcome}");
         Ok(if outcome.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
 }
 
+/// Nothing of the stack stays, even when somebody has seen enough and presses Ctrl-C.
+async fn demo_on_its_own() -> Result<demo::Outcome> {
+    println!("starting a throw-away stack in a temporary folder");
+    let enough = service::shutdown::on_signal();
+    let folder = tempfile::Builder::new().prefix("roundtable-demo-").tempdir()?;
+    let stack = Stack::start(StackConfig::new(folder.path().join("data"))).await?;
+    let url = stack.urls().api.clone();
+    let outcome = tokio::select! {
+        outcome = demo::run(&url, std::io::stdout(), demo::colour()) => Some(outcome),
+        () = enough.cancelled() => None,
+    };
+    stack.destroy().await?;
+    Ok(outcome.context("ended by a signal")??)
+}
+
 fn chat(arguments: ChatArguments) -> Result<ExitCode> {
     let chat = bench::Chat { quick: arguments.quick, url: arguments.url };
     // One thread: the load generator must leave the other core to the stack.
-    let report = one_thread()?.block_on(bench::chat(&chat))?;
+    let report = one_thread()?.block_on(async {
+        let enough = service::shutdown::on_signal();
+        tokio::select! {
+            report = bench::chat(&chat) => report,
+            () = enough.cancelled() => anyhow::bail!("ended by a signal"),
+        }
+    })?;
     let mut out = std::io::stdout().lock();
     match arguments.json {
         true => writeln!(out, "{}", serde_json::to_string(&report)?)?,

@@ -2,7 +2,7 @@
 
 use std::{io::Write, time::Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use servers::Kind;
 use tokio_util::sync::CancellationToken;
 
@@ -35,23 +35,23 @@ pub async fn run(up: Up) -> Result<()> {
     }
     let given = up.stack.given.clone();
     let is_new = !up.stack.data.exists();
-    say(&format!("Roundtable {} ({}) is starting", crate::VERSION, crate::COMMIT))?;
+    say(&format!("Roundtable {} ({}) is starting", crate::VERSION, crate::COMMIT));
     let mut stack = tokio::select! {
         stack = Stack::start(up.stack) => stack?,
         () = shutdown.cancelled() => return Ok(()),
     };
-    say(&ready(&mut stack, &given, is_new, begun))?;
+    say(&ready(&mut stack, &given, is_new, begun));
     let failed = tokio::select! {
         () = shutdown.cancelled() => Ok(()),
         failed = stack.supervise() => failed,
     };
     let ending = Instant::now();
-    say("Stopping: sockets are told to come back; Ctrl-C again ends at once")?;
+    say("Stopping: sockets are told to come back; Ctrl-C again ends at once");
     let stopped = match up.throw_away {
         true => stack.destroy().await,
         false => stack.stop().await,
     };
-    say(&format!("Stopped in {:.1} s", ending.elapsed().as_secs_f64()))?;
+    say(&format!("Stopped in {:.1} s", ending.elapsed().as_secs_f64()));
     failed.and(stopped)
 }
 
@@ -80,10 +80,11 @@ fn ready(stack: &mut Stack, given: &Given, is_new: bool, begun: Instant) -> Stri
     )
 }
 
-/// Written at once: whoever waits for the address reads from a pipe.
-fn say(text: &str) -> Result<()> {
+/// Written at once: whoever waits for the address reads from a pipe. If they are gone, the stack
+/// still has to end in order.
+fn say(text: &str) {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{text}").and_then(|()| out.flush()).context("standard output is closed")
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
 /// In a thread of its own: a read of standard input cannot be given up.

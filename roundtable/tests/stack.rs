@@ -2,12 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+use std::process::Command;
+
 use roundtable::{
     client::{Client, SignUp},
     demo::{self, Outcome},
-    stack::{Stack, StackConfig},
+    stack::{Given, Stack, StackConfig},
 };
-use servers::Durability;
+use servers::{Durability, Kind, PrivateServers, Wanted};
 
 fn config(folder: &tempfile::TempDir) -> StackConfig {
     let relaxed = Durability::Relaxed;
@@ -55,6 +57,47 @@ async fn a_second_start_finds_everything_again() {
     assert_eq!(me["name"], "Ada");
     let taken = client.sign_up(&who).await.unwrap_err();
     assert_eq!(taken.slug(), Some("email-taken"));
+    stack.destroy().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_are_given_are_used_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("servers");
+    let mut servers =
+        PrivateServers::start_with(&data, Wanted::ALL, Durability::Relaxed).await.unwrap();
+    let given = Given {
+        postgres: servers.postgres_url.clone(),
+        redis: servers.redis_url.clone(),
+        nats: servers.nats_url.clone(),
+        ..Given::default()
+    };
+    let mut stack = Stack::start(StackConfig { given, ..config(&folder) }).await.unwrap();
+    assert_eq!(stack.servers().port(Kind::Postgres), None);
+    assert_eq!(Some(&stack.urls().nats), servers.nats_url.as_ref());
+    let (told, outcome) = played(&stack.urls().api).await;
+    assert_eq!(outcome.failed, 0, "{told}");
+    stack.destroy().await.unwrap();
+    for kind in [Kind::Postgres, Kind::Redis, Kind::Nats] {
+        assert!(servers.pid(kind).is_some(), "{kind} still runs");
+        servers.restart(kind).await.unwrap();
+    }
+    servers.destroy().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_dies_comes_back_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut stack = Stack::start(config(&folder)).await.unwrap();
+    let url = stack.urls().api.clone();
+    let killed = stack.servers().pid(Kind::Nats).unwrap();
+    assert!(Command::new("kill").args(["-KILL", &killed.to_string()]).status().unwrap().success());
+    let (told, outcome) = tokio::select! {
+        played = played(&url) => played,
+        failed = stack.supervise() => panic!("{failed:?}"),
+    };
+    assert_eq!(outcome.failed, 0, "{told}");
+    assert_ne!(stack.servers().pid(Kind::Nats), Some(killed));
     stack.destroy().await.unwrap();
 }
 

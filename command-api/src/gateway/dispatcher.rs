@@ -19,6 +19,9 @@ use super::tick::Tick;
 /// log is asked instead.
 const SILENCE: Duration = Duration::from_secs(2);
 
+/// How often the log is asked while the relay stays silent.
+const LOOK: Duration = Duration::from_millis(500);
+
 /// How long to wait before trying again to catch up.
 const RETRY: Duration = Duration::from_millis(250);
 
@@ -57,9 +60,9 @@ impl Dispatcher {
         let last = history.log.head().await.context("the end of the log is unknown")?;
         // Not bounded: each socket asks three times in its life, and sockets are bounded.
         let (sender, requests) = mpsc::unbounded_channel();
-        let now = Instant::now();
+        let look = Instant::now() + SILENCE;
         let worker =
-            Worker { fanout: Fanout::new(last), taps, history, requests, heard: now, retry: None };
+            Worker { fanout: Fanout::new(last), taps, history, requests, look, retry: None };
         tokio::spawn(shutdown.run_until_cancelled_owned(worker.run(alarm)));
         Ok(Self { requests: sender })
     }
@@ -98,8 +101,8 @@ struct Worker {
     taps: Taps,
     history: Arc<History>,
     requests: mpsc::UnboundedReceiver<Request>,
-    /// When the relay was last heard.
-    heard: Instant,
+    /// When to ask the log, if the relay is not heard before.
+    look: Instant,
     /// When to try again to catch up, after that failed.
     retry: Option<Instant>,
 }
@@ -107,7 +110,7 @@ struct Worker {
 impl Worker {
     async fn run(mut self, alarm: Arc<Notify>) {
         loop {
-            let wake = self.retry.unwrap_or(self.heard + SILENCE);
+            let wake = self.retry.unwrap_or(self.look);
             tokio::select! {
                 request = self.requests.recv() => match request {
                     Some(request) => self.answer(request),
@@ -119,8 +122,8 @@ impl Worker {
                 },
                 () = alarm.notified() => self.catch_up(PATIENCE).await,
                 () = tokio::time::sleep_until(wake) => {
-                    self.heard = Instant::now();
                     self.catch_up(SHORT_PATIENCE).await;
+                    self.look = Instant::now() + LOOK;
                 }
             }
             let effects = self.fanout.take_effects();
@@ -142,7 +145,7 @@ impl Worker {
     }
 
     async fn tick(&mut self, tick: &Tick) {
-        self.heard = Instant::now();
+        self.look = Instant::now() + SILENCE;
         let Self { fanout, taps, .. } = self;
         match fanout.tick(tick, |audience, position| taps.take(audience, position)) {
             Progress::UpToDate => {}

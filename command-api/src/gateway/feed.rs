@@ -24,10 +24,14 @@ const ASK: Duration = Duration::from_millis(250);
 /// How long a query may take.
 const QUERY: Duration = Duration::from_secs(3);
 
+/// How long it may take when Postgres did not answer before.
+const SHORT_QUERY: Duration = Duration::from_millis(250);
+
 /// The change feed in Postgres.
 pub(crate) struct Feed {
     postgres: PgPool,
-    checkpoint: watch::Receiver<Position>,
+    /// Nothing while it is not known.
+    checkpoint: watch::Receiver<Option<Position>>,
 }
 
 /// The feed is not where it should be.
@@ -49,13 +53,14 @@ pub(crate) struct Entry {
 impl Feed {
     /// Follows the feed's checkpoint until the shutdown.
     pub(crate) fn follow(postgres: PgPool, shutdown: CancellationToken) -> Self {
-        let (sender, checkpoint) = watch::channel(Position::START);
+        let (sender, checkpoint) = watch::channel(None);
         let pool = postgres.clone();
         tokio::spawn(shutdown.run_until_cancelled_owned(async move {
             loop {
                 if let Err(error) = listen(&pool, &sender).await {
                     tracing::debug!(%error, "the checkpoint of the change feed is not followed");
                 }
+                sender.send_replace(None);
                 tokio::time::sleep(PAUSE).await;
             }
         }));
@@ -71,7 +76,8 @@ impl Feed {
         let mut checkpoint = self.checkpoint.clone();
         let deadline = Instant::now() + patience;
         loop {
-            if *checkpoint.borrow_and_update() >= position {
+            let known = *checkpoint.borrow_and_update();
+            if known.is_some_and(|known| known >= position) {
                 return Ok(());
             }
             let ask = (Instant::now() + ASK).min(deadline);
@@ -79,7 +85,9 @@ impl Feed {
             if let Ok(Ok(())) = tokio::time::timeout_at(ask, checkpoint.changed()).await {
                 continue;
             }
-            let at = self.ask().await.map_err(|_| Behind::Away)?;
+            let patience = if known.is_some() { QUERY } else { SHORT_QUERY };
+            let asked = tokio::time::timeout(patience, checkpoint_of(&self.postgres)).await;
+            let Ok(Ok(at)) = asked else { return Err(Behind::Away) };
             if at >= position {
                 return Ok(());
             }
@@ -178,32 +186,28 @@ impl Feed {
         let ids = bounded(query.fetch_all(&self.postgres)).await?;
         Ok(ids.into_iter().map(ConversationId::new).collect())
     }
-
-    async fn ask(&self) -> sqlx::Result<Position> {
-        checkpoint(&self.postgres).await
-    }
 }
 
-/// Keeps the checkpoint current until something fails.
-async fn listen(postgres: &PgPool, sender: &watch::Sender<Position>) -> sqlx::Result<()> {
+/// Keeps the checkpoint current until something fails; then nobody knows it.
+async fn listen(postgres: &PgPool, sender: &watch::Sender<Option<Position>>) -> sqlx::Result<()> {
     let mut listener = PgListener::connect_with(postgres).await?;
     listener.listen(CHANNEL).await?;
-    sender.send_replace(checkpoint(postgres).await?);
+    sender.send_replace(Some(checkpoint_of(postgres).await?));
     loop {
         // Nothing, if the connection was lost: some notifications may have been, too.
         let Some(notification) = listener.try_recv().await? else {
-            sender.send_replace(checkpoint(postgres).await?);
+            sender.send_replace(Some(checkpoint_of(postgres).await?));
             continue;
         };
         let of_feed =
             notification.payload().split_once(' ').filter(|(name, _)| *name == PROJECTION);
         if let Some(at) = of_feed.and_then(|(_, text)| text.parse().ok()) {
-            sender.send_replace(at);
+            sender.send_replace(Some(at));
         }
     }
 }
 
-async fn checkpoint(postgres: &PgPool) -> sqlx::Result<Position> {
+async fn checkpoint_of(postgres: &PgPool) -> sqlx::Result<Position> {
     let query = sqlx::query("select position from projection_checkpoint where projection = $1")
         .bind(PROJECTION);
     let row = bounded(query.fetch_optional(postgres)).await?;

@@ -125,8 +125,16 @@ pub(crate) struct Socket {
 
 impl Socket {
     pub(crate) async fn open(world: &World) -> Self {
+        Self::open_with(world, &[]).await
+    }
+
+    /// With more headers, as a browser sends them.
+    pub(crate) async fn open_with(world: &World, headers: &[(&'static str, &str)]) -> Self {
         let url = format!("{}/v1/gateway", world.url.replace("http", "ws"));
         let mut request = url.into_client_request().unwrap();
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, HeaderValue::from_str(value).unwrap());
+        }
         let protocol = HeaderValue::from_static("roundtable.v1");
         request.headers_mut().insert("sec-websocket-protocol", protocol);
         let (stream, _) = tokio_tungstenite::connect_async(request).await.unwrap();

@@ -1,5 +1,7 @@
 //! The service from outside: real servers, REST and sockets.
 
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
 mod client;
 mod gateway;
 mod outages;

@@ -1,5 +1,7 @@
 //! Writes over REST.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::client::{request, slug, text};
@@ -203,8 +205,9 @@ async fn readiness_tells_what_is_away() {
         let answer = reqwest::get(format!("{}/readyz", world.url)).await.unwrap();
         (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
     };
-    let (status, body) = ready().await;
-    assert_eq!((status, &body["status"]), (200, &json!("ready")), "{body}");
+    while ready().await.1["status"] != "ready" {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     world.postgres.cut();
     let (status, body) = ready().await;
     assert_eq!((status, &body["status"]), (200, &json!("degraded")), "{body}");

@@ -1,12 +1,13 @@
 //! Somebody who listens on a socket that comes back by itself, and forgets nothing.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use events::{MessageId, Position};
 use roundtable::client::{Event, Incoming, Socket};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -31,6 +32,7 @@ pub struct Listener {
     /// Who listens.
     pub person: Person,
     notes: watch::Receiver<Notes>,
+    scissors: Arc<Notify>,
     task: JoinHandle<Result<()>>,
 }
 
@@ -39,19 +41,37 @@ struct Notes {
     heard: Vec<Heard>,
     messages: BTreeMap<MessageId, usize>,
     reconnects: usize,
+    resumed: usize,
     byes: Vec<String>,
     end: Option<String>,
 }
 
 impl Listener {
-    /// Connects; everything from now on is heard.
-    pub async fn start(person: Person, url: String) -> Result<Self> {
-        let socket = Socket::open(&url, person.token(), None).await;
+    /// Connects to the first address; everything from now on is heard. Each time the socket has to
+    /// be opened again, the next address is taken.
+    pub async fn start(person: Person, urls: &[&str]) -> Result<Self> {
+        let socket = Socket::open(urls[0], person.token(), None).await;
         let socket = socket.with_context(|| format!("{} listens", person.name))?;
         let writer = watch::Sender::new(Notes::default());
-        let notes = writer.subscribe();
-        let task = tokio::spawn(listen(person.clone(), url, socket, writer));
-        Ok(Self { person, notes, task })
+        let (notes, scissors) = (writer.subscribe(), Arc::new(Notify::new()));
+        let urls = urls.iter().map(|&url| url.to_owned()).collect();
+        let ear = Ear { person: person.clone(), urls, notes: writer, scissors: scissors.clone() };
+        let task = tokio::spawn(ear.listen(socket));
+        Ok(Self { person, notes, scissors, task })
+    }
+
+    /// Cuts the connection as a tunnel does, and waits until the listener has come back by itself
+    /// and was told what it missed. This does not count as a reconnect.
+    pub async fn cut(&self) -> Result<()> {
+        let before = self.notes.borrow().resumed;
+        let mut notes = self.notes.clone();
+        self.scissors.notify_one();
+        let resumed = notes.wait_for(|notes| notes.resumed > before || notes.end.is_some());
+        let name = &self.person.name;
+        let notes = timeout(PATIENCE, resumed).await;
+        let notes = notes.with_context(|| format!("{name} could not resume in time"))??.clone();
+        anyhow::ensure!(notes.end.is_none(), "{name} could not resume: {:?}", notes.end);
+        Ok(())
     }
 
     /// Every event frame so far, in the order in which they came.
@@ -114,52 +134,64 @@ impl Drop for Listener {
     }
 }
 
-/// Listens until something cannot be mended, which the notes then say.
-async fn listen(
+/// What the task of a listener works with.
+struct Ear {
     person: Person,
-    url: String,
-    mut socket: Socket,
+    urls: Vec<String>,
     notes: watch::Sender<Notes>,
-) -> Result<()> {
-    let ended = async {
-        loop {
-            attend(&mut socket, &notes).await?;
-            notes.send_modify(|notes| notes.reconnects += 1);
-            let last = socket.last();
-            socket = come_back(&person, &url, last).await?;
-        }
-    };
-    let ended: Result<()> = ended.await;
-    if let Err(error) = &ended {
-        notes.send_modify(|notes| notes.end = Some(format!("{error:#}")));
-    }
-    ended
+    scissors: Arc<Notify>,
 }
 
-/// Records what comes until the socket is closed.
-async fn attend(socket: &mut Socket, notes: &watch::Sender<Notes>) -> Result<()> {
-    loop {
-        match socket.next(Duration::from_secs(3600)).await? {
-            Incoming::Event(event) => notes.send_modify(|notes| notes.record(&event)),
-            Incoming::Ready(_) => {}
-            Incoming::Refused(refusal) => anyhow::bail!("an error for no command: {refusal}"),
-            Incoming::Bye(bye) => {
-                notes.send_modify(|notes| notes.byes.push(bye.code.clone()));
-                anyhow::ensure!(bye.resume, "told not to come back: {bye}");
+impl Ear {
+    /// Listens until something cannot be mended, which the notes then say.
+    async fn listen(self, mut socket: Socket) -> Result<()> {
+        let ended: Result<()> = async {
+            for url in self.urls.iter().cycle().skip(1) {
+                let cut = tokio::select! {
+                    closed = self.attend(&mut socket) => closed.map(|()| false)?,
+                    () = self.scissors.notified() => true,
+                };
+                if !cut {
+                    self.notes.send_modify(|notes| notes.reconnects += 1);
+                }
+                let last = socket.cut().await;
+                socket = self.come_back(url, last).await?;
+                self.notes.send_modify(|notes| notes.resumed += usize::from(cut));
             }
-            Incoming::Closed => return Ok(()),
+            Ok(())
+        }
+        .await;
+        if let Err(error) = &ended {
+            self.notes.send_modify(|notes| notes.end = Some(format!("{error:#}")));
+        }
+        ended
+    }
+
+    /// Records what comes until the socket is closed.
+    async fn attend(&self, socket: &mut Socket) -> Result<()> {
+        loop {
+            match socket.next(Duration::from_secs(3600)).await? {
+                Incoming::Event(event) => self.notes.send_modify(|notes| notes.record(&event)),
+                Incoming::Ready(_) => {}
+                Incoming::Refused(refusal) => anyhow::bail!("an error for no command: {refusal}"),
+                Incoming::Bye(bye) => {
+                    self.notes.send_modify(|notes| notes.byes.push(bye.code.clone()));
+                    anyhow::ensure!(bye.resume, "told not to come back: {bye}");
+                }
+                Incoming::Closed => return Ok(()),
+            }
         }
     }
-}
 
-/// Opens the socket again, at the same address, and asks for what was missed.
-async fn come_back(person: &Person, url: &str, last: Position) -> Result<Socket> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match Socket::open(url, person.token(), Some(last)).await {
-            Ok(socket) => return Ok(socket),
-            Err(error) if Instant::now() > deadline => return Err(error.into()),
-            Err(_) => sleep(Duration::from_millis(50)).await,
+    /// Opens the socket again and asks for what was missed.
+    async fn come_back(&self, url: &str, last: Position) -> Result<Socket> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match Socket::open(url, self.person.token(), Some(last)).await {
+                Ok(socket) => return Ok(socket),
+                Err(error) if Instant::now() > deadline => return Err(error.into()),
+                Err(_) => sleep(Duration::from_millis(50)).await,
+            }
         }
     }
 }

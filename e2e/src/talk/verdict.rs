@@ -195,3 +195,34 @@ async fn get<T: serde::de::DeserializeOwned>(
 fn text_of(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)
 }
+
+#[cfg(test)]
+mod tests {
+    use events::ConversationId;
+    use roundtable::client::new_id;
+
+    use super::*;
+
+    #[test]
+    fn what_is_missing_doubled_moved_or_invented_is_found() {
+        let conversation = ConversationId::new(new_id());
+        let group = Group { people: vec![], conversation, opened: Position::START };
+        let ledger = Ledger::default();
+        let id = || MessageId::new(new_id());
+        let (one, two) = ((id(), Position::at(1)), (id(), Position::at(2)));
+        ledger.acknowledge(one.0, one.1);
+        ledger.acknowledge(two.0, two.1);
+        let verdict = Verdict::on(&group, &ledger);
+        let on = |seen: &[(MessageId, Position)]| verdict.is_all(seen.iter().copied());
+        on(&[one, two]).unwrap();
+        for (wrong, because) in [
+            (vec![one], "missing of 2"),
+            (vec![one, two, one], "twice"),
+            (vec![one, (two.0, Position::at(3))], "was acknowledged at 2 and is at 3"),
+            (vec![one, two, (id(), Position::at(3))], "was not acknowledged"),
+        ] {
+            let found = on(&wrong).unwrap_err().to_string();
+            assert!(found.contains(because), "{found}");
+        }
+    }
+}

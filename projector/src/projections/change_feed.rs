@@ -3,6 +3,8 @@
 //! The frame is the same text that the relay sent. Who is in which conversation is kept here as
 //! well, as intervals of positions, so that both are at one checkpoint.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use events::frame::frame;
 use events::{
@@ -15,8 +17,9 @@ use super::{ApplyError, Projection};
 
 /// A frame with more audiences than this is kept once, beside their entries.
 const SHARED_FROM: usize = 3;
-/// How many entries the sweep deletes at once.
-const SWEEP: i64 = 5000;
+/// How many entries one sweep deletes: with [`Projection::UPKEEP`], more than can be added in the
+/// same time, and few enough that the feed hardly waits.
+const SWEEP: i64 = 10_000;
 
 /// The read model.
 #[derive(Debug, Default)]
@@ -59,6 +62,7 @@ pub enum Op {
 impl Projection for ChangeFeed {
     const NAME: &'static str = "change_feed";
     const FOLLOWS: &'static [Category] = &Category::ALL;
+    const UPKEEP: Duration = Duration::from_secs(5);
     type Op = Op;
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {
@@ -94,15 +98,20 @@ impl Projection for ChangeFeed {
     /// Deletes what is older than the retention, oldest first, and says up to where.
     async fn upkeep(db: &mut PgConnection, retention: TimeDelta) -> Result<(), sqlx::Error> {
         let seconds = retention.num_milliseconds() as f64 / 1000.0;
-        loop {
-            let deleted: i64 =
-                sqlx::query_scalar(SWEEP_SQL).bind(seconds).bind(SWEEP).fetch_one(&mut *db).await?;
-            if deleted < SWEEP {
-                return Ok(());
-            }
+        let due: bool = sqlx::query_scalar(DUE_SQL).bind(seconds).fetch_one(&mut *db).await?;
+        if due {
+            sqlx::query(SWEEP_SQL).bind(seconds).bind(SWEEP).execute(db).await?;
         }
+        Ok(())
     }
 }
+
+/// Whether the oldest entry is too old.
+const DUE_SQL: &str = "
+    select exists (
+      select from (select recorded_at from change_feed_entry order by position limit 1) oldest
+      where recorded_at < now() - make_interval(secs => $1)
+    )";
 
 /// The horizon never lies inside an event: entries of one position go together.
 const SWEEP_SQL: &str = "
@@ -114,20 +123,16 @@ const SWEEP_SQL: &str = "
       order by position desc limit 1
     ),
     entries as (
-      delete from change_feed_entry
-      where position <= (select position from reached) returning 1
+      delete from change_feed_entry where position <= (select position from reached)
     ),
     frames as (
       delete from change_feed_frame where position <= (select position from reached)
     ),
     members as (
       delete from change_feed_member where until_position <= (select position from reached)
-    ),
-    horizon as (
-      update change_feed_horizon set position = reached.position from reached
-      where change_feed_horizon.position < reached.position
     )
-    select count(*) from entries";
+    update change_feed_horizon set position = reached.position from reached
+    where change_feed_horizon.position < reached.position";
 
 fn membership(event: &Envelope<DomainEvent>) -> Vec<Op> {
     let position = event.position;

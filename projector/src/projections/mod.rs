@@ -24,6 +24,7 @@ pub use user_profile::UserProfile;
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::time::Duration;
 
 use events::{Category, DomainEvent, Envelope, Personal};
 use sqlx::PgConnection;
@@ -35,6 +36,8 @@ pub trait Projection: Default + Send + 'static {
     const NAME: &'static str;
     /// The categories that matter to it: an event of these that cannot be decoded is parked.
     const FOLLOWS: &'static [Category];
+    /// How often [`Projection::upkeep`] is done.
+    const UPKEEP: Duration = Duration::from_secs(600);
     /// What there is to do for an event.
     type Op: Clone + Send + Sync;
 
@@ -48,7 +51,7 @@ pub trait Projection: Default + Send + 'static {
         ops: Vec<Self::Op>,
     ) -> impl Future<Output = Result<(), ApplyError>> + Send;
 
-    /// Whatever has to be done now and then: at the start, and every [`UPKEEP`].
+    /// Whatever has to be done now and then: at the start, and then regularly.
     fn upkeep(
         _db: &mut PgConnection,
         _retention: chrono::TimeDelta,
@@ -61,9 +64,6 @@ pub trait Projection: Default + Send + 'static {
         vec![]
     }
 }
-
-/// How often [`Projection::upkeep`] is done.
-pub const UPKEEP: std::time::Duration = std::time::Duration::from_secs(600);
 
 /// Why a batch was not applied.
 #[derive(Debug, Error)]

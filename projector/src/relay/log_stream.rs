@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use async_nats::HeaderMap;
-use async_nats::jetstream::context::{PublishAckFuture, PublishError};
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::context::{
+    CreateStreamError, CreateStreamErrorKind, PublishAckFuture, PublishError,
+};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{Config, Info, StorageType, Stream};
 use async_nats::jetstream::{self, Context};
@@ -26,7 +29,9 @@ pub const REFERENCE: &str = "Roundtable-Reference";
 
 /// How long `EVENTS` keeps an event.
 pub(crate) const MAX_AGE: Duration = Duration::from_secs(2 * 24 * 3600);
-const MAX_BYTES: i64 = 1 << 30;
+/// How large `EVENTS` grows at most. NATS sets so much of the disk aside for it; where that is too
+/// much, the next smaller one.
+const MAX_BYTES: [i64; 3] = [1 << 30, 1 << 28, 1 << 26];
 /// An acknowledgement that has not come by then is lost.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Room for headers beside the payload of a message.
@@ -59,16 +64,24 @@ impl LogStream {
 
     /// The stream, made if it is not there.
     async fn stream(&self) -> Result<Stream<Info>, RelayError> {
-        let config = Config {
-            name: self.subjects.stream(),
-            subjects: vec![self.subjects.events()],
-            storage: StorageType::File,
-            max_age: MAX_AGE,
-            max_bytes: MAX_BYTES,
-            ..Config::default()
-        };
-        let stream = self.context.get_or_create_stream(config);
-        stream.await.map_err(|error| RelayError::Nats(Box::new(error)))
+        let sizes = if self.subjects.are_plain() { &MAX_BYTES[..] } else { &MAX_BYTES[2..] };
+        let mut failure = None;
+        for max_bytes in sizes {
+            let config = Config {
+                name: self.subjects.stream(),
+                subjects: vec![self.subjects.events()],
+                storage: StorageType::File,
+                max_age: MAX_AGE,
+                max_bytes: *max_bytes,
+                ..Config::default()
+            };
+            match self.context.get_or_create_stream(config).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) if is_too_large(&error) => failure = Some(error),
+                Err(error) => return Err(RelayError::Nats(Box::new(error))),
+            }
+        }
+        Err(RelayError::Nats(failure.expect("there is a size that was tried").into()))
     }
 
     /// Reads the end of the stream: what everybody's next publish has to follow.
@@ -115,6 +128,12 @@ impl LogStream {
             .expected_stream(self.subjects.stream());
         self.context.send_publish(self.subjects.event(&event.stream), message).await
     }
+}
+
+/// Whether NATS has not so much room.
+fn is_too_large(error: &CreateStreamError) -> bool {
+    matches!(error.kind(), CreateStreamErrorKind::JetStream(refusal)
+        if refusal.error_code() == ErrorCode::STORAGE_RESOURCES_EXCEEDED)
 }
 
 /// The event as JSON; without its data and metadata, and marked so, if NATS would refuse it.

@@ -67,6 +67,9 @@ pub(crate) enum RelayError {
     /// Somebody else publishes to our subjects.
     #[error("a message of the stream has no position: it is not from a relay")]
     NotOurs,
+    /// The stream holds events that the log does not have.
+    #[error("the stream is ahead of the log: it is of another log, or the log was restored")]
+    AheadOfTheLog,
 }
 
 impl Relay {

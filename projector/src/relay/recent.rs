@@ -20,6 +20,9 @@ impl Relay {
             self.shown = None;
             return self.start_of_an_empty_stream().await;
         };
+        if self.log.head().await? < end {
+            return Err(RelayError::AheadOfTheLog);
+        }
         let mut position = match self.shown {
             // This relay led before, and knows what it has shown.
             Some(shown) => shown,

@@ -20,7 +20,7 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::time::{Instant, MissedTickBehavior, sleep, sleep_until};
 
 use crate::invalidation::Invalidations;
-use crate::projections::{ApplyError, Projection, UPKEEP};
+use crate::projections::{ApplyError, Projection};
 use crate::tail::{Item, Tail};
 use batch::Batch;
 use parked::Parked;
@@ -94,7 +94,7 @@ impl Runner {
         let mut projection = P::default();
         let mut checkpoint = claim::checkpoint(db, P::NAME).await?;
         let mut parked = Parked::load(db, P::NAME).await?;
-        let mut upkeep = tokio::time::interval(UPKEEP);
+        let mut upkeep = tokio::time::interval(P::UPKEEP);
         upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {

@@ -12,10 +12,12 @@ use super::Item;
 /// How many pages are kept.
 const PAGES: usize = 8;
 
+type Page = Arc<[Arc<Item>]>;
+
 /// The pages that were read last, by the position that they follow.
 #[derive(Debug, Default)]
 pub(super) struct Pages {
-    pages: Mutex<VecDeque<(Position, Arc<[Arc<Item>]>)>>,
+    pages: Mutex<VecDeque<(Position, Page)>>,
 }
 
 impl Pages {
@@ -24,12 +26,12 @@ impl Pages {
         &self,
         after: Position,
         read: impl FnOnce() -> F,
-    ) -> Arc<[Arc<Item>]> {
+    ) -> Page {
         let mut pages = self.pages.lock().await;
         if let Some((_, page)) = pages.iter().find(|(position, _)| *position == after) {
             return page.clone();
         }
-        let page: Arc<[Arc<Item>]> = read().await.into();
+        let page: Page = read().await.into();
         if !page.is_empty() {
             pages.truncate(PAGES - 1);
             pages.push_front((after, page.clone()));

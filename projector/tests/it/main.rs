@@ -2,8 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod bench;
 mod migrations;
 mod projections;
 mod relay;
+mod service_start;
 mod world;

@@ -20,7 +20,7 @@ use uuid::Uuid;
 /// Longer than anything takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-const SECRETS: Secrets = Secrets { master: [1; 32], deployment: [2; 32] };
+pub(crate) const SECRETS: Secrets = Secrets { master: [1; 32], deployment: [2; 32] };
 
 /// A log, a database and a namespace that nobody else uses.
 pub(crate) struct World {

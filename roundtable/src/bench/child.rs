@@ -19,7 +19,8 @@ const STOP: Duration = Duration::from_secs(60);
 pub(super) struct ChildStack {
     url: String,
     process: Child,
-    /// The stack runs until this is closed: by us, or by the kernel if we are killed.
+    /// The stack runs until this is closed: by us, or by the kernel if we are killed. It then
+    /// cleans up, so it is not killed itself.
     stdin: Option<ChildStdin>,
     /// Kept open, so that what the stack still says does not end it.
     _stdout: BufReader<ChildStdout>,
@@ -41,7 +42,7 @@ impl ChildStack {
             command.env_remove(format!("ROUNDTABLE_{server}_URL"));
         }
         command.env_remove("ROUNDTABLE_LISTEN").env_remove("ROUNDTABLE_SECRETS");
-        let mut process = command.kill_on_drop(true).spawn().context("could not start a stack")?;
+        let mut process = command.spawn().context("could not start a stack")?;
         let stdin = process.stdin.take();
         let stdout = process.stdout.take().context("the stack has no output")?;
         let mut stdout = BufReader::new(stdout);
