@@ -53,7 +53,7 @@ pub struct Settings {
     pub limits: Limits,
     /// `ROUNDTABLE_ARGON2_KIB`: memory of a password hash, 19 MiB by default; tests lower it.
     pub argon2_memory_kib: u32,
-    /// `ROUNDTABLE_NAMESPACE`: what NATS subjects begin with, so that test runs share a server.
+    /// What NATS subjects begin with, so that tests share a server. Nothing, outside of tests.
     pub namespace: String,
 }
 
@@ -77,9 +77,6 @@ impl Settings {
             settings.argon2_memory_kib = text.parse().map_err(|_| {
                 anyhow::anyhow!("ROUNDTABLE_ARGON2_KIB is wrong: it must be a number of KiB")
             })?;
-        }
-        if let Some(namespace) = variable("ROUNDTABLE_NAMESPACE") {
-            settings.namespace = namespace;
         }
         Ok(settings)
     }

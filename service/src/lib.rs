@@ -20,3 +20,7 @@ pub use health::Health;
 pub use http::serve;
 pub use problem::Problem;
 pub use secrets::{Secrets, SecretsError};
+
+/// The allocator of every service. It gives back what a password hash took, which glibc keeps.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -141,7 +141,7 @@ impl<'a> Verdict<'a> {
     }
 
     /// The messages among all frames that the person missed if they slept since the group opened.
-    async fn feed(&self, person: &Person, url: &str) -> Result<Vec<(MessageId, Position)>> {
+    pub async fn feed(&self, person: &Person, url: &str) -> Result<Vec<(MessageId, Position)>> {
         let mut messages = vec![];
         let mut from = self.group.opened;
         loop {
