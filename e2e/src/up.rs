@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use servers::PrivateServers;
+use servers::{Durability, PrivateServers, Wanted};
 use tempfile::TempDir;
 
 use crate::process::{Process, free_address, program, reader_url};
@@ -17,22 +17,35 @@ pub struct Up {
     pub process: Process,
     /// `http://` of it.
     pub url: String,
+    servers: Option<PrivateServers>,
     folder: TempDir,
 }
 
 impl Up {
-    /// Starts it with private servers of its own.
+    /// Starts it on fresh servers that do not care for power cuts, which is the quickest.
     pub async fn start() -> Result<Self> {
-        Self::start_with(&[]).await
-    }
-
-    /// Starts it with servers that the test controls.
-    pub async fn on(servers: &PrivateServers) -> Result<Self> {
-        Self::start_with(&urls(servers)?).await
-    }
-
-    async fn start_with(given: &[(&str, String)]) -> Result<Self> {
         let folder = folder()?;
+        let data = folder.path().join("servers");
+        let servers = PrivateServers::start_with(&data, Wanted::ALL, Durability::Relaxed).await?;
+        let given = urls(&servers)?;
+        Self::start_in(folder, &given, Some(servers)).await
+    }
+
+    /// Starts it as people do who have nothing: with private servers of its own.
+    pub async fn alone() -> Result<Self> {
+        Self::start_in(folder()?, &[], None).await
+    }
+
+    /// Starts it on servers that the test can hurt.
+    pub async fn on(servers: &PrivateServers) -> Result<Self> {
+        Self::start_in(folder()?, &urls(servers)?, None).await
+    }
+
+    async fn start_in(
+        folder: TempDir,
+        given: &[(&str, String)],
+        servers: Option<PrivateServers>,
+    ) -> Result<Self> {
         let data = folder.path().join("data").to_string_lossy().into_owned();
         let listen = free_address()?;
         let mut environment = vec![
@@ -48,7 +61,7 @@ impl Up {
             &environment,
             folder.path(),
         )?;
-        let mut up = Self { process, url: format!("http://{listen}"), folder };
+        let mut up = Self { process, url: format!("http://{listen}"), servers, folder };
         up.ready().await?;
         Ok(up)
     }
@@ -58,7 +71,7 @@ impl Up {
         self.process.ready(&format!("{}/readyz", self.url)).await
     }
 
-    /// Kills it and its private servers as a crash would, and starts it again on the same data.
+    /// Kills it and the servers it started as a crash would, and starts it again on the same data.
     pub async fn crash_and_restart(&mut self) -> Result<()> {
         let family = self.process.family();
         self.process.kill().await;
@@ -77,6 +90,9 @@ impl Up {
         let family = self.process.family();
         self.process.kill().await;
         family.gone(Duration::from_secs(10)).await?;
+        if let Some(servers) = self.servers {
+            servers.destroy().await;
+        }
         Ok(())
     }
 }
