@@ -4,16 +4,15 @@
 //! the person's own. No message is ever counted one by one, but for the rare cursor that moves to
 //! before the person's own last message.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod rows;
 
 use events::{
     Category, ConversationEvent, ConversationId, DomainEvent, Envelope, MessageEvent, MessageId,
     Position, ReceiptEvent, UserId,
 };
-use sqlx::{PgConnection, Row};
-use uuid::Uuid;
+use sqlx::PgConnection;
 
-use super::{ApplyError, Message, Projection};
+use super::{ApplyError, Projection};
 
 /// The read model.
 #[derive(Debug, Default)]
@@ -96,9 +95,9 @@ impl Projection for ReadCursor {
     }
 
     async fn apply(&mut self, db: &mut PgConnection, ops: Vec<Op>) -> Result<(), ApplyError> {
-        let ordinals = ordinals(db, &ops).await?;
-        let mut counts = load_counts(db, &ops).await?;
-        let mut cursors = load_cursors(db, &ops).await?;
+        let ordinals = rows::ordinals(db, &ops).await?;
+        let mut counts = rows::load_counts(db, &ops).await?;
+        let mut cursors = rows::load_cursors(db, &ops).await?;
         for op in &ops {
             match op {
                 Op::Join { conversation, user } => {
@@ -115,13 +114,14 @@ impl Projection for ReadCursor {
                     let cursor = cursors.entry((*conversation, *user)).or_default();
                     let ordinal = ordinals.get(&(*conversation, *message)).copied();
                     if cursor.move_to(*upto, ordinal, *read) {
-                        cursor.own_after = own_between(db, *conversation, *user, cursor).await?;
+                        cursor.own_after =
+                            rows::own_between(db, *conversation, *user, cursor).await?;
                     }
                 }
             }
         }
-        save_counts(db, counts).await?;
-        save_cursors(db, cursors).await?;
+        rows::save_counts(db, counts).await?;
+        rows::save_cursors(db, cursors).await?;
         Ok(())
     }
 }
@@ -188,177 +188,10 @@ impl Op {
     }
 }
 
-/// The ordinals of the messages that cursors move to, which `message` has given them. It has to be
-/// as far as the last of these moves.
-async fn ordinals(
-    db: &mut PgConnection,
-    ops: &[Op],
-) -> Result<HashMap<(ConversationId, MessageId), i64>, ApplyError> {
-    let moves = ops.iter().filter_map(|op| match op {
-        Op::Move { message, position, .. } => Some((message.uuid(), *position)),
-        Op::Join { .. } | Op::Sent { .. } => None,
-    });
-    let (messages, positions): (Vec<_>, Vec<_>) = moves.unzip();
-    let Some(last) = positions.into_iter().max() else { return Ok(HashMap::new()) };
-    let there: bool = sqlx::query_scalar(
-        "select exists (
-           select from projection_checkpoint where projection = $1 and position >= $2
-         )",
-    )
-    .bind(Message::NAME)
-    .bind(last.to_bytes())
-    .fetch_one(&mut *db)
-    .await?;
-    if !there {
-        return Err(ApplyError::Waits);
-    }
-    let rows = sqlx::query_as::<_, (Uuid, Uuid, i64)>(
-        "select conversation_id, message_id, ordinal from message where message_id = any($1)",
-    );
-    let rows = rows.bind(messages).fetch_all(db).await?;
-    let ordinal = |(conversation, message, ordinal): (Uuid, Uuid, i64)| {
-        ((ConversationId::new(conversation), MessageId::new(message)), ordinal)
-    };
-    Ok(rows.into_iter().map(ordinal).collect())
-}
-
-async fn load_counts(
-    db: &mut PgConnection,
-    ops: &[Op],
-) -> Result<BTreeMap<ConversationId, i64>, sqlx::Error> {
-    let ids: BTreeSet<Uuid> = ops.iter().map(|op| op.key().0.uuid()).collect();
-    let rows = sqlx::query_as::<_, (Uuid, i64)>(
-        "select conversation_id, message_count from read_cursor_counter
-         where conversation_id = any($1)",
-    );
-    let rows = rows.bind(ids.into_iter().collect::<Vec<_>>()).fetch_all(db).await?;
-    Ok(rows.into_iter().map(|(id, count)| (ConversationId::new(id), count)).collect())
-}
-
-async fn load_cursors(
-    db: &mut PgConnection,
-    ops: &[Op],
-) -> Result<BTreeMap<Key, Cursor>, sqlx::Error> {
-    let keys: BTreeSet<Key> = ops.iter().map(Op::key).collect();
-    let (conversations, users): (Vec<_>, Vec<_>) =
-        keys.iter().map(|(conversation, user)| (conversation.uuid(), user.uuid())).unzip();
-    let rows = sqlx::query(
-        "select r.* from unnest($1::uuid[], $2::uuid[]) as k (conversation_id, user_id)
-         join read_cursor r using (conversation_id, user_id)",
-    );
-    let rows = rows.bind(conversations).bind(users).fetch_all(db).await?;
-    let position = |row: &sqlx::postgres::PgRow, name| {
-        let bytes: Vec<u8> = row.try_get(name)?;
-        Position::from_bytes(&bytes)
-            .ok_or_else(|| sqlx::Error::Decode("a position has 16 bytes".into()))
-    };
-    rows.iter()
-        .map(|row| {
-            let key = (
-                ConversationId::new(row.try_get("conversation_id")?),
-                UserId::new(row.try_get("user_id")?),
-            );
-            let cursor = Cursor {
-                delivered: position(row, "delivered_position")?,
-                read: position(row, "read_position")?,
-                delivered_ordinal: row.try_get("delivered_ordinal")?,
-                read_ordinal: row.try_get("read_ordinal")?,
-                unread_from: row.try_get("unread_from")?,
-                own_last: row.try_get("own_last_ordinal")?,
-                own_after: row.try_get("own_after")?,
-            };
-            Ok((key, cursor))
-        })
-        .collect()
-}
-
-/// How many of the messages that count as unread are the person's own.
-async fn own_between(
-    db: &mut PgConnection,
-    conversation: ConversationId,
-    user: UserId,
-    cursor: &Cursor,
-) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar(
-        "select count(*) from message
-         where conversation_id = $1 and sender_id = $2 and ordinal > $3 and ordinal <= $4",
-    )
-    .bind(conversation.uuid())
-    .bind(user.uuid())
-    .bind(cursor.unread_from)
-    .bind(cursor.own_last)
-    .fetch_one(db)
-    .await
-}
-
-async fn save_counts(
-    db: &mut PgConnection,
-    counts: BTreeMap<ConversationId, i64>,
-) -> Result<(), sqlx::Error> {
-    let (ids, counts): (Vec<_>, Vec<_>) =
-        counts.into_iter().map(|(id, count)| (id.uuid(), count)).unzip();
-    if ids.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(
-        "insert into read_cursor_counter (conversation_id, message_count)
-         select * from unnest($1::uuid[], $2::bigint[])
-         on conflict (conversation_id) do update set message_count = excluded.message_count
-         where read_cursor_counter.message_count <> excluded.message_count",
-    )
-    .bind(ids)
-    .bind(counts)
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
-async fn save_cursors(
-    db: &mut PgConnection,
-    cursors: BTreeMap<Key, Cursor>,
-) -> Result<(), sqlx::Error> {
-    let rows = cursors.into_iter().map(|((conversation, user), it)| {
-        let positions = (it.delivered.to_bytes(), it.read.to_bytes());
-        let ordinals = (it.delivered_ordinal, it.read_ordinal, it.unread_from);
-        ((conversation.uuid(), user.uuid()), positions, ordinals, (it.own_last, it.own_after))
-    });
-    type Columns = (
-        (Vec<Uuid>, Vec<Uuid>),
-        (Vec<[u8; 16]>, Vec<[u8; 16]>),
-        (Vec<i64>, Vec<i64>, Vec<i64>),
-        (Vec<i64>, Vec<i64>),
-    );
-    let (keys, positions, ordinals, own): Columns = rows.collect();
-    sqlx::query(
-        "insert into read_cursor (conversation_id, user_id, delivered_position, read_position,
-           delivered_ordinal, read_ordinal, unread_from, own_last_ordinal, own_after)
-         select * from unnest($1::uuid[], $2::uuid[], $3::bytea[], $4::bytea[],
-           $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[])
-         on conflict (conversation_id, user_id) do update set
-           delivered_position = excluded.delivered_position,
-           read_position = excluded.read_position,
-           delivered_ordinal = excluded.delivered_ordinal,
-           read_ordinal = excluded.read_ordinal,
-           unread_from = excluded.unread_from,
-           own_last_ordinal = excluded.own_last_ordinal,
-           own_after = excluded.own_after",
-    )
-    .bind(keys.0)
-    .bind(keys.1)
-    .bind(positions.0)
-    .bind(positions.1)
-    .bind(ordinals.0)
-    .bind(ordinals.1)
-    .bind(ordinals.2)
-    .bind(own.0)
-    .bind(own.1)
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
     use crate::projections::testing::{recorded, user};
 

@@ -43,7 +43,8 @@ pub(super) async fn park(
     item: &Item,
     error: &str,
 ) -> Result<(), sqlx::Error> {
-    tracing::error!(projection, event.position = %item.position, error, "an event is parked");
+    // The error may quote what the event says, which belongs into no log file.
+    tracing::error!(projection, event.position = %item.position, "an event is parked");
     sqlx::query(
         "insert into parked_event (projection, position, stream, revision, event_id, error)
          values ($1, $2, $3, $4, $5, $6)

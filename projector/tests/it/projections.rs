@@ -214,6 +214,25 @@ async fn of_two_projectors_one_works_and_the_other_takes_over() {
 }
 
 #[tokio::test]
+async fn a_runner_that_finds_another_checkpoint_stops_and_reads_it_again() {
+    let world = World::new().await;
+    let _projector = world.start().await;
+    live_a_little(&world).await;
+    world.settle().await;
+    let before = dump(&world.postgres).await;
+    // Working on all events again changes nothing in a list of what is.
+    sqlx::query("update projection_checkpoint set position = $1 where projection = $2")
+        .bind(Position::START.to_bytes())
+        .bind("friend_list")
+        .execute(&world.postgres)
+        .await
+        .unwrap();
+    world.append_raw("orders-1", "order.placed", &json!({}), &json!({})).await;
+    world.settle().await;
+    assert_eq!(dump(&world.postgres).await, before);
+}
+
+#[tokio::test]
 async fn a_projection_whose_connection_breaks_goes_on() {
     let world = World::new().await;
     let _projector = world.start().await;
