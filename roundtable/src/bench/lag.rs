@@ -30,6 +30,8 @@ impl NextAck {
     }
 
     async fn next(&self) -> (String, Instant) {
+        // One that came for a sampler of the step before is old.
+        self.ack.borrow_mut().take();
         *self.wanted.borrow_mut() = true;
         loop {
             self.came.notified().await;
@@ -79,5 +81,18 @@ mod tests {
         assert!(grows(&[20.0, 150.0, 300.0, 450.0, 600.0, 750.0, 900.0, 1050.0]));
         assert!(grows(&[5_100.0]));
         assert!(!grows(&[]));
+    }
+
+    #[tokio::test]
+    async fn an_acknowledgement_for_an_earlier_step_is_not_a_sample() {
+        let acks = NextAck::default();
+        // The sampler of the step before was stopped while it waited.
+        *acks.wanted.borrow_mut() = true;
+        acks.acknowledged(|| "old".to_owned());
+        let (sample, ()) = tokio::join!(acks.next(), async {
+            tokio::task::yield_now().await;
+            acks.acknowledged(|| "new".to_owned());
+        });
+        assert_eq!(sample.0, "new");
     }
 }
