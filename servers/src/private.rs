@@ -13,7 +13,7 @@ use futures::{
 };
 use nix::sys::signal::Signal;
 
-use crate::{Durability, Error, Kind, Wanted, data::Data, place, server::Server};
+use crate::{Durability, Error, Kind, Wanted, data::Data, place, procfs, server::Server};
 
 /// The private servers of this process. Dropping it kills them; [`stop`](Self::stop) is kinder.
 #[derive(Debug)]
@@ -96,11 +96,12 @@ impl PrivateServers {
     }
 
     /// Freezes one (SIGSTOP; Postgres with all its backends): connections stay, answers do not
-    /// come.
-    #[expect(clippy::unused_async, reason = "all faults are called in the same way")]
+    /// come. Returns when it stands still.
     pub async fn pause(&self, which: Kind) {
-        if let Some(server) = self.server(which) {
-            server.signal(Signal::SIGSTOP);
+        let Some(server) = self.server(which) else { return };
+        server.signal(Signal::SIGSTOP);
+        while server.pid().is_some_and(|pid| !procfs::is_stopped(pid)) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 

@@ -58,6 +58,16 @@ pub(crate) fn working_in(folder: &Path, name: &str) -> Vec<i32> {
         .collect()
 }
 
+/// Whether every thread of `pid` is stopped by a signal: the kernel stops them one by one.
+pub(crate) fn is_stopped(pid: i32) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return true };
+    threads.flatten().all(|thread| {
+        // One that has just ended does not run either.
+        let Ok(line) = fs::read_to_string(thread.path().join("stat")) else { return true };
+        line.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['T', 't', 'Z', 'X']))
+    })
+}
+
 /// The direct children of `pid`.
 pub(crate) fn children(pid: i32) -> Vec<i32> {
     all().into_iter().filter(|process| process.parent == pid).map(|process| process.pid).collect()

@@ -126,9 +126,11 @@ async fn nothing_acknowledged_is_lost_when_the_program_is_killed_again_and_again
         for writer in writers {
             writer.await.expect("the writer saw what it was promised");
         }
-        let program = Program::start(data.path()).await;
+        let mut program = Program::start(data.path()).await;
         let promises = acknowledged.lock().expect("no panic").clone();
         assert_kept(&all(&program.url()).await, &promises);
+        // Dropping it would not wait, and the next one would find the folder taken.
+        program.child.kill().await.expect("it ends");
     }
 }
 
