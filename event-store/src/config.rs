@@ -18,6 +18,9 @@ pub struct Config {
     /// How many events are remembered to recognise an append that is repeated with the expected
     /// version `any` or `stream exists`; about 40 bytes of memory each.
     pub recent_events: usize,
+    /// How many events' places the index holds in memory before they go to disk, about 100 bytes
+    /// each; as many events, or 128 MiB of the log if that is less, are read again at open.
+    pub index_memory_events: usize,
 }
 
 impl Config {
@@ -30,7 +33,8 @@ impl Config {
             segment_bytes: 256 << 20,
             max_event_bytes: 16 << 20,
             max_append_bytes: 64 << 20,
-            recent_events: 1 << 18,
+            recent_events: 1 << 17,
+            index_memory_events: 1 << 18,
         }
     }
 }

@@ -5,10 +5,11 @@
 //!
 //! - **What was acknowledged is durable.** Answers and subscriptions come after the sync.
 //! - **An append is there as a whole or not at all**, whenever the power fails.
-//! - **The log is the only truth.** The index is rebuilt from it at open.
+//! - **The log is the only truth.** The index follows from it, and is built anew when it is missing.
 //! - **A subscriber is never dropped for being slow**; it reads the log at its own pace.
 
 mod batch;
+mod catalog;
 mod check;
 mod committer;
 mod config;
