@@ -1,5 +1,6 @@
 //! The store seen from outside, through its gRPC port and its program.
 
+mod disk;
 mod durability;
 mod model;
 mod reads;
