@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
@@ -29,6 +29,14 @@ use crate::{
 const BATCH_BYTES: usize = 8 << 20;
 /// A batch is closed when it holds this many commands.
 const BATCH_COMMANDS: usize = 8192;
+
+/// When so many commands came at once, more are on their way, and a sync for few of them would take
+/// the processor from those who bring them.
+const CROWD: usize = 4;
+/// How long the committer then waits for the next command before it goes on, and how many times:
+/// a sync takes about as long as all of them.
+const SLICE: Duration = Duration::from_micros(100);
+const SLICES: u32 = 10;
 
 /// What is to be written to a stream.
 pub(crate) enum Action {
@@ -106,6 +114,7 @@ impl Committer {
         self.last_created = self.last_created.max(ticks(SystemTime::now()));
         batch.reset(self.writer.head(), self.last_created);
         let mut next = Some(first);
+        let mut slices = 0;
         while let Some(command) = next {
             if let Command::Write { stream, expected, action, answer } = command {
                 let result = if begun.is_ok() {
@@ -117,6 +126,11 @@ impl Committer {
             }
             let full = batch.bytes().len() >= BATCH_BYTES || answers.len() >= BATCH_COMMANDS;
             next = if full { None } else { commands.try_recv().ok() };
+            if next.is_none() && answers.len() >= CROWD && slices < SLICES && !full {
+                slices += 1;
+                std::thread::sleep(SLICE);
+                next = commands.try_recv().ok();
+            }
         }
         let committed = begun.and_then(|_| self.commit(batch));
         let failure = committed.err().map(|error| {

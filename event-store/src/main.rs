@@ -12,6 +12,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A single-node event store that speaks the KurrentDB gRPC protocol, without TLS.
 #[derive(Parser)]
 #[command(version)]
