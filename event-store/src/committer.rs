@@ -16,7 +16,7 @@ use crate::{
     batch::{Batch, Part},
     catalog::Catalog,
     expected::{self, Current, Decision, Expected, Known, Lookup},
-    index::{Reach, entry::State, keeper::Waker, key::StreamKey, recent::Recent},
+    index::{Reach, entry::State, keeper::Tasks, key::StreamKey, recent::Recent},
     log::{
         frame::{Proposed, Record},
         reader::ReadError,
@@ -78,7 +78,7 @@ pub(crate) struct Committer {
     pub(crate) writer: Writer,
     pub(crate) head: watch::Sender<u64>,
     pub(crate) last_created: u64,
-    pub(crate) keeper: Waker,
+    pub(crate) keeper: Tasks,
     /// How many events, and bytes of the log, the index holds in memory before they go to disk.
     pub(crate) memory: (usize, u64),
     pub(crate) stop: Arc<AtomicBool>,
@@ -159,7 +159,7 @@ impl Committer {
         let recent_from = self.recent.from().unwrap_or(head);
         let (events, bytes) = self.memory;
         if index.freeze(Reach { covered: head, last_id, recent_from }, events, bytes) {
-            self.keeper.wake();
+            self.keeper.write();
         }
         Ok(())
     }

@@ -107,7 +107,7 @@ impl Running {
             writer: Writer::new(&config.data, Arc::clone(&segments), config.segment_bytes, head),
             head: head_sender,
             last_created,
-            keeper: keeper.waker(),
+            keeper: keeper.tasks(),
             memory: (config.index_memory_events, INDEX_MEMORY_BYTES),
             stop: Arc::clone(&stop),
         };

@@ -1,4 +1,5 @@
-//! The keeper: a thread that writes frozen tables as runs, and merges runs so that they stay few.
+//! The keeper: a thread that writes frozen tables as runs, merges runs so that they stay few, and
+//! sweeps out what was scavenged.
 
 use std::{
     fs, io,
@@ -26,47 +27,62 @@ const ATTENTION: u64 = 1 << 16;
 /// How soon a step that failed is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// What the keeper is asked to do.
+enum Task {
+    /// Write the frozen table, and merge what is due.
+    Write,
+    /// Drop the entries of events that are no longer there.
+    Sweep(Present),
+    Stop,
+}
+
+/// Says whether there is still an event at the position.
+pub(crate) type Present = Box<dyn Fn(u64) -> io::Result<bool> + Send>;
+
 /// A running keeper; dropping it ends the thread after the step it is at.
 pub(crate) struct Keeper {
-    wake: Option<Sender<()>>,
+    tasks: Sender<Task>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Wakes the keeper when there is something to write.
+/// Asks the keeper to do something. One that has ended does nothing, which is no fault.
 #[derive(Clone)]
-pub(crate) struct Waker(Sender<()>);
+pub(crate) struct Tasks(Sender<Task>);
 
-impl Waker {
-    pub(crate) fn wake(&self) {
-        // A keeper that has ended needs no waking.
-        let _ = self.0.send(());
+impl Tasks {
+    /// There is a frozen table.
+    pub(crate) fn write(&self) {
+        let _ = self.0.send(Task::Write);
+    }
+
+    /// Events were scavenged.
+    pub(crate) fn sweep(&self, present: Present) {
+        let _ = self.0.send(Task::Sweep(present));
     }
 }
 
 impl Keeper {
     pub(crate) fn start(index: Arc<Index>) -> Result<Self, Error> {
-        let (wake, woken) = channel();
+        let (tasks, asked) = channel();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = std::thread::Builder::new()
             .name("index-keeper".to_owned())
-            .spawn(move || keep(&index, &woken, &stopped))
+            .spawn(move || keep(&index, &asked, &stopped))
             .map_err(Error::Thread)?;
-        Ok(Self { wake: Some(wake), stop, thread: Some(thread) })
+        Ok(Self { tasks, stop, thread: Some(thread) })
     }
 
-    pub(crate) fn waker(&self) -> Waker {
-        Waker(self.wake.clone().expect("a keeper runs until it is dropped"))
+    pub(crate) fn tasks(&self) -> Tasks {
+        Tasks(self.tasks.clone())
     }
 }
 
 impl Drop for Keeper {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
-        if let Some(wake) = self.wake.take() {
-            let _ = wake.send(());
-        }
+        let _ = self.tasks.send(Task::Stop);
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -75,18 +91,23 @@ impl Drop for Keeper {
     }
 }
 
-fn keep(index: &Index, woken: &Receiver<()>, stop: &AtomicBool) {
+fn keep(index: &Index, asked: &Receiver<Task>, stop: &AtomicBool) {
     let mut failed = false;
     loop {
-        let waited = if failed {
-            woken.recv_timeout(AGAIN)
+        let task = if failed {
+            match asked.recv_timeout(AGAIN) {
+                Err(RecvTimeoutError::Timeout) => Ok(Task::Write),
+                task => task,
+            }
         } else {
-            woken.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            asked.recv().map_err(|_| RecvTimeoutError::Disconnected)
         };
-        if waited == Err(RecvTimeoutError::Disconnected) || stop.load(Ordering::Acquire) {
-            return;
-        }
-        let worked = index.write_frozen().and_then(|()| index.merge_due(stop));
+        let worked = match task {
+            Ok(_) if stop.load(Ordering::Acquire) => return,
+            Ok(Task::Write) => index.write_frozen().and_then(|()| index.merge_due(stop)),
+            Ok(Task::Sweep(present)) => index.sweep(&present, stop),
+            Ok(Task::Stop) | Err(_) => return,
+        };
         failed = worked.is_err();
         if let Err(error) = worked {
             tracing::error!(%error, "the index cannot be written and grows in memory meanwhile");
@@ -111,36 +132,65 @@ impl Index {
     /// Merges runs until there are fewer than [`FAN_IN`] of each size.
     pub(crate) fn merge_due(&self, stop: &AtomicBool) -> io::Result<()> {
         while let Some(group) = self.due() {
-            let numbers: Vec<u64> = group.iter().map(|(number, _)| *number).collect();
-            let runs: Vec<_> = group.into_iter().map(|(_, run)| run).collect();
-            // The number is taken last: a table may be written while this merge goes on.
-            let beside = self.folder.join("merge.new");
-            if !self.merge(&runs, &beside, stop)? {
+            if !self.merge(&group, &|_| Ok(true), stop)? {
                 return Ok(());
-            }
-            let number = self.next_number();
-            fs::rename(&beside, checkpoint::run_path(&self.folder, number))?;
-            let run = self.open_run(number)?;
-            self.exchange(&numbers, (number, run), None)?;
-            for number in numbers {
-                // Whoever reads the run has it open; a name that stays is removed at the next start.
-                if let Err(error) = fs::remove_file(checkpoint::run_path(&self.folder, number)) {
-                    tracing::warn!(%error, "a run that was merged cannot be removed");
-                }
             }
         }
         Ok(())
     }
 
-    /// Writes the merged run. False when the merge was stopped half-way.
-    fn merge(&self, runs: &[Arc<Run>], path: &Path, stop: &AtomicBool) -> io::Result<bool> {
-        let mut writer = RunWriter::create(path, runs.iter().map(|run| run.streams).sum())?;
-        let mut merge = Merge::new(runs)?;
-        let mut written = 0u64;
+    /// Writes all runs anew as one, without the entries of events that are no longer there.
+    pub(crate) fn sweep(&self, present: &Present, stop: &AtomicBool) -> io::Result<()> {
+        self.write_frozen()?;
+        let runs = Arc::clone(&self.read().runs);
+        if !runs.is_empty() {
+            self.merge(&runs, present, stop)?;
+        }
+        Ok(())
+    }
+
+    /// Puts one run in the place of these. False when it was stopped half-way.
+    fn merge(
+        &self,
+        group: &[(u64, Arc<Run>)],
+        present: &dyn Fn(u64) -> io::Result<bool>,
+        stop: &AtomicBool,
+    ) -> io::Result<bool> {
+        let beside = self.folder.join("merge.new");
+        if !self.write_merged(group, &beside, present, stop)? {
+            return Ok(false);
+        }
+        // The number is taken last: a table may have been written while this merge went on.
+        let number = self.next_number();
+        fs::rename(&beside, checkpoint::run_path(&self.folder, number))?;
+        let numbers: Vec<u64> = group.iter().map(|(number, _)| *number).collect();
+        self.exchange(&numbers, (number, self.open_run(number)?), None)?;
+        for number in numbers {
+            // Whoever reads the run has it open; a name that stays is removed at the next start.
+            if let Err(error) = fs::remove_file(checkpoint::run_path(&self.folder, number)) {
+                tracing::warn!(%error, "a run that was merged cannot be removed");
+            }
+        }
+        Ok(true)
+    }
+
+    fn write_merged(
+        &self,
+        group: &[(u64, Arc<Run>)],
+        path: &Path,
+        present: &dyn Fn(u64) -> io::Result<bool>,
+        stop: &AtomicBool,
+    ) -> io::Result<bool> {
+        let streams = group.iter().map(|(_, run)| run.streams).sum();
+        let mut writer = RunWriter::create(path, streams)?;
+        let mut merge = Merge::new(group.iter().map(|(_, run)| run))?;
+        let mut seen = 0u64;
         while let Some(entry) = merge.next()? {
-            writer.push(entry)?;
-            written += 1;
-            if written.is_multiple_of(ATTENTION) {
+            if present(entry.position)? {
+                writer.push(entry)?;
+            }
+            seen += 1;
+            if seen.is_multiple_of(ATTENTION) {
                 if stop.load(Ordering::Acquire) {
                     return Ok(false);
                 }

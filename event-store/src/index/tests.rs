@@ -170,6 +170,29 @@ fn runs_are_merged_until_they_are_few_and_their_files_go() {
 }
 
 #[test]
+fn a_sweep_drops_what_is_no_longer_there_and_nothing_else() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let index = Index::open(folder.path()).expect("it opens").index;
+    let mut model = Model::default();
+    filled(&index, &mut model);
+    let gone = 5000;
+    let never = AtomicBool::new(false);
+    let present = Box::new(move |position| Ok(position >= gone));
+    index.sweep(&(present as super::keeper::Present), &never).expect("swept");
+    assert_eq!(index.read().runs.len(), 1);
+    let again = Index::open(folder.path()).expect("it opens").index;
+    for (stream, (positions, state)) in &model.streams {
+        let key = index.keys.key(&[*stream]);
+        assert_eq!(index.state(key).expect("whole"), *state, "the newest event stays");
+        let kept = (0..).zip(positions.iter().copied()).filter(|(_, position)| *position >= gone);
+        let kept: Vec<_> = kept.collect();
+        let range = Range { from: 0, to: TOMBSTONE - 1, most: usize::MAX };
+        assert_eq!(index.places(key, range).expect("whole"), kept);
+        assert_eq!(again.places(key, range).expect("whole"), kept);
+    }
+}
+
+#[test]
 fn a_damaged_index_is_noticed_and_begun_anew() {
     let folder = tempfile::tempdir().expect("a folder");
     let index = Index::open(folder.path()).expect("it opens").index;

@@ -130,10 +130,10 @@ impl Source {
 }
 
 impl Merge {
-    pub(crate) fn new(runs: &[Arc<Run>]) -> io::Result<Self> {
+    pub(crate) fn new<'a>(runs: impl Iterator<Item = &'a Arc<Run>>) -> io::Result<Self> {
         let source =
             |run: &Arc<Run>| Source { run: Arc::clone(run), next_page: 0, page: None, at: 0 };
-        let mut sources: Vec<_> = runs.iter().map(source).collect();
+        let mut sources: Vec<_> = runs.map(source).collect();
         let mut heads = BinaryHeap::new();
         for (number, source) in sources.iter_mut().enumerate() {
             if let Some(entry) = source.entry()? {
