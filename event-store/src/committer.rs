@@ -156,9 +156,9 @@ impl Committer {
         index.insert(batch.entries(), || {
             self.head.send_replace(head);
         });
-        let recent_from = self.recent.from().unwrap_or(head);
         let (events, bytes) = self.memory;
-        if index.freeze(Reach { covered: head, last_id, recent_from }, events, bytes) {
+        let reach = Reach::new(head, last_id, &self.recent);
+        if index.freeze(reach, events, bytes) {
             self.keeper.write();
         }
         Ok(())

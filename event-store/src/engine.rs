@@ -156,8 +156,7 @@ fn fill(config: &Config) -> Result<Filled, Error> {
         index.insert(entries, || ());
         // Only between two appends, so that a replay never begins inside of one.
         if record.following == 0 {
-            let recent_from = recent.from().unwrap_or(record.next);
-            let reach = Reach { covered: record.next, last_id: record.id, recent_from };
+            let reach = Reach::new(record.next, record.id, &recent);
             if index.freeze(reach, config.index_memory_events, INDEX_MEMORY_BYTES) {
                 index.write_frozen().map_err(failed)?;
                 index.merge_due(&AtomicBool::new(false)).map_err(failed)?;

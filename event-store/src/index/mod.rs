@@ -32,6 +32,7 @@ use self::{
     entry::{Entry, Range, State},
     key::{Keys, StreamKey},
     memory::Memory,
+    recent::Recent,
     run::Run,
 };
 
@@ -67,6 +68,16 @@ struct Tables {
 struct Frozen {
     memory: Arc<Memory>,
     reach: Reach,
+}
+
+/// So much of the log behind the oldest remembered event is read again at open, and no more.
+const RECENT_BYTES: u64 = 128 << 20;
+
+impl Reach {
+    pub(crate) fn new(covered: u64, last_id: Uuid, recent: &Recent) -> Self {
+        let recent_from = recent.from(covered.saturating_sub(RECENT_BYTES)).unwrap_or(covered);
+        Self { covered, last_id, recent_from }
+    }
 }
 
 /// An index as it was found.

@@ -38,10 +38,11 @@ impl Recent {
         self.positions.get(&Self::hash(key, id)).copied()
     }
 
-    /// The position of the oldest event that is remembered: whoever reads the log from there
-    /// remembers the same.
-    pub(crate) fn from(&self) -> Option<u64> {
-        self.order.front().map(|(_, position)| *position)
+    /// Where to read the log from to remember the same events again: the oldest one at or behind
+    /// the given position.
+    pub(crate) fn from(&self, at_least: u64) -> Option<u64> {
+        let at = self.order.partition_point(|(_, position)| *position < at_least);
+        self.order.get(at).map(|(_, position)| *position)
     }
 
     fn hash(key: StreamKey, id: Uuid) -> u64 {
