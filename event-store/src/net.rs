@@ -26,7 +26,7 @@ use tonic::transport::server::{Connected, TcpConnectInfo};
 use crate::tls::Tls;
 
 /// Handshakes at a time; more connections wait to be accepted.
-const HANDSHAKES: usize = 512;
+const HANDSHAKES: usize = 4096;
 /// A handshake that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(10);
 

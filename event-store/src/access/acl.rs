@@ -65,14 +65,36 @@ impl Who<'_> {
     }
 }
 
+/// The two kinds of streams, which have different defaults.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Kind {
+    User,
+    System,
+}
+
+impl Kind {
+    fn of(stream: &[u8]) -> Self {
+        if stream.starts_with(b"$") { Self::System } else { Self::User }
+    }
+}
+
+/// The key of the default list in `$settings`; as the `$acl` of a stream it stands for that list.
+const USER_STREAMS: &str = "$userStreamAcl";
+/// The same for system streams.
+const SYSTEM_STREAMS: &str = "$systemStreamAcl";
+
 /// The names that have each permission; `None` leaves it to the defaults.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Acl([Option<Box<[String]>>; 5]);
+pub(crate) struct Acl {
+    names: [Option<Box<[String]>>; 5],
+    /// Whose defaults are meant, when it is not those of the stream's own kind.
+    defaults: Option<Kind>,
+}
 
 impl Acl {
     /// Nobody but the admins.
     fn closed() -> Self {
-        Self(std::array::from_fn(|_| Some(Box::default())))
+        Self { names: std::array::from_fn(|_| Some(Box::default())), defaults: None }
     }
 
     /// The list in the metadata of a stream.
@@ -86,14 +108,22 @@ impl Acl {
     fn at(object: &Map<String, Value>, key: &str) -> Self {
         match object.get(key) {
             None | Some(Value::Null) => Self::default(),
-            Some(Value::Object(acl)) => Self(PERMISSIONS.map(|(_, key)| names(acl.get(key)))),
+            Some(Value::Object(acl)) => {
+                Self { names: PERMISSIONS.map(|(_, key)| names(acl.get(key))), defaults: None }
+            }
+            Some(Value::String(name)) if name == USER_STREAMS => Self::like(Kind::User),
+            Some(Value::String(name)) if name == SYSTEM_STREAMS => Self::like(Kind::System),
             Some(_) => Self::closed(),
         }
     }
 
+    fn like(kind: Kind) -> Self {
+        Self { defaults: Some(kind), ..Self::default() }
+    }
+
     fn names(&self, permission: Permission) -> Option<&[String]> {
         let at = PERMISSIONS.iter().position(|(one, _)| *one == permission);
-        self.0[at.expect("every permission has a key")].as_deref()
+        self.names[at.expect("every permission has a key")].as_deref()
     }
 }
 
@@ -109,8 +139,8 @@ impl Defaults {
     pub(crate) fn of_settings(json: &[u8]) -> Self {
         match object(json) {
             Ok(settings) => Self {
-                user_streams: Acl::at(&settings, "$userStreamAcl"),
-                system_streams: Acl::at(&settings, "$systemStreamAcl"),
+                user_streams: Acl::at(&settings, USER_STREAMS),
+                system_streams: Acl::at(&settings, SYSTEM_STREAMS),
             },
             Err(Unreadable) => Self { user_streams: Acl::closed(), system_streams: Acl::closed() },
         }
@@ -129,11 +159,14 @@ pub(crate) fn allows(
     if who.is_admin() {
         return true;
     }
-    let system = stream.starts_with(b"$");
-    let default = if system { &defaults.system_streams } else { &defaults.user_streams };
+    let kind = own.defaults.unwrap_or(Kind::of(stream));
+    let default = match kind {
+        Kind::User => &defaults.user_streams,
+        Kind::System => &defaults.system_streams,
+    };
     match own.names(permission).or_else(|| default.names(permission)) {
         Some(names) => names.iter().any(|name| who.is_meant_by(name)),
-        None => !system && matches!(who, Who::User { .. }),
+        None => kind == Kind::User && matches!(who, Who::User { .. }),
     }
 }
 
@@ -237,6 +270,21 @@ mod tests {
         // What the settings leave out too is as if there were none.
         assert!(allows(user("ann", &[]), Permission::Delete, b"s", &acl, &defaults));
         assert!(!allows(user("ann", &[]), Permission::Write, b"s", &acl, &defaults));
+    }
+
+    #[test]
+    fn a_list_may_name_the_defaults_of_the_other_kind() {
+        let settings = br#"{"$userStreamAcl": {"$r": "ann"}, "$systemStreamAcl": {"$r": "bob"}}"#;
+        let user_streams = own(r#"{"$acl": "$userStreamAcl"}"#);
+        let system_streams = own(r#"{"$acl": "$systemStreamAcl"}"#);
+        assert!(may(user("ann", &[]), "$s", &user_streams));
+        assert!(!may(user("ann", &[]), "s", &system_streams));
+        let defaults = Defaults::of_settings(settings);
+        let reads = |login, stream: &[u8], acl| {
+            allows(user(login, &[]), Permission::Read, stream, acl, &defaults)
+        };
+        assert!(reads("ann", b"$s", &user_streams) && !reads("bob", b"$s", &user_streams));
+        assert!(reads("bob", b"s", &system_streams) && !reads("ann", b"s", &system_streams));
     }
 
     fn some_names() -> impl Strategy<Value = Option<Vec<String>>> {

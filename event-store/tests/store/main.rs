@@ -1,5 +1,7 @@
 //! The store seen from outside, through its gRPC port and its program.
 
+mod access;
+mod certificates;
 mod durability;
 mod model;
 mod reads;
@@ -7,5 +9,6 @@ mod serving;
 mod subscriptions;
 mod suite;
 mod tail;
+mod tls;
 
 suite::client_suite!(eventstore, StreamState::StreamRevision, stream_state, stream_id());

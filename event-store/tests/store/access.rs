@@ -1,0 +1,1 @@
+//! Users and access control lists, as clients meet them.
