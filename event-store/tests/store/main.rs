@@ -10,5 +10,6 @@ mod subscriptions;
 mod suite;
 mod tail;
 mod tls;
+mod users;
 
 suite::client_suite!(eventstore, StreamState::StreamRevision, stream_state, stream_id());
