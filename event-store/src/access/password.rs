@@ -100,6 +100,10 @@ impl Passwords {
         })
         .await?;
         let good = fits && user.is_some();
+        if !good {
+            // Nothing of what was given: people type passwords where names belong.
+            tracing::warn!("wrong credentials were refused");
+        }
         let memory = if good { &self.verified } else { &self.wrong };
         memory.keep(digest, (), Instant::now());
         Ok(good)
@@ -169,12 +173,18 @@ mod tests {
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
         let ann = user(hash);
         let verify = async |password, user| passwords.verify("ann", password, user).await.unwrap();
-        // Twice: the second time from memory.
+        let known =
+            |password, position| passwords.known(&passwords.digest("ann", password, position));
         for _ in 0..2 {
             assert!(verify("correct horse", Some((1, &ann))).await);
             assert!(!verify("battery staple", Some((1, &ann))).await);
             assert!(!verify("correct horse", None).await);
         }
+        // The second time from memory.
+        assert_eq!(known("correct horse", Some(1)), Some(true));
+        assert_eq!(known("battery staple", Some(1)), Some(false));
+        assert_eq!(known("correct horse", None), Some(false));
+        assert_eq!(known("correct horse", Some(2)), None);
         // What was verified is bound to the event.
         let changed = user("no hash".to_owned());
         assert!(!verify("correct horse", Some((2, &changed))).await);

@@ -12,7 +12,8 @@ pub(crate) enum Refusal {
     UserNotFound(String),
     /// There is a user of this name already.
     UserConflict(String),
-    /// Too many passwords wait to be verified, or too many changes are made to the same user.
+    /// Too many passwords wait to be verified, or too many changes are made to the same user. It
+    /// concerns this call alone, so clients must not take it for a sick connection.
     Busy,
 }
 
@@ -23,7 +24,7 @@ impl Refusal {
             Self::Denied => Code::PermissionDenied,
             Self::UserNotFound(_) => Code::NotFound,
             Self::UserConflict(_) => Code::FailedPrecondition,
-            Self::Busy => Code::Unavailable,
+            Self::Busy => Code::ResourceExhausted,
         }
     }
 

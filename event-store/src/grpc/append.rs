@@ -40,6 +40,8 @@ pub(crate) async fn append(
         }
         events.push(event);
     }
+    // The request may have taken its time.
+    visit.check(Operation::Write(&stream)).await?;
     match engine.write(stream.clone(), expected, Action::Append(events)).await {
         Ok(written) => Ok(success(written)),
         // A wrong version is an ordinary answer of this call, not an error.

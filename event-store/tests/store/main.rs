@@ -2,10 +2,12 @@
 
 mod access;
 mod certificates;
+mod configured;
 mod durability;
 mod model;
 mod reads;
 mod serving;
+mod stage;
 mod subscriptions;
 mod suite;
 mod tail;

@@ -10,8 +10,8 @@ use eventstore::{
 use tonic::{Code, Status, client::Grpc, codec::ProstCodec, metadata::MetadataValue};
 
 use crate::{
-    access::{PASSWORD, Stage, append, closed, read},
     serving::Served,
+    stage::{PASSWORD, Stage, append, closed, event, read},
 };
 
 fn plain() -> OperationalOptions {
@@ -142,15 +142,14 @@ async fn a_disabled_user_gets_no_further_until_enabled() {
     let ann = stage.user("ann", &[]).await;
     append(&ann, "a").await.expect("written");
     let batch = ann.batch_append(&Default::default()).await.expect("a batch");
-    let event = || vec![crate::access::event()];
     let any = eventstore::StreamState::Any;
-    batch.append_to_stream("a", any, event()).await.expect("written");
+    batch.append_to_stream("a", any, vec![event()]).await.expect("written");
     // Twice: what is done already is not an error.
     for _ in 0..2 {
         users.disable_user("ann", &plain()).await.expect("disabled");
     }
     assert!(is_denied(&append(&ann, "a").await));
-    let open = batch.append_to_stream("a", any, event()).await;
+    let open = batch.append_to_stream("a", any, vec![event()]).await;
     assert!(open.is_err(), "a session that is open ends too: {open:?}");
     assert!(details(&stage.admin(), "ann").await.expect("the user")[0].disabled);
     for _ in 0..2 {
