@@ -12,8 +12,7 @@ use super::{
     proto::{
         gossip::gossip_server::GossipServer,
         server_features::server_features_server::ServerFeaturesServer,
-        streams::streams_server::StreamsServer,
-        users::users_server::UsersServer,
+        streams::streams_server::StreamsServer, users::users_server::UsersServer,
     },
     streams, users,
 };
