@@ -17,8 +17,8 @@ use crate::{
     expected::{self, Current, Decision, Expected, Known, Lookup},
     index::{Index, Keys, Recent, StreamKey},
     log::{
-        frame::Proposed,
-        reader::{LogReader, RANDOM, ReadError},
+        frame::{Proposed, Record},
+        reader::{LogReader, RANDOM},
         segment::Segments,
         writer::Writer,
     },
@@ -239,7 +239,11 @@ impl View<'_> {
         let json = match self.batch.metadata(self.key) {
             Some(json) => json.clone(),
             None => match last.and_then(|last| self.index.position(key, last)) {
-                Some(position) => self.committer.record(position)?.data,
+                Some(position) => {
+                    // The newest metadata of a stream that lives is never removed.
+                    let lost = || Refusal::Storage(format!("no metadata at position {position}"));
+                    self.committer.record(position)?.ok_or_else(lost)?.data
+                }
                 None => Bytes::new(),
             },
         };
@@ -260,7 +264,7 @@ impl Lookup for View<'_> {
             return Ok(Some(known));
         }
         let Some(position) = self.committer.recent.get(self.key, id) else { return Ok(None) };
-        let record = self.committer.record(position)?;
+        let Some(record) = self.committer.record(position)? else { return Ok(None) };
         let same = record.id == id && self.committer.keys.key(&record.stream) == self.key;
         Ok(same.then_some(Known { id, revision: record.revision, position }))
     }
@@ -270,19 +274,16 @@ impl Lookup for View<'_> {
             return Ok(Some(known));
         }
         let Some(position) = self.index.position(self.key, revision) else { return Ok(None) };
-        let id = self.committer.record(position)?.id;
-        Ok(Some(Known { id, revision, position }))
+        let record = self.committer.record(position)?;
+        Ok(record.map(|Record { id, .. }| Known { id, revision, position }))
     }
 }
 
 impl Committer {
-    fn record(&self, position: u64) -> Result<crate::log::frame::Record, Refusal> {
+    /// The record at the position; `None` when a scavenge has removed it.
+    fn record(&self, position: u64) -> Result<Option<Record>, Refusal> {
         let mut reader = LogReader::new(Arc::clone(&self.segments), self.writer.head());
-        let lost = ReadError::NotARecord { position, reason: "the log ends before it" };
-        reader
-            .at(position, RANDOM)
-            .and_then(|found| found.ok_or(lost))
-            .map_err(|error| Refusal::Storage(error.to_string()))
+        reader.exactly(position, RANDOM).map_err(|error| Refusal::Storage(error.to_string()))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The settings of the store.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 /// Where the data lives and what is refused. [`Config::new`] gives the defaults.
 #[derive(Clone, Debug)]
@@ -18,6 +18,14 @@ pub struct Config {
     /// How many events are remembered to recognise an append that is repeated with the expected
     /// version `any` or `stream exists`; about 40 bytes of memory each.
     pub recent_events: usize,
+    /// A scavenge reads and writes no more than this many bytes in a second; 0 is no limit.
+    pub scavenge_bytes_per_second: u64,
+    /// A scavenge writes a segment anew only when that frees this many bytes, or a tenth of the
+    /// segment; with 0, when there is anything at all to remove.
+    pub scavenge_least_bytes: u64,
+    /// A scavenge is started by itself when this time has passed since the last one, or since the
+    /// store was opened.
+    pub scavenge_every: Option<Duration>,
 }
 
 impl Config {
@@ -31,6 +39,9 @@ impl Config {
             max_event_bytes: 16 << 20,
             max_append_bytes: 64 << 20,
             recent_events: 1 << 18,
+            scavenge_bytes_per_second: 32 << 20,
+            scavenge_least_bytes: 1 << 20,
+            scavenge_every: None,
         }
     }
 }

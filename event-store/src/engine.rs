@@ -24,6 +24,7 @@ use crate::{
         segment::{Segments, sync_folder},
         writer::Writer,
     },
+    scavenge::{self, Scavenger},
 };
 
 /// Writes that may wait for the committer; a full queue holds the callers back.
@@ -37,9 +38,14 @@ pub(crate) struct Engine {
     segments: Arc<Segments>,
     head: watch::Receiver<u64>,
     commands: mpsc::Sender<Command>,
+    pub(crate) scavenger: Scavenger,
 }
 
 impl Engine {
+    pub(crate) fn segments(&self) -> &Arc<Segments> {
+        &self.segments
+    }
+
     pub(crate) fn index(&self) -> RwLockReadGuard<'_, Index> {
         self.index.read().expect("no panic while the index is locked")
     }
@@ -84,6 +90,7 @@ pub(crate) struct Running {
     pub(crate) engine: Arc<Engine>,
     stop: Arc<AtomicBool>,
     committer: Option<JoinHandle<()>>,
+    scavenger: Option<JoinHandle<()>>,
     _lock: File,
 }
 
@@ -96,7 +103,7 @@ impl Running {
         let mut index = Index::default();
         let mut recent = Recent::new(config.recent_events);
         let Recovered { segments, head, last_created } =
-            recovery::recover(&config.data, |record| {
+            recovery::recover(&config.data, 0, |record| {
                 let key = index.apply(&keys, record);
                 recent.insert(key, record.id, record.position);
             })?;
@@ -119,13 +126,25 @@ impl Running {
             .name("committer".to_owned())
             .spawn(move || committer.run(queue))
             .map_err(Error::Thread)?;
-        let engine = Engine { config, keys, index, segments, head: head_receiver, commands };
-        Ok(Self { engine: Arc::new(engine), stop, committer: Some(committer), _lock: lock })
+        let (head, scavenger) = (head_receiver, Scavenger::default());
+        let engine = Engine { config, keys, index, segments, head, commands, scavenger };
+        let engine = Arc::new(engine);
+        let mut running =
+            Self { engine, stop, committer: Some(committer), scavenger: None, _lock: lock };
+        running.scavenger = Some(scavenge::spawn(&running.engine)?);
+        Ok(running)
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
+        // It records how it ended, so it ends before the committer does.
+        self.engine.scavenger.close();
+        if let Some(scavenger) = self.scavenger.take()
+            && scavenger.join().is_err()
+        {
+            tracing::error!("the scavenger ended with a panic");
+        }
         self.stop.store(true, Ordering::Release);
         // A full queue needs no wake-up: the committer is at work and sees the flag.
         let _ = self.engine.commands.try_send(Command::Stop);

@@ -132,6 +132,10 @@ impl Index {
             }
             None => {}
         }
+        // What a scavenge has removed lies below: no event is at position 0.
+        while self.last_revision(key).map_or(0, |last| last + 1) < record.revision {
+            self.push(key, 0);
+        }
         self.push(key, record.position);
         key
     }

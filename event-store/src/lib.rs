@@ -22,6 +22,7 @@ mod log;
 mod metadata;
 mod net;
 mod read;
+mod scavenge;
 
 use std::sync::Arc;
 
@@ -31,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 pub use check::{CheckError, check};
 pub use config::Config;
 pub use error::Error;
+pub use scavenge::{ScavengeError, scavenge};
 
 /// An open store, which owns its folder until it is dropped.
 pub struct EventStore(engine::Running);

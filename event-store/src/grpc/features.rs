@@ -16,6 +16,10 @@ const METHODS: &[(&str, &str, &[&str])] = &[
     ("event_store.client.streams.streams", "tombstone", &[]),
     ("event_store.client.streams.streams", "batchappend", &["deadline_duration"]),
     ("event_store.client.gossip.gossip", "read", &[]),
+    ("event_store.client.operations.operations", "startscavenge", &[]),
+    ("event_store.client.operations.operations", "stopscavenge", &[]),
+    ("event_store.client.operations.operations", "shutdown", &[]),
+    ("event_store.client.operations.operations", "mergeindexes", &[]),
     ("event_store.client.server_features.serverfeatures", "getsupportedmethods", &[]),
 ];
 

@@ -8,9 +8,10 @@ use tonic::transport::Server;
 use uuid::Uuid;
 
 use super::{
-    features, gossip,
+    features, gossip, operations,
     proto::{
         gossip::gossip_server::GossipServer,
+        operations::operations_server::OperationsServer,
         server_features::server_features_server::ServerFeaturesServer,
         streams::streams_server::StreamsServer,
     },
@@ -35,6 +36,8 @@ pub(crate) async fn serve(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
+    // A client may end this server, and nothing else that its owner ends with the same token.
+    let shutdown = shutdown.child_token();
     let address = listener.local_addr().map_err(Error::io("examine", "the listener"))?;
     let (host, port) = engine
         .config
@@ -44,6 +47,8 @@ pub(crate) async fn serve(
     // Chunks of writes may be large; single events are limited further on.
     let largest_message = engine.config.max_append_bytes.saturating_add(1 << 20);
     let gossip = gossip::Service { instance: new_id(), host, port };
+    let operations =
+        operations::Service { engine: Arc::clone(&engine), shutdown: shutdown.clone() };
     let streams = streams::Service { engine, shutdown: shutdown.clone() };
     let serving = Server::builder()
         .max_concurrent_streams(CALLS)
@@ -54,6 +59,7 @@ pub(crate) async fn serve(
         .add_service(StreamsServer::new(streams).max_decoding_message_size(largest_message))
         .add_service(ServerFeaturesServer::new(features::Service))
         .add_service(GossipServer::new(gossip))
+        .add_service(OperationsServer::new(operations))
         .serve_with_incoming_shutdown(net::incoming(listener), shutdown.clone().cancelled_owned());
     let deadline = async {
         shutdown.cancelled().await;

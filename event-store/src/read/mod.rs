@@ -54,7 +54,7 @@ impl Resolver {
             stream::Look::Present { first, last, key } if (first..=last).contains(&revision) => {
                 let position = engine.index().position(key, revision);
                 reader.set_limit(engine.head());
-                position.map(|position| reader.at(position, RANDOM)).transpose()?.flatten()
+                position.map(|position| reader.exactly(position, RANDOM)).transpose()?.flatten()
             }
             _ => None,
         };

@@ -89,14 +89,34 @@ pub(crate) fn records(
     backwards: bool,
     reader: &mut LogReader,
 ) -> Result<Vec<Record>, Failure> {
-    let wanted = (to + 1).saturating_sub(from).min(PAGE_EVENTS as u64);
-    let from = if backwards { to + 1 - wanted } else { from };
-    let mut positions = engine.index().positions(key, from, wanted as usize);
+    let (mut low, mut high) = (from, to + 1);
+    while low < high {
+        let part = (high - low).min(PAGE_EVENTS as u64);
+        let range = if backwards { (high - part, high) } else { (low, low + part) };
+        let records = part_of(engine, key, range, backwards, reader)?;
+        if !records.is_empty() {
+            return Ok(records);
+        }
+        // All of them were removed, and can be seen only because the rules were loosened since.
+        (low, high) = if backwards { (low, range.0) } else { (range.1, high) };
+    }
+    Ok(Vec::new())
+}
+
+/// Reads what is left of the revisions `from..until`, which are no more than a page.
+fn part_of(
+    engine: &Engine,
+    key: StreamKey,
+    (from, until): (u64, u64),
+    backwards: bool,
+    reader: &mut LogReader,
+) -> Result<Vec<Record>, Failure> {
+    let mut positions = engine.index().positions(key, from, (until - from) as usize);
     let (Some(&start), Some(&end)) = (positions.first(), positions.last()) else {
         return Ok(Vec::new());
     };
     // Events that lie close together are read at once, scattered ones each by itself.
-    let close = (end - start) / (positions.len() as u64) < 2 * RANDOM as u64;
+    let close = end.saturating_sub(start) / (positions.len() as u64) < 2 * RANDOM as u64;
     if backwards {
         positions.reverse();
     }
@@ -106,9 +126,9 @@ pub(crate) fn records(
         if backwards && close {
             reader.look_back(position, start)?;
         }
-        let rest = (end - position) as usize + RANDOM;
+        let rest = end.saturating_sub(position) as usize + RANDOM;
         let ahead = if close { rest.min(SEQUENTIAL) } else { RANDOM };
-        let Some(record) = reader.at(position, ahead)? else { break };
+        let Some(record) = reader.exactly(position, ahead)? else { continue };
         bytes += record.next - position;
         records.push(record);
         if bytes > PAGE_BYTES {
@@ -142,13 +162,13 @@ impl StreamRead {
             (next, next.saturating_add(most).min(end))
         };
         let records = records(engine, self.key, range, self.backwards, &mut self.reader)?;
-        let read = records.len() as u64;
-        let left = if self.backwards { next - end } else { end - next };
-        self.range = (read > 0 && read <= left).then(|| {
-            let next = if self.backwards { next - read } else { next + read };
-            (next, end)
-        });
-        self.remaining -= read;
+        // What a scavenge has removed is stepped over: the revisions read may have gaps.
+        self.range = records
+            .last()
+            .map(|last| last.revision)
+            .filter(|last| *last != end)
+            .map(|last| (if self.backwards { last - 1 } else { last + 1 }, end));
+        self.remaining -= records.len() as u64;
         records.into_iter().map(|record| self.resolver.resolve(engine, record)).collect()
     }
 }
