@@ -39,7 +39,8 @@ pub(crate) struct LogReader {
 struct View {
     base: u64,
     generation: u32,
-    /// Positions from the base to here are in the segment.
+    /// Positions from the base to here are in the segment. No record reaches over this end, but
+    /// the newest segment may have grown.
     until: u64,
     kept: Kept,
 }
@@ -168,9 +169,10 @@ impl LogReader {
             let view = self.view.as_ref().expect("the segment was entered");
             match &view.kept {
                 Kept::All => {
-                    let position = position.max(view.base + SEGMENT_HEADER);
-                    let spot = Spot { position, offset: position - view.base };
-                    return Ok((position < self.limit).then_some(spot));
+                    position = position.max(view.base + SEGMENT_HEADER);
+                    if position < view.until && position < self.limit {
+                        return Ok(Some(Spot { position, offset: position - view.base }));
+                    }
                 }
                 Kept::Some { block, .. } => match block.find(position) {
                     Found::Inside(offset) => return Ok(Some(Spot { position, offset })),
@@ -238,7 +240,7 @@ impl LogReader {
     /// Where in the file of the view there is nothing more to read.
     fn available(&self) -> u64 {
         match &self.view {
-            Some(View { base, until, kept: Kept::All, .. }) => self.limit.min(*until) - base,
+            Some(View { base, until, kept: Kept::All, .. }) => until - base,
             Some(View { kept: Kept::Some { records_end, .. }, .. }) => *records_end,
             None => 0,
         }

@@ -141,6 +141,7 @@ impl Scavenger {
         if orders.stop { Err(Stopped) } else { Ok(()) }
     }
 
+    /// From now on another scavenge can be ordered.
     fn done(&self) {
         let _orders = self.orders();
         self.running.send_replace(None);
@@ -160,7 +161,6 @@ pub(crate) fn spawn(engine: &Arc<Engine>) -> Result<JoinHandle<()>, Error> {
         let mut next = due();
         while let Some(order) = engine.scavenger.wait(next) {
             sweep::run(&engine, order);
-            engine.scavenger.done();
             next = due();
         }
     };

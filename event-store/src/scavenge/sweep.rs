@@ -76,6 +76,8 @@ pub(crate) fn run(engine: &Engine, order: Order) {
         Err(Break::Stopped) => ("Stopped", None),
         Err(Break::Failed(error)) => ("Errored", Some(error)),
     };
+    // Who reads that it has completed may order the next one.
+    engine.scavenger.done();
     journal.completed(result, error.as_deref(), sum, begun.elapsed());
 }
 

@@ -3,6 +3,7 @@
 mod durability;
 mod model;
 mod reads;
+mod scavenge;
 mod serving;
 mod subscriptions;
 mod suite;
