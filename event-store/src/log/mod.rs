@@ -13,4 +13,6 @@ pub(crate) mod recovery;
 pub(crate) mod rewrite;
 pub(crate) mod segment;
 pub(crate) mod table;
+#[cfg(test)]
+mod tests;
 pub(crate) mod writer;

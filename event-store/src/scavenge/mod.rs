@@ -156,7 +156,7 @@ impl Scavenger {
 pub(crate) fn spawn(engine: &Arc<Engine>) -> Result<JoinHandle<()>, Error> {
     let engine = Arc::clone(engine);
     let work = move || {
-        let every = engine.config.scavenge_every;
+        let every = engine.config.scavenge_every.filter(|every| !every.is_zero());
         let due = || every.and_then(|every| Instant::now().checked_add(every));
         let mut next = due();
         while let Some(order) = engine.scavenger.wait(next) {
