@@ -10,8 +10,7 @@ use uuid::Uuid;
 use super::{
     features, gossip, operations,
     proto::{
-        gossip::gossip_server::GossipServer,
-        operations::operations_server::OperationsServer,
+        gossip::gossip_server::GossipServer, operations::operations_server::OperationsServer,
         server_features::server_features_server::ServerFeaturesServer,
         streams::streams_server::StreamsServer,
     },
