@@ -7,6 +7,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "proto/gossip.proto",
         "proto/server_features.proto",
         "proto/users.proto",
+        "proto/operations.proto",
     ];
     let descriptors = protox::compile(files, ["proto"])?;
     tonic_build::configure()

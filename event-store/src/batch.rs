@@ -140,11 +140,11 @@ impl Batch {
         self.entries.iter().copied()
     }
 
-    /// Remembers the ids of what is durable now, and tells the last one.
-    pub(crate) fn remember(&self, recent: &mut Recent) -> Option<Uuid> {
+    /// Remembers the ids of what is durable now, and tells the last one and its position.
+    pub(crate) fn remember(&self, recent: &mut Recent) -> Option<(Uuid, u64)> {
         for (key, id, position) in &self.events {
             recent.insert(*key, *id, *position);
         }
-        self.events.last().map(|(_, id, _)| *id)
+        self.events.last().map(|(_, id, position)| (*id, *position))
     }
 }

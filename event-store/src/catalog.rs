@@ -88,8 +88,7 @@ impl Catalog {
     /// The durable record that starts at the position; `None` when it was scavenged.
     pub(crate) fn record(&self, position: u64) -> Result<Option<Record>, ReadError> {
         let mut reader = LogReader::new(Arc::clone(&self.segments), *self.head.borrow());
-        let record = reader.at(position, RANDOM)?;
-        Ok(record.filter(|record| record.position == position))
+        reader.exactly(position, RANDOM)
     }
 }
 

@@ -149,7 +149,7 @@ impl Committer {
             return Ok(());
         }
         let head = self.writer.commit(batch.bytes())?;
-        let last_id = batch.remember(&mut self.recent).expect("a batch has an event");
+        let last = batch.remember(&mut self.recent).expect("a batch has an event");
         let index = self.catalog.index();
         // The head moves while the index is locked: whoever is woken by it finds the index moved,
         // and whoever looks at the head after the index finds all of the index below it.
@@ -157,7 +157,7 @@ impl Committer {
             self.head.send_replace(head);
         });
         let (events, bytes) = self.memory;
-        let reach = Reach::new(head, last_id, &self.recent);
+        let reach = Reach::new(head, last, &self.recent);
         if index.freeze(reach, events, bytes) {
             self.keeper.write();
         }

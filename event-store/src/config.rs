@@ -1,6 +1,6 @@
 //! The settings of the store.
 
-use std::{fmt, net::SocketAddr, path::PathBuf};
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use crate::Error;
 
@@ -28,6 +28,14 @@ pub struct Config {
     /// Ask callers who they are, and keep to access control lists. With `None` (insecure mode)
     /// everybody may do everything, and credentials are not looked at.
     pub credentials: Option<Credentials>,
+    /// A scavenge reads and writes no more than this many bytes in a second; 0 is no limit.
+    pub scavenge_bytes_per_second: u64,
+    /// A scavenge writes a segment anew only when that frees this many bytes, or a tenth of the
+    /// segment; with 0, when there is anything at all to remove.
+    pub scavenge_least_bytes: u64,
+    /// A scavenge is started by itself when this time has passed since the last one, or since the
+    /// store was opened.
+    pub scavenge_every: Option<Duration>,
 }
 
 /// Where the certificate of the server is.
@@ -87,6 +95,9 @@ impl Config {
             index_memory_events: 1 << 18,
             tls: None,
             credentials: None,
+            scavenge_bytes_per_second: 32 << 20,
+            scavenge_least_bytes: 1 << 20,
+            scavenge_every: None,
         }
     }
 

@@ -18,13 +18,18 @@ use crate::{
     catalog::{self, Catalog},
     committer::{Action, Answer, Command, Committer, Refusal},
     expected::Expected,
-    index::{Index, Opened, Reach, keeper::Keeper, recent::Recent},
+    index::{
+        Index, Opened, Reach,
+        keeper::{Keeper, Tasks},
+        recent::Recent,
+    },
     log::{
         reader::LogReader,
         recovery::{Log, Recovered},
         segment::{Segments, sync_folder},
         writer::Writer,
     },
+    scavenge::{self, Scavenger},
 };
 
 /// Writes that may wait for the committer; a full queue holds the callers back.
@@ -40,9 +45,21 @@ pub(crate) struct Engine {
     segments: Arc<Segments>,
     head: watch::Receiver<u64>,
     commands: mpsc::Sender<Command>,
+    keeper: Tasks,
+    pub(crate) scavenger: Scavenger,
 }
 
 impl Engine {
+    pub(crate) fn segments(&self) -> &Arc<Segments> {
+        &self.segments
+    }
+
+    /// Drops from the index, some time soon, what a scavenge has removed from the log.
+    pub(crate) fn sweep_index(&self) {
+        let segments = Arc::clone(&self.segments);
+        self.keeper.sweep(Box::new(move |position| segments.holds_record(position)));
+    }
+
     /// The position behind the last durable event.
     pub(crate) fn head(&self) -> u64 {
         *self.head.borrow()
@@ -83,6 +100,7 @@ pub(crate) struct Running {
     pub(crate) engine: Arc<Engine>,
     stop: Arc<AtomicBool>,
     committer: Option<JoinHandle<()>>,
+    scavenger: Option<JoinHandle<()>>,
     _keeper: Keeper,
     _lock: File,
 }
@@ -115,9 +133,25 @@ impl Running {
             .name("committer".to_owned())
             .spawn(move || committer.run(queue))
             .map_err(Error::Thread)?;
-        let engine = Engine { config, catalog, segments, head: head_receiver, commands };
-        let (engine, committer) = (Arc::new(engine), Some(committer));
-        Ok(Self { engine, stop, committer, _keeper: keeper, _lock: lock })
+        let engine = Engine {
+            config,
+            catalog,
+            segments,
+            head: head_receiver,
+            commands,
+            keeper: keeper.tasks(),
+            scavenger: Scavenger::default(),
+        };
+        let mut running = Self {
+            engine: Arc::new(engine),
+            stop,
+            committer: Some(committer),
+            scavenger: None,
+            _keeper: keeper,
+            _lock: lock,
+        };
+        running.scavenger = Some(scavenge::spawn(&running.engine)?);
+        Ok(running)
     }
 }
 
@@ -156,7 +190,7 @@ fn fill(config: &Config) -> Result<Filled, Error> {
         index.insert(entries, || ());
         // Only between two appends, so that a replay never begins inside of one.
         if record.following == 0 {
-            let reach = Reach::new(record.next, record.id, &recent);
+            let reach = Reach::new(record.next, (record.id, record.position), &recent);
             if index.freeze(reach, config.index_memory_events, INDEX_MEMORY_BYTES) {
                 index.write_frozen().map_err(failed)?;
                 index.merge_due(&AtomicBool::new(false)).map_err(failed)?;
@@ -169,6 +203,13 @@ fn fill(config: &Config) -> Result<Filled, Error> {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        // It records how it ended, so it ends before the committer does.
+        self.engine.scavenger.close();
+        if let Some(scavenger) = self.scavenger.take()
+            && scavenger.join().is_err()
+        {
+            tracing::error!("the scavenger ended with a panic");
+        }
         self.stop.store(true, Ordering::Release);
         // A full queue needs no wake-up: the committer is at work and sees the flag.
         let _ = self.engine.commands.try_send(Command::Stop);

@@ -24,6 +24,7 @@ mod log;
 mod metadata;
 mod net;
 mod read;
+mod scavenge;
 mod tls;
 
 use std::sync::Arc;
@@ -34,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 pub use check::{CheckError, check};
 pub use config::{Config, Credentials, Password, TlsFiles};
 pub use error::Error;
+pub use scavenge::{ScavengeError, scavenge};
 pub use tls::Tls;
 
 /// An open store, which owns its folder until it is dropped.

@@ -53,7 +53,6 @@ pub(crate) enum Operation<'a> {
     Inspect,
     /// Running the store, and making, changing, replaying and deleting persistent subscriptions:
     /// the groups `$ops` and `$admins`.
-    #[expect(dead_code, reason = "the services that ask for it are merged later")]
     Operate,
     /// Managing users: the group `$admins`.
     ManageUsers,

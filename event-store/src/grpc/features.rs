@@ -24,6 +24,10 @@ const METHODS: &[(&str, &str, &[&str])] = &[
     ("event_store.client.users.users", "changepassword", &[]),
     ("event_store.client.users.users", "resetpassword", &[]),
     ("event_store.client.gossip.gossip", "read", &[]),
+    ("event_store.client.operations.operations", "startscavenge", &[]),
+    ("event_store.client.operations.operations", "stopscavenge", &[]),
+    ("event_store.client.operations.operations", "shutdown", &[]),
+    ("event_store.client.operations.operations", "mergeindexes", &[]),
     ("event_store.client.server_features.serverfeatures", "getsupportedmethods", &[]),
 ];
 

@@ -8,6 +8,7 @@ mod delete;
 mod fault;
 mod features;
 mod gossip;
+mod operations;
 pub(crate) mod proto;
 mod read;
 mod request;

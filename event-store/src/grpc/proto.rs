@@ -25,6 +25,10 @@ pub mod event_store {
             tonic::include_proto!("event_store.client.gossip");
         }
 
+        pub mod operations {
+            tonic::include_proto!("event_store.client.operations");
+        }
+
         pub mod server_features {
             tonic::include_proto!("event_store.client.server_features");
         }
@@ -36,4 +40,4 @@ pub mod event_store {
 }
 
 pub(crate) use event_store::client as shared;
-pub(crate) use event_store::client::{gossip, server_features, streams, users};
+pub(crate) use event_store::client::{gossip, operations, server_features, streams, users};

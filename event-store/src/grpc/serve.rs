@@ -8,9 +8,9 @@ use tonic::transport::Server;
 use uuid::Uuid;
 
 use super::{
-    features, gossip,
+    features, gossip, operations,
     proto::{
-        gossip::gossip_server::GossipServer,
+        gossip::gossip_server::GossipServer, operations::operations_server::OperationsServer,
         server_features::server_features_server::ServerFeaturesServer,
         streams::streams_server::StreamsServer, users::users_server::UsersServer,
     },
@@ -37,6 +37,8 @@ pub(crate) async fn serve(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
+    // A client may end this server, and nothing else that its owner ends with the same token.
+    let shutdown = shutdown.child_token();
     let address = listener.local_addr().map_err(Error::io("examine", "the listener"))?;
     engine.config.permits(address)?;
     let (host, port) = engine
@@ -48,6 +50,11 @@ pub(crate) async fn serve(
     let largest_message = engine.config.max_append_bytes.saturating_add(1 << 20);
     let gossip = gossip::Service { instance: new_id(), host, port };
     let users = users::Service { access: Arc::clone(&access) };
+    let operations = operations::Service {
+        engine: Arc::clone(&engine),
+        access: Arc::clone(&access),
+        shutdown: shutdown.clone(),
+    };
     let streams = streams::Service { engine, access, shutdown: shutdown.clone() };
     let serving = Server::builder()
         .max_concurrent_streams(CALLS)
@@ -59,6 +66,7 @@ pub(crate) async fn serve(
         .add_service(ServerFeaturesServer::new(features::Service))
         .add_service(GossipServer::new(gossip))
         .add_service(UsersServer::new(users))
+        .add_service(OperationsServer::new(operations))
         .serve_with_incoming_shutdown(
             net::incoming(listener, tls),
             shutdown.clone().cancelled_owned(),

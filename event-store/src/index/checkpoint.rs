@@ -25,8 +25,8 @@ pub(crate) struct Checkpoint {
     pub(crate) covered: u64,
     /// Where to read the log from to remember the same recent events.
     pub(crate) recent_from: u64,
-    /// The event that ends at `covered`, to recognise the log.
-    pub(crate) last_id: Uuid,
+    /// The event that ended at `covered`, by its id and position, to know the log again.
+    pub(crate) last: (Uuid, u64),
     /// The numbers of the runs, in the order of the log.
     pub(crate) runs: Vec<u64>,
 }
@@ -34,8 +34,8 @@ pub(crate) struct Checkpoint {
 impl Checkpoint {
     /// The checkpoint of an empty index.
     pub(crate) fn empty(secret: Uuid) -> Self {
-        let (covered, recent_from, last_id) = (0, 0, Uuid::nil());
-        Self { format: FORMAT, secret, covered, recent_from, last_id, runs: Vec::new() }
+        let last = (Uuid::nil(), 0);
+        Self { format: FORMAT, secret, covered: 0, recent_from: 0, last, runs: Vec::new() }
     }
 
     /// Reads the checkpoint; `None` when there is none that holds.

@@ -244,8 +244,8 @@ impl Index {
         runs.retain(|run| !is_replaced(run));
         runs.insert(at, run);
         checkpoint.runs = runs.iter().map(|(number, _)| *number).collect();
-        if let Some(Reach { covered, last_id, recent_from }) = reach {
-            (checkpoint.covered, checkpoint.last_id) = (covered, last_id);
+        if let Some(Reach { covered, last, recent_from }) = reach {
+            (checkpoint.covered, checkpoint.last) = (covered, last);
             checkpoint.recent_from = recent_from;
         }
         checkpoint.store(&self.folder)?;

@@ -41,8 +41,8 @@ use self::{
 pub(crate) struct Reach {
     /// Everything below this position is in the index.
     pub(crate) covered: u64,
-    /// The event that ends there.
-    pub(crate) last_id: Uuid,
+    /// The event that ended there, by its id and position, to know the log again.
+    pub(crate) last: (Uuid, u64),
     /// The oldest event that is remembered by its id.
     pub(crate) recent_from: u64,
 }
@@ -74,9 +74,9 @@ struct Frozen {
 const RECENT_BYTES: u64 = 128 << 20;
 
 impl Reach {
-    pub(crate) fn new(covered: u64, last_id: Uuid, recent: &Recent) -> Self {
+    pub(crate) fn new(covered: u64, last: (Uuid, u64), recent: &Recent) -> Self {
         let recent_from = recent.from(covered.saturating_sub(RECENT_BYTES)).unwrap_or(covered);
-        Self { covered, last_id, recent_from }
+        Self { covered, last, recent_from }
     }
 }
 
@@ -95,8 +95,8 @@ impl Index {
             match open_runs(folder, &checkpoint) {
                 Ok(runs) => {
                     checkpoint.clean(folder)?;
-                    let Checkpoint { covered, last_id, recent_from, .. } = checkpoint;
-                    let reach = Reach { covered, last_id, recent_from };
+                    let Checkpoint { covered, last, recent_from, .. } = checkpoint;
+                    let reach = Reach { covered, last, recent_from };
                     return Ok(Opened {
                         index: Self::with(folder, checkpoint, runs),
                         reach: (covered > 0).then_some(reach),

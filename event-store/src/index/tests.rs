@@ -70,7 +70,7 @@ impl Model {
     }
 
     fn reach(&self) -> Reach {
-        Reach { covered: self.head + 1, last_id: Uuid::nil(), recent_from: 1 }
+        Reach { covered: self.head + 1, last: (Uuid::nil(), self.head), recent_from: 1 }
     }
 }
 

@@ -8,6 +8,7 @@ use super::{
     frame::{self, Record},
     reader::{LogReader, ReadError, SEQUENTIAL},
     segment::{self, Segment, Segments},
+    table::Found,
 };
 use crate::{error::Error, index::Reach};
 
@@ -42,10 +43,11 @@ impl Log {
             return Ok(false);
         }
         let mut reader = LogReader::new(Arc::clone(&self.segments), end);
+        let (id, position) = reach.last;
         let newest = reader.before(reach.covered);
-        let oldest = reader.at(reach.recent_from, SEQUENTIAL);
-        Ok(newest.is_ok_and(|record| record.is_some_and(|record| record.id == reach.last_id))
-            && oldest.is_ok())
+        let knows = newest.is_ok_and(|record| record.is_some_and(|record| record.id == id))
+            || reader.is_removed(position).unwrap_or(false);
+        Ok(knows && reader.at(reach.recent_from, SEQUENTIAL).is_ok())
     }
 
     /// Hands every durable record that the reach does not cover to `apply`, in order, after those
@@ -64,15 +66,38 @@ impl Log {
         for (at, segment) in found.iter().enumerate() {
             let ends_before = found.get(at + 1).is_some_and(|next| next.base <= from);
             if !ends_before {
-                scan.segment(segment, at == last)?;
+                scan.segment(segment, from, at == last)?;
             }
         }
-        let Scan { head, last_created, .. } = scan;
+        if scan.head < durable {
+            let reason = "the log ends before what is known of it";
+            return Err(corrupt(&found[last], scan.head, reason));
+        }
+        let Scan { head, mut last_created, .. } = scan;
+        if from > 0 && last_created == 0 {
+            last_created = newest_created(&segments, head)?;
+        }
         Ok(Recovered { segments, head, last_created })
     }
 }
 
-/// The segments, proved to follow each other without a gap; a new one in an empty folder.
+/// When the last record below the head was created, for a log of which nothing was replayed.
+fn newest_created(segments: &Arc<Segments>, head: u64) -> Result<u64, Error> {
+    let newest = LogReader::new(Arc::clone(segments), head).before(head);
+    let newest = newest.map_err(|error| match (error, segments.holding(head)) {
+        (ReadError::Io { source, .. } | ReadError::Index(source), Some((segment, _))) => {
+            Error::io("read", &segment.path)(source)
+        }
+        (ReadError::NotARecord { position, reason }, Some((segment, _))) => {
+            corrupt(&segment, position, reason)
+        }
+        (_, None) => unreachable!("the head is in a segment"),
+    })?;
+    Ok(newest.map_or(0, |record| record.created))
+}
+
+/// The segments, proved to follow each other without a gap; a new one in an empty folder, and
+/// behind a scavenged one, which nothing can be added to.
 fn whole_segments(folder: &Path) -> Result<Vec<Segment>, Error> {
     let mut found = segment::list(folder)?;
     if let Some(newest) = found.pop() {
@@ -84,12 +109,16 @@ fn whole_segments(folder: &Path) -> Result<Vec<Segment>, Error> {
             segment::sync_folder(folder)?;
         }
     }
-    if found.is_empty() {
-        found.push(Segment::create(folder, 0)?);
+    match found.last() {
+        None => found.push(Segment::create(folder, 0)?),
+        Some(newest) if newest.table.is_some() => {
+            found.push(Segment::create(folder, newest.end()?)?);
+        }
+        Some(_) => {}
     }
     let mut expected = 0;
     for (at, segment) in found.iter().enumerate() {
-        let refuse = |reason| Err(corrupt(segment, 0, reason));
+        let refuse = |reason| Err(corrupt(segment, segment.base, reason));
         if segment.base != expected {
             return refuse("the segment before this one is missing or incomplete");
         }
@@ -114,9 +143,16 @@ struct Scan<'a> {
 }
 
 impl Scan<'_> {
-    fn segment(&mut self, segment: &Segment, is_last: bool) -> Result<(), Error> {
+    fn segment(&mut self, segment: &Segment, from: u64, is_last: bool) -> Result<(), Error> {
         let end = segment.end()?;
-        self.head = self.head.max(segment.first());
+        self.head = segment.first().max(from.min(end));
+        if let Some(table) = &segment.table {
+            if from < end {
+                self.kept(segment, end, (from <= segment.base).then_some(table.records))?;
+            }
+            self.head = end;
+            return Ok(());
+        }
         let Some((broken, reason)) = self.records(segment, end)? else { return Ok(()) };
         let proven = self.head < self.durable || was_durable(segment, self.head, broken, end)?;
         if !is_last || proven {
@@ -132,6 +168,40 @@ impl Scan<'_> {
             .set_len(self.head - segment.base)
             .and_then(|()| segment.file.sync_all())
             .map_err(Error::io("truncate", &segment.path))
+    }
+
+    /// Applies what was kept of a scavenged segment, from the head on. Appends may have lost some
+    /// of their events there, but the table knows how many there are in all.
+    fn kept(&mut self, segment: &Segment, end: u64, count: Option<u64>) -> Result<(), Error> {
+        let mut reader = LogReader::new(Arc::clone(self.segments), end);
+        let mut position = self.head;
+        let mut found = 0;
+        loop {
+            match reader.at(position, SEQUENTIAL) {
+                Ok(Some(record)) => {
+                    position = record.next;
+                    found += 1;
+                    self.last_created = self.last_created.max(record.created);
+                    (self.apply)(&record)?;
+                }
+                Ok(None) => break,
+                Err(ReadError::NotARecord { position, reason }) => {
+                    return Err(corrupt(segment, position, reason));
+                }
+                Err(ReadError::Io { source, .. })
+                    if source.kind() == std::io::ErrorKind::InvalidData =>
+                {
+                    return Err(corrupt(segment, position, "a block of the table is wrong"));
+                }
+                Err(ReadError::Io { source, .. } | ReadError::Index(source)) => {
+                    return Err(Error::io("read", &segment.path)(source));
+                }
+            }
+        }
+        if count.is_some_and(|count| count != found) {
+            return Err(corrupt(segment, position, "records of the scavenged segment are missing"));
+        }
+        Ok(())
     }
 
     /// Applies whole appends until the end, or until the returned place where one is broken.
@@ -188,6 +258,14 @@ fn was_durable(segment: &Segment, append: u64, broken: u64, end: u64) -> Result<
 }
 
 fn corrupt(segment: &Segment, position: u64, reason: &'static str) -> Error {
-    let offset = position.saturating_sub(segment.base);
+    let offset = match &segment.table {
+        None => position.saturating_sub(segment.base),
+        Some(table) => {
+            table.block(&segment.file, position).map_or(0, |block| match block.find(position) {
+                Found::Inside(offset) => offset,
+                Found::Removed(_) => 0,
+            })
+        }
+    };
     Error::Corrupt { path: segment.path.clone(), offset, reason }
 }

@@ -79,7 +79,8 @@ impl AllRead {
     }
 }
 
-/// The record at the position, which a client gave; the head is as good as a record's position.
+/// The record at the position, which a client gave; the head is as good as a record's position, and
+/// so is the place of one that a scavenge has removed.
 pub(crate) fn at_position(
     reader: &mut LogReader,
     position: u64,
@@ -87,6 +88,7 @@ pub(crate) fn at_position(
     match reader.at(position, RANDOM) {
         Ok(Some(record)) if record.position == position => Ok(Some(record)),
         Ok(None) if position == reader.limit() => Ok(None),
+        Ok(_) if reader.is_removed(position)? => Ok(None),
         Ok(_) | Err(ReadError::NotARecord { .. }) => Err(Failure::InvalidPosition(position)),
         Err(error) => Err(error.into()),
     }

@@ -54,8 +54,7 @@ impl Resolver {
             stream::Look::Present { first, last, key } if (first..=last).contains(&revision) => {
                 let position = engine.catalog.position(key, revision)?;
                 reader.set_limit(engine.head());
-                let event = position.map(|position| reader.at(position, RANDOM)).transpose()?;
-                event.flatten().filter(|event| Some(event.position) == position)
+                position.map(|position| reader.exactly(position, RANDOM)).transpose()?.flatten()
             }
             _ => None,
         };

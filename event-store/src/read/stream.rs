@@ -9,7 +9,7 @@ use crate::{
     index::{entry::Range, key::StreamKey},
     log::{
         frame::Record,
-        reader::{LogReader, RANDOM, ReadError, SEQUENTIAL},
+        reader::{LogReader, RANDOM, SEQUENTIAL},
     },
     metadata::{self, Rules},
 };
@@ -73,7 +73,7 @@ fn first_young(
     while low < high {
         let middle = low + (high - low) / 2;
         let position = engine.catalog.position(key, middle)?;
-        let record = position.map(|position| present(reader, position, RANDOM)).transpose()?;
+        let record = position.map(|position| reader.exactly(position, RANDOM)).transpose()?;
         // What was scavenged is older than what was not.
         if record.flatten().is_none_or(|record| record.created < oldest) {
             low = middle + 1;
@@ -82,15 +82,6 @@ fn first_young(
         }
     }
     Ok(low)
-}
-
-/// The record that starts at the position; `None` when it was scavenged.
-fn present(
-    reader: &mut LogReader,
-    position: u64,
-    ahead: usize,
-) -> Result<Option<Record>, ReadError> {
-    Ok(reader.at(position, ahead)?.filter(|record| record.position == position))
 }
 
 /// Events of one stream, and where to go on behind them.
@@ -113,12 +104,14 @@ pub(crate) fn records(
     let most = most.min(PAGE_EVENTS as u64) as usize;
     let low = if backwards { from.max((to + 1).saturating_sub(most as u64)) } else { from };
     let mut places = engine.catalog.places(key, Range { from: low, to, most })?;
-    let (Some(&(_, start)), Some(&(last, end))) = (places.first(), places.last()) else {
-        return Ok(Records { records: Vec::new(), next: None });
-    };
     let behind = |revision: u64| {
         let next = if backwards { revision.checked_sub(1) } else { revision.checked_add(1) };
         next.filter(|next| (from..=to).contains(next))
+    };
+    let (Some(&(_, start)), Some(&(last, end))) = (places.first(), places.last()) else {
+        // Backwards there may be more below a hole that a scavenge has left.
+        let next = if backwards { behind(low) } else { None };
+        return Ok(Records { records: Vec::new(), next });
     };
     let next = behind(if backwards { low } else { last });
     // Events that lie close together are read at once, scattered ones each by itself.
@@ -134,13 +127,7 @@ pub(crate) fn records(
         }
         let rest = (end - position) as usize + RANDOM;
         let ahead = if close { rest.min(SEQUENTIAL) } else { RANDOM };
-        let Some(record) = present(reader, position, ahead)? else {
-            // Scavenging takes the oldest events of a stream, so there are none further back.
-            if backwards {
-                return Ok(Records { records, next: None });
-            }
-            continue;
-        };
+        let Some(record) = reader.exactly(position, ahead)? else { continue };
         bytes += record.next - position;
         records.push(record);
         if bytes > PAGE_BYTES {

@@ -7,6 +7,7 @@ mod disk;
 mod durability;
 mod model;
 mod reads;
+mod scavenge;
 mod serving;
 mod stage;
 mod subscriptions;

@@ -41,6 +41,11 @@ impl Served {
     /// Stops the store and waits until its folder is free.
     pub(crate) async fn stop(self) {
         self.shutdown.cancel();
+        self.ended().await;
+    }
+
+    /// Waits until the store has stopped and its folder is free.
+    pub(crate) async fn ended(self) {
         self.task.await.expect("serving does not panic").expect("serving ends well");
     }
 }
