@@ -8,6 +8,7 @@
 //! - **The log is the only truth.** The index is rebuilt from it at open.
 //! - **A subscriber is never dropped for being slow**; it reads the log at its own pace.
 
+mod backup;
 mod batch;
 mod check;
 mod committer;
@@ -22,15 +23,18 @@ mod log;
 mod metadata;
 mod net;
 mod read;
+mod verify;
 
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+pub use backup::{BackupError, Copied, backup, restore};
 pub use check::{CheckError, check};
 pub use config::Config;
 pub use error::Error;
+pub use verify::{Fault, Report, verify};
 
 /// An open store, which owns its folder until it is dropped.
 pub struct EventStore(engine::Running);

@@ -1,6 +1,8 @@
 //! The event store as a program of its own.
 
-use std::{net::SocketAddr, path::PathBuf};
+mod cli;
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use clap::Parser;
@@ -14,8 +16,11 @@ use tracing_subscriber::EnvFilter;
 
 /// A single-node event store that speaks the KurrentDB gRPC protocol, without TLS.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true)]
 struct Arguments {
+    /// Without one, the store is served.
+    #[command(subcommand)]
+    command: Option<cli::Command>,
     /// The folder of the log; made when missing.
     #[arg(long, env = "ROUNDTABLE_EVENTSTORE_DATA", default_value = ".roundtable/event-store")]
     data: PathBuf,
@@ -25,16 +30,29 @@ struct Arguments {
     /// The host and port that clients reach this node at, when it is not the address above.
     #[arg(long, env = "ROUNDTABLE_EVENTSTORE_ADVERTISE", value_parser = host_and_port)]
     advertise: Option<(String, u16)>,
+    /// A segment file of the log that has reached this many bytes is closed and a new one begun.
+    #[arg(
+        long,
+        env = "ROUNDTABLE_EVENTSTORE_SEGMENT_BYTES",
+        value_name = "BYTES",
+        default_value_t = 256 << 20,
+        value_parser = clap::value_parser!(u64).range(4096..),
+    )]
+    segment_bytes: u64,
     /// Only ask whether the store at this address (`host:port`) is healthy.
     #[arg(long, value_name = "ADDRESS")]
     check: Option<String>,
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
+    if let Some(command) = arguments.command {
+        return cli::run(command);
+    }
     if let Some(address) = arguments.check {
-        return event_store::check(&address).await.with_context(|| format!("{address} is sick"));
+        event_store::check(&address).await.with_context(|| format!("{address} is sick"))?;
+        return Ok(ExitCode::SUCCESS);
     }
     tracing_subscriber::fmt()
         .json()
@@ -50,12 +68,16 @@ async fn main() -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     let shutdown = CancellationToken::new();
     stop_on_signals(&shutdown)?;
-    let config = Config { advertise: arguments.advertise, ..Config::new(arguments.data) };
+    let config = Config {
+        advertise: arguments.advertise,
+        segment_bytes: arguments.segment_bytes,
+        ..Config::new(arguments.data)
+    };
     let store = tokio::task::spawn_blocking(move || EventStore::open(config)).await??;
     announce(address)?;
     store.serve(listener, shutdown).await?;
     tracing::info!("stopped");
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Says on standard output, in one line, where the store is ready.

@@ -7,4 +7,5 @@ pub(crate) mod frame;
 pub(crate) mod reader;
 pub(crate) mod recovery;
 pub(crate) mod segment;
+pub(crate) mod walk;
 pub(crate) mod writer;

@@ -2,12 +2,11 @@
 
 use std::{fs, path::Path, sync::Arc};
 
-use bytes::Bytes;
-
 use super::{
-    frame::{self, Record},
+    frame::Record,
     reader::{LogReader, ReadError, SEQUENTIAL},
     segment::{self, Segment, Segments},
+    walk::Walk,
 };
 use crate::error::Error;
 
@@ -31,6 +30,7 @@ pub(crate) fn recover(folder: &Path, mut apply: impl FnMut(&Record)) -> Result<R
         scan.segment(&segment, at == last)?;
     }
     let Scan { head, last_created, .. } = scan;
+    keep(folder, &segments, head)?;
     Ok(Recovered { segments, head, last_created })
 }
 
@@ -66,6 +66,14 @@ fn whole_segments(folder: &Path) -> Result<Vec<Segment>, Error> {
     Ok(found)
 }
 
+/// Makes durable what was found, before anyone sees it or goes on behind it: the process before
+/// this one may have ended between a write and its sync.
+fn keep(folder: &Path, segments: &Segments, head: u64) -> Result<(), Error> {
+    let (last, _) = segments.holding(head).expect("a recovered log has a segment");
+    last.file.sync_all().map_err(Error::io("sync", &last.path))?;
+    segment::sync_folder(folder)
+}
+
 struct Scan<'a> {
     segments: &'a Arc<Segments>,
     head: u64,
@@ -78,7 +86,7 @@ impl Scan<'_> {
         let end = segment.end()?;
         self.head = segment.first();
         let Some((broken, reason)) = self.records(segment, end)? else { return Ok(()) };
-        if !is_last || was_durable(segment, self.head, broken, end)? {
+        if !is_last || was_durable(segment, self.head, broken)? {
             return Err(corrupt(segment, broken, reason));
         }
         tracing::warn!(
@@ -130,20 +138,13 @@ impl Scan<'_> {
 }
 
 /// Whether a later record proves that the append which starts at `append` was durable once.
-fn was_durable(segment: &Segment, append: u64, broken: u64, end: u64) -> Result<bool, Error> {
-    use std::os::unix::fs::FileExt;
-
-    let from = (broken + 1).min(end);
-    let mut rest = vec![0; (end - from) as usize];
+fn was_durable(segment: &Segment, append: u64, broken: u64) -> Result<bool, Error> {
     segment
         .file
-        .read_exact_at(&mut rest, from - segment.base)
-        .map_err(Error::io("read", &segment.path))?;
-    let rest = Bytes::from(rest);
-    Ok((0..rest.len()).filter(|at| frame::plausible(&rest[*at..])).any(|at| {
-        frame::decode(&rest.slice(at..), from + at as u64)
-            .is_ok_and(|record| record.durable > append)
-    }))
+        .try_clone()
+        .and_then(|file| Walk::new(file, segment.base))
+        .and_then(|mut walk| walk.proves_durable(append, broken + 1 - segment.base))
+        .map_err(Error::io("read", &segment.path))
 }
 
 fn corrupt(segment: &Segment, position: u64, reason: &'static str) -> Error {

@@ -24,7 +24,7 @@ pub(crate) struct Segment {
 impl Segment {
     /// The position of the first record.
     pub(crate) fn first(&self) -> u64 {
-        self.base + SEGMENT_HEADER
+        self.base.saturating_add(SEGMENT_HEADER)
     }
 
     /// Makes a new, empty segment and does not return before it is durable, its name included.
@@ -55,7 +55,7 @@ impl Segment {
     /// The position behind the last byte of the file.
     pub(crate) fn end(&self) -> Result<u64, Error> {
         let length = self.file.metadata().map_err(Error::io("examine", &self.path))?.len();
-        Ok(self.base + length)
+        Ok(self.base.saturating_add(length))
     }
 
     /// Whether the file starts as a segment of this base does.
@@ -109,12 +109,12 @@ fn file_name(base: u64) -> String {
     format!("log-{base:016x}")
 }
 
-fn base_of(name: &str) -> Option<u64> {
+pub(crate) fn base_of(name: &str) -> Option<u64> {
     let digits = name.strip_prefix("log-").filter(|digits| digits.len() == 16)?;
     u64::from_str_radix(digits, 16).ok()
 }
 
-fn header(base: u64) -> [u8; SEGMENT_HEADER as usize] {
+pub(crate) fn header(base: u64) -> [u8; SEGMENT_HEADER as usize] {
     let mut bytes = [0; SEGMENT_HEADER as usize];
     bytes[..8].copy_from_slice(MAGIC);
     bytes[8..16].copy_from_slice(&base.to_le_bytes());
