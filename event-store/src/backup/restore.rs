@@ -72,6 +72,10 @@ impl Place {
         for entry in &manifest.files {
             self.copy(from, entry)?;
         }
+        for entry in &manifest.files {
+            let path = self.work.join(&entry.name);
+            File::open(&path).and_then(|file| file.sync_all()).map_err(Error::io("sync", &path))?;
+        }
         sync_folder(&self.work)?;
         let mut first = None;
         let report = verify::verify(&self.work, |fault| {
@@ -121,7 +125,6 @@ impl Place {
         if crc != entry.crc32c {
             return damaged("has another checksum than the manifest says");
         }
-        copy.sync_all().map_err(Error::io("sync", &to))?;
         Ok(())
     }
 

@@ -20,40 +20,44 @@ pub(crate) struct Recovered {
 
 /// Opens the log in the folder and hands every durable record to `apply`, in order.
 pub(crate) fn recover(folder: &Path, mut apply: impl FnMut(&Record)) -> Result<Recovered, Error> {
-    let found = whole_segments(folder)?;
+    let (found, half_made) = whole_segments(folder)?;
     let segments = Arc::new(Segments::default());
     let mut scan = Scan { segments: &segments, head: 0, last_created: 0, apply: &mut apply };
     let last = found.len() - 1;
     for (at, segment) in found.into_iter().enumerate() {
         let segment = Arc::new(segment);
         segments.push(Arc::clone(&segment));
-        scan.segment(&segment, at == last)?;
+        scan.segment(&segment, at == last && half_made.is_none())?;
     }
     let Scan { head, last_created, .. } = scan;
+    if let Some(half_made) = half_made {
+        fs::remove_file(&half_made.path).map_err(Error::io("remove", &half_made.path))?;
+    }
     keep(folder, &segments, head)?;
     Ok(Recovered { segments, head, last_created })
 }
 
-/// The segments, proved to follow each other without a gap; a new one in an empty folder.
-fn whole_segments(folder: &Path) -> Result<Vec<Segment>, Error> {
+/// The segments, proved to follow each other without a gap; a new one in an empty folder. And the
+/// file that the process ended while it made, which holds nothing, but whose name proves that all
+/// before it was durable.
+fn whole_segments(folder: &Path) -> Result<(Vec<Segment>, Option<Segment>), Error> {
     let mut found = segment::list(folder)?;
+    let mut half_made = None;
     if let Some(newest) = found.pop() {
         if newest.header_holds()? || newest.end()? > newest.first() {
             found.push(newest);
-        } else {
-            // The process ended while it made this file; nothing was ever written behind it.
-            fs::remove_file(&newest.path).map_err(Error::io("remove", &newest.path))?;
-            segment::sync_folder(folder)?;
+        } else if newest.base > 0 || !found.is_empty() {
+            half_made = Some(newest);
         }
     }
-    if found.is_empty() {
+    if found.is_empty() && half_made.is_none() {
         found.push(Segment::create(folder, 0)?);
     }
     let mut expected = 0;
     for (at, segment) in found.iter().enumerate() {
         let refuse = |reason| Err(corrupt(segment, 0, reason));
         if segment.base != expected {
-            return refuse("the segment before this one is missing or incomplete");
+            return refuse(GAP);
         }
         if !segment.header_holds()? {
             return refuse("the header of the segment is wrong");
@@ -63,8 +67,13 @@ fn whole_segments(folder: &Path) -> Result<Vec<Segment>, Error> {
             return refuse("the segment is empty but not the last");
         }
     }
-    Ok(found)
+    match half_made {
+        Some(half_made) if half_made.base != expected => Err(corrupt(&half_made, 0, GAP)),
+        half_made => Ok((found, half_made)),
+    }
 }
+
+const GAP: &str = "the segment before this one is missing or incomplete";
 
 /// Makes durable what was found, before anyone sees it or goes on behind it: the process before
 /// this one may have ended between a write and its sync.

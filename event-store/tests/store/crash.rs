@@ -20,7 +20,7 @@ use crate::{
     load::Load,
     random::{Random, rounds},
     serving::{PROGRAM, Program},
-    tool::{base, records, segments},
+    tool::{HEADER, base, records, segments},
 };
 
 /// So small that many a kill hits the making of a segment.
@@ -145,9 +145,10 @@ fn lose_unsynced(stage: &mut Stage) {
     let synced = synced_to(&files, last_position.unwrap_or(0));
     for file in files {
         let random = &mut stage.random;
-        let from =
-            synced.saturating_sub(base(&file)).max(if base(&file) > synced { 0 } else { 20 });
         let mut bytes = fs::read(&file).expect("a segment");
+        // A header was durable before the first record behind it was written.
+        let header = if bytes.len() > HEADER { HEADER as u64 } else { 0 };
+        let from = synced.saturating_sub(base(&file)).max(header);
         if from >= bytes.len() as u64 {
             continue;
         }
@@ -180,6 +181,8 @@ fn synced_to(files: &[PathBuf], last_position: u64) -> u64 {
     let mut synced = 0;
     for file in files {
         let (base, bytes) = (base(file), fs::read(file).expect("a segment"));
+        // A segment is begun when all before it is durable.
+        synced = synced.max(base);
         let mut within = false;
         for at in records(&bytes) {
             let Some(head) = bytes.get(at..at + 16) else { break };
