@@ -61,7 +61,7 @@ impl Segment {
     /// Whether the file starts as a segment of this base does.
     pub(crate) fn header_holds(&self) -> Result<bool, Error> {
         let mut found = [0; SEGMENT_HEADER as usize];
-        if self.end()? < self.first() {
+        if self.end()? - self.base < SEGMENT_HEADER {
             return Ok(false);
         }
         self.file.read_exact_at(&mut found, 0).map_err(Error::io("read", &self.path))?;
