@@ -161,13 +161,12 @@ async fn a_backup_that_was_changed_in_any_byte_is_refused_and_leaves_no_trace() 
     let mut number = 0;
     let mut refused = |what: &dyn std::fmt::Debug| {
         number += 1;
-        for data in [if number % 2 == 0 { &missing } else { &empty }] {
-            let refused = event_store::restore(&to, data);
-            assert!(
-                matches!(refused, Err(BackupError::Damaged { .. } | BackupError::Manifest { .. })),
-                "{what:?}: {refused:?}"
-            );
-        }
+        let data = if number % 2 == 0 { &missing } else { &empty };
+        let refused = event_store::restore(&to, data);
+        assert!(
+            matches!(refused, Err(BackupError::Damaged { .. } | BackupError::Manifest { .. })),
+            "{what:?}: {refused:?}"
+        );
         assert!(!missing.exists());
         let left: Vec<_> = fs::read_dir(&empty)
             .expect("a folder")
