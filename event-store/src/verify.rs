@@ -18,6 +18,7 @@ use crate::{
     Error,
     log::{
         frame::Record,
+        kept,
         segment::SEGMENT_HEADER,
         walk::{self, Named, Walk},
     },
@@ -75,15 +76,23 @@ pub fn verify(data: &Path, mut tell: impl FnMut(&Fault)) -> Result<Report, Error
         return Err(Error::io("verify", data)(source));
     }
     let last = all.len() - 1;
-    for (at, named) in all.into_iter().enumerate() {
-        let (named, mut walk) = walk::open(data, named)?;
+    for (at, named) in all.iter().enumerate() {
+        let (named, mut walk) = walk::open(data, named.clone())?;
         check.report.segments += 1;
         check.report.bytes += walk.length();
         if named.base != expected {
             check.fault(&named, 0, follows(expected, named.base));
         }
-        check.segment(&named, &mut walk, at == last).map_err(Error::io("read", &named.path))?;
-        expected = walk.position(walk.length());
+        let failed = Error::io("read", &named.path);
+        if named.generation > 0 {
+            let end = check.scavenged(&named, &mut walk).map_err(failed)?;
+            // Without a table, only the next segment can tell where this one ends.
+            expected = end.or(all.get(at + 1).map(|next| next.base)).unwrap_or(named.base);
+            check.report.head = expected;
+        } else {
+            check.segment(&named, &mut walk, at == last).map_err(failed)?;
+            expected = walk.position(walk.length());
+        }
     }
     check.report.streams = check.streams.count();
     Ok(check.report)
@@ -113,8 +122,16 @@ impl Check<'_> {
         (self.tell)(&Fault { file: named.path.clone(), offset, reason: reason.into() });
     }
 
+    /// Checks a segment that scavenging wrote; of an append, only a part may be left.
+    fn scavenged(&mut self, named: &Named, walk: &mut Walk) -> io::Result<Option<u64>> {
+        self.gaps = true;
+        kept::each(walk, named.base, &mut |offset, found| match found {
+            Ok(record) => self.take(named, &mut vec![(without_data(record), offset)]),
+            Err(reason) => self.fault(named, offset, reason),
+        })
+    }
+
     fn segment(&mut self, named: &Named, walk: &mut Walk, is_last: bool) -> io::Result<()> {
-        self.gaps |= named.generation > 0;
         if !walk.header_holds()? {
             if is_last && walk.length() <= SEGMENT_HEADER {
                 // The file is being made, or the store ended while it made it.

@@ -16,7 +16,10 @@ use std::{
 };
 
 pub use self::restore::restore;
-use self::{manifest::Manifest, segment::Segment};
+use self::{
+    manifest::Manifest,
+    segment::{Done, Segment},
+};
 use crate::{
     Error,
     log::{
@@ -102,11 +105,11 @@ pub fn backup(data: &Path, to: &Path, now: SystemTime) -> Result<Copied, BackupE
             return Err(corrupt(&named, 0, "the segment before this one is missing").into());
         }
         let segment = Segment { named: &named, next, to, old: &old };
-        let Some((entry, new)) = segment.copy(walk)? else { break };
+        let Some(Done { entry, new, head }) = segment.copy(walk)? else { break };
         copied.segments += 1;
         copied.bytes += entry.bytes;
         copied.copied += new;
-        copied.head = next.unwrap_or(named.base + entry.bytes);
+        copied.head = head;
         files.push(entry);
     }
     if files.is_empty() {

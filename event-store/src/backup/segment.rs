@@ -12,7 +12,7 @@ use super::{BackupError, corrupt, manifest::Entry};
 use crate::{
     Error,
     log::{
-        frame,
+        frame, kept,
         segment::SEGMENT_HEADER,
         walk::{Named, Walk},
     },
@@ -28,10 +28,18 @@ pub(super) struct Segment<'a> {
     pub(super) old: &'a [Entry],
 }
 
+/// What the backup holds of a segment.
+pub(super) struct Done {
+    pub(super) entry: Entry,
+    /// Bytes that were copied this time.
+    pub(super) new: u64,
+    /// The position behind the last event.
+    pub(super) head: u64,
+}
+
 impl Segment<'_> {
-    /// Copies what the backup lacks, and tells how many bytes these were; `None` for a file that
-    /// is just being made.
-    pub(super) fn copy(&self, mut source: Walk) -> Result<Option<(Entry, u64)>, BackupError> {
+    /// Copies what the backup lacks; `None` for a file that is just being made.
+    pub(super) fn copy(&self, mut source: Walk) -> Result<Option<Done>, BackupError> {
         let named = self.named;
         if !source.header_holds().map_err(Error::io("read", &named.path))? {
             if self.next.is_none() && source.length() <= SEGMENT_HEADER && named.base > 0 {
@@ -54,7 +62,7 @@ impl Segment<'_> {
             .and_then(|()| transfer(source.file(), &copy, from..source.length()))
             .map_err(Error::io("copy", &named.path))?;
         // The copy is examined, and not the source, which may have changed meanwhile.
-        let end = self.whole_end(&copy, from.max(SEGMENT_HEADER))?;
+        let (end, head) = self.whole_end(&copy, from.max(SEGMENT_HEADER))?;
         let crc = copy
             .set_len(end)
             .and_then(|()| checksum(&copy, from..end, crc))
@@ -66,7 +74,7 @@ impl Segment<'_> {
             // What the backup holds the store must not lose any more, or the two would part ways.
             source.file().sync_data().map_err(Error::io("sync", &named.path))?;
         }
-        Ok(Some((Entry { name, bytes: end, crc32c: crc }, end - from)))
+        Ok(Some(Done { entry: Entry { name, bytes: end, crc32c: crc }, new: end - from, head }))
     }
 
     /// How many bytes of the copy are there already, and their checksum.
@@ -105,18 +113,21 @@ impl Segment<'_> {
         Ok((before.bytes, before.crc32c))
     }
 
-    /// Where the last whole append of the copy ends, which is at its very end unless the segment
-    /// is the last one.
-    fn whole_end(&self, copy: &File, from: u64) -> Result<u64, Error> {
+    /// Where the last whole append of the copy ends, in the file and in the log. That is at the
+    /// very end unless the segment is the last one.
+    fn whole_end(&self, copy: &File, from: u64) -> Result<(u64, u64), Error> {
         let named = self.named;
         let failed = || Error::io("read", &named.path);
-        let copy = copy.try_clone().and_then(|copy| Walk::new(copy, named.base));
+        let copy = copy.try_clone().and_then(|copy| Walk::new(copy, named.base, named.generation));
         let mut walk = copy.map_err(failed())?;
         let refuse = |offset, reason| Err(corrupt(named, offset, reason));
+        if named.generation > 0 {
+            return self.scavenged_end(&mut walk);
+        }
         if self.next.is_some_and(|next| walk.position(walk.length()) != next) {
             return refuse(walk.length(), "the segment does not reach to the next one");
         }
-        let (mut start, mut offset, mut following) = (from, from, 0);
+        let (mut start, mut offset, mut following) = (from, from, 0u32);
         while offset < walk.length() {
             let reason = match walk.record(offset).map_err(failed())? {
                 Ok(record) if following > 0 && record.following + 1 != following => {
@@ -141,7 +152,27 @@ impl Segment<'_> {
         if self.next.is_some() && start < walk.length() {
             return refuse(start, "an append lacks its last event");
         }
-        Ok(start)
+        Ok((start, walk.position(start)))
+    }
+
+    /// The same for a segment that scavenging wrote, which is always whole.
+    fn scavenged_end(&self, walk: &mut Walk) -> Result<(u64, u64), Error> {
+        let (named, length) = (self.named, walk.length());
+        let mut wrong = None;
+        let end = kept::each(walk, named.base, &mut |offset, found| {
+            if let Err(reason) = found {
+                wrong.get_or_insert((offset, reason));
+            }
+        })
+        .map_err(Error::io("read", &named.path))?;
+        match (wrong, end) {
+            (None, Some(end)) if self.next.is_none_or(|next| next == end) => Ok((length, end)),
+            (wrong, _) => {
+                let gap = (length, "the segment does not reach to the next one");
+                let (offset, reason) = wrong.unwrap_or(gap);
+                Err(corrupt(named, offset, reason))
+            }
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! unique and never come back. Everything below the *head* is durable; readers never look beyond.
 
 pub(crate) mod frame;
+pub(crate) mod kept;
 pub(crate) mod reader;
 pub(crate) mod recovery;
 pub(crate) mod segment;

@@ -151,7 +151,7 @@ fn was_durable(segment: &Segment, append: u64, broken: u64) -> Result<bool, Erro
     segment
         .file
         .try_clone()
-        .and_then(|file| Walk::new(file, segment.base))
+        .and_then(|file| Walk::new(file, segment.base, 0))
         .and_then(|mut walk| walk.proves_durable(append, broken + 1 - segment.base))
         .map_err(Error::io("read", &segment.path))
 }

@@ -52,7 +52,8 @@ pub(crate) fn list_all(folder: &Path) -> Result<Vec<Named>, Error> {
 /// Opens the file for reading, or what scavenging has replaced it by since it was listed.
 pub(crate) fn open(folder: &Path, mut named: Named) -> Result<(Named, Walk), Error> {
     loop {
-        match File::open(&named.path).and_then(|file| Walk::new(file, named.base)) {
+        match File::open(&named.path).and_then(|file| Walk::new(file, named.base, named.generation))
+        {
             Ok(walk) => return Ok((named, walk)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let newer = list(folder)?.into_iter().find(|other| other.base == named.base);
@@ -84,16 +85,26 @@ pub(crate) type Found = Result<Record, &'static str>;
 /// Goes through the records of one file. What is added to it later is not seen.
 pub(crate) struct Walk {
     file: File,
+    /// The position of the first byte of the file.
     base: u64,
+    header: [u8; SEGMENT_HEADER as usize],
     length: u64,
     buffer: Bytes,
     buffer_at: u64,
 }
 
 impl Walk {
-    pub(crate) fn new(file: File, base: u64) -> io::Result<Self> {
+    pub(crate) fn new(file: File, base: u64, generation: u32) -> io::Result<Self> {
         let length = file.metadata()?.len();
-        Ok(Self { file, base, length, buffer: Bytes::new(), buffer_at: 0 })
+        let header = header(base, generation);
+        Ok(Self { file, base, header, length, buffer: Bytes::new(), buffer_at: 0 })
+    }
+
+    /// Looks at the file as if it began at another position and ended at the offset.
+    pub(crate) fn view(&mut self, base: u64, length: u64) {
+        self.base = base;
+        self.length = length;
+        self.forget();
     }
 
     pub(crate) fn file(&self) -> &File {
@@ -113,7 +124,7 @@ impl Walk {
     /// Whether the file starts as a segment of its base does.
     pub(crate) fn header_holds(&mut self) -> io::Result<bool> {
         let bytes = self.window(0, SEGMENT_HEADER as usize)?;
-        Ok(bytes.starts_with(&segment::header(self.base)))
+        Ok(bytes.starts_with(&self.header))
     }
 
     /// The record at the offset.
@@ -187,6 +198,18 @@ impl Walk {
         }
         Ok(self.buffer.slice((offset - self.buffer_at) as usize..))
     }
+}
+
+/// How the file of a segment starts.
+fn header(base: u64, generation: u32) -> [u8; SEGMENT_HEADER as usize] {
+    let mut header = segment::header(base);
+    if generation > 0 {
+        // What scavenging writes is another kind of file.
+        header[7] = 2;
+        let crc = crc32c::crc32c(&header[..16]);
+        header[16..].copy_from_slice(&crc.to_le_bytes());
+    }
+    header
 }
 
 /// Reads that many bytes, or fewer when the file ends.

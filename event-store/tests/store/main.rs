@@ -8,6 +8,7 @@ mod load;
 mod model;
 mod random;
 mod reads;
+mod rewritten;
 mod segments;
 mod serving;
 mod subscriptions;

@@ -309,7 +309,7 @@ fn logged(event: &RecordedEvent) -> Logged {
 
 /// `MODEL_CASES` sets how many histories are tried.
 fn runs() -> Runs {
-    let cases = rounds("MODEL_CASES", 48) as u32;
+    let cases = rounds("MODEL_CASES", 80) as u32;
     Runs { cases, max_shrink_iters: 2000, failure_persistence: None, ..Runs::default() }
 }
 
