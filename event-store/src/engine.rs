@@ -233,7 +233,7 @@ fn make_folder(data: &Path) -> Result<(), Error> {
 }
 
 /// Takes the folder for this process; the system frees it when the process ends, however it does.
-fn lock(data: &Path) -> Result<File, Error> {
+pub(crate) fn lock(data: &Path) -> Result<File, Error> {
     let path = data.join("lock");
     let file = OpenOptions::new()
         .write(true)

@@ -9,6 +9,7 @@
 //! - **A subscriber is never dropped for being slow**; it reads the log at its own pace.
 
 mod access;
+mod backup;
 mod batch;
 mod catalog;
 mod check;
@@ -26,17 +27,20 @@ mod net;
 mod read;
 mod scavenge;
 mod tls;
+mod verify;
 
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+pub use backup::{BackupError, Copied, backup, restore};
 pub use check::{CheckError, check};
 pub use config::{Config, Credentials, Password, TlsFiles};
 pub use error::Error;
 pub use scavenge::{ScavengeError, scavenge};
 pub use tls::Tls;
+pub use verify::{Fault, Report, verify};
 
 /// An open store, which owns its folder until it is dropped.
 pub struct EventStore {

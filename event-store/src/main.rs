@@ -1,8 +1,11 @@
 //! The event store as a program of its own.
 
+mod cli;
+
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
+    process::ExitCode,
     sync::Arc,
 };
 
@@ -21,8 +24,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// A single-node event store that speaks the KurrentDB gRPC protocol.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true)]
 struct Arguments {
+    /// Without one, the store is served.
+    #[command(subcommand)]
+    command: Option<cli::Command>,
     /// The folder of the log; made when missing.
     #[arg(long, env = "ROUNDTABLE_EVENTSTORE_DATA", default_value = ".roundtable/event-store")]
     data: PathBuf,
@@ -52,6 +58,25 @@ struct Arguments {
     /// The same for the user `ops`, with ROUNDTABLE_EVENTSTORE_OPS_PASSWORD.
     #[arg(long, env = "ROUNDTABLE_EVENTSTORE_OPS_PASSWORD_FILE", value_name = "FILE")]
     ops_password_file: Option<PathBuf>,
+    /// A segment file of the log that has reached this many bytes is closed and a new one begun.
+    #[arg(
+        long,
+        env = "ROUNDTABLE_EVENTSTORE_SEGMENT_BYTES",
+        value_name = "BYTES",
+        default_value_t = 256 << 20,
+        value_parser = clap::value_parser!(u64).range(4096..),
+    )]
+    segment_bytes: u64,
+    /// How many events' places the index holds in memory before they go to disk; as many events are
+    /// read again at open.
+    #[arg(
+        long,
+        env = "ROUNDTABLE_EVENTSTORE_INDEX_MEMORY_EVENTS",
+        value_name = "EVENTS",
+        default_value_t = 1 << 18,
+        value_parser = clap::value_parser!(u64).range(1..1 << 32),
+    )]
+    index_memory_events: u64,
     /// Only ask whether the store at this address (`host:port`) is healthy; over TLS when the
     /// certificate is given.
     #[arg(long, value_name = "ADDRESS")]
@@ -65,11 +90,15 @@ enum Asked {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
+    if let Some(command) = arguments.command {
+        return cli::run(command);
+    }
     if let Some(address) = arguments.check {
         let checked = event_store::check(&address, arguments.tls_certificate.as_deref()).await;
-        return checked.with_context(|| format!("{address} is sick"));
+        checked.with_context(|| format!("{address} is sick"))?;
+        return Ok(ExitCode::SUCCESS);
     }
     tracing_subscriber::fmt()
         .json()
@@ -94,7 +123,7 @@ async fn main() -> anyhow::Result<()> {
     announce(address)?;
     store.serve(listener, shutdown).await?;
     tracing::info!("stopped");
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 fn config(arguments: &Arguments) -> anyhow::Result<Config> {
@@ -121,7 +150,14 @@ fn config(arguments: &Arguments) -> anyhow::Result<Config> {
         }
     };
     let advertise = arguments.advertise.clone();
-    Ok(Config { advertise, tls, credentials, ..Config::new(&arguments.data) })
+    Ok(Config {
+        advertise,
+        tls,
+        credentials,
+        segment_bytes: arguments.segment_bytes,
+        index_memory_events: usize::try_from(arguments.index_memory_events)?,
+        ..Config::new(&arguments.data)
+    })
 }
 
 /// The first password of a user, from the file or from the variable; none of them may be on the

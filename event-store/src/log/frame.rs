@@ -146,7 +146,7 @@ pub(crate) fn decode(bytes: &Bytes, position: u64) -> Result<Record, Refused> {
     let data_at = metadata_at + metadata_len;
     Ok(Record {
         position,
-        next: position + (end + SUFFIX) as u64,
+        next: position.saturating_add((end + SUFFIX) as u64),
         durable: position.saturating_sub(u64::from(u32_at(bytes, 8))),
         following: u32_at(bytes, 12),
         revision: u64_at(bytes, 16),

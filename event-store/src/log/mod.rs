@@ -8,6 +8,7 @@
 //! where in it each position is.
 
 pub(crate) mod frame;
+pub(crate) mod kept;
 pub(crate) mod reader;
 pub(crate) mod recovery;
 pub(crate) mod rewrite;
@@ -15,4 +16,5 @@ pub(crate) mod segment;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;
+pub(crate) mod walk;
 pub(crate) mod writer;

@@ -1,16 +1,21 @@
 //! Opens the log: checks every record, cuts off a torn tail, refuses corruption.
 
-use std::{fs, path::Path, sync::Arc};
-
-use bytes::Bytes;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::{
-    frame::{self, Record},
+    frame::Record,
     reader::{LogReader, ReadError, SEQUENTIAL},
     segment::{self, Segment, Segments},
     table::Found,
+    walk::Walk,
 };
 use crate::{error::Error, index::Reach};
+
+const GAP: &str = "the segment before this one is missing or incomplete";
 
 /// What opening found.
 pub(crate) struct Recovered {
@@ -22,17 +27,20 @@ pub(crate) struct Recovered {
 
 /// A log that was opened, but of which nothing was read yet.
 pub(crate) struct Log {
+    folder: PathBuf,
     segments: Arc<Segments>,
     found: Vec<Arc<Segment>>,
+    half_made: Option<Segment>,
 }
 
 impl Log {
     /// Opens the segments in the folder and checks that they follow each other.
     pub(crate) fn open(folder: &Path) -> Result<Self, Error> {
-        let found: Vec<_> = whole_segments(folder)?.into_iter().map(Arc::new).collect();
+        let (found, half_made) = whole_segments(folder)?;
+        let found: Vec<_> = found.into_iter().map(Arc::new).collect();
         let segments = Arc::new(Segments::default());
         found.iter().for_each(|segment| segments.push(Arc::clone(segment)));
-        Ok(Self { segments, found })
+        Ok(Self { folder: folder.to_owned(), segments, found, half_made })
     }
 
     /// Whether this is the log that an index with this reach was made from.
@@ -57,7 +65,7 @@ impl Log {
         reach: Option<&Reach>,
         mut apply: impl FnMut(&Record) -> Result<(), Error>,
     ) -> Result<Recovered, Error> {
-        let Self { segments, found } = self;
+        let Self { folder, segments, found, half_made } = self;
         let from = reach.map_or(0, |reach| reach.recent_from.min(reach.covered));
         let durable = reach.map_or(0, |reach| reach.covered);
         let mut scan =
@@ -66,7 +74,7 @@ impl Log {
         for (at, segment) in found.iter().enumerate() {
             let ends_before = found.get(at + 1).is_some_and(|next| next.base <= from);
             if !ends_before {
-                scan.segment(segment, from, at == last)?;
+                scan.segment(segment, from, at == last && half_made.is_none())?;
             }
         }
         if scan.head < durable {
@@ -77,6 +85,10 @@ impl Log {
         if from > 0 && last_created == 0 {
             last_created = newest_created(&segments, head)?;
         }
+        if let Some(half_made) = half_made {
+            fs::remove_file(&half_made.path).map_err(Error::io("remove", &half_made.path))?;
+        }
+        keep(&folder, &segments, head)?;
         Ok(Recovered { segments, head, last_created })
     }
 }
@@ -96,31 +108,35 @@ fn newest_created(segments: &Arc<Segments>, head: u64) -> Result<u64, Error> {
     Ok(newest.map_or(0, |record| record.created))
 }
 
+/// Makes durable what was found, before anyone sees it or goes on behind it: the process before
+/// this one may have ended between a write and its sync.
+fn keep(folder: &Path, segments: &Segments, head: u64) -> Result<(), Error> {
+    let (last, _) = segments.holding(head).expect("a recovered log has a segment");
+    last.file.sync_all().map_err(Error::io("sync", &last.path))?;
+    segment::sync_folder(folder)
+}
+
 /// The segments, proved to follow each other without a gap; a new one in an empty folder, and
-/// behind a scavenged one, which nothing can be added to.
-fn whole_segments(folder: &Path) -> Result<Vec<Segment>, Error> {
+/// behind a scavenged one, which nothing can be added to. And the file that the process ended while
+/// it made, which holds nothing, but whose name proves that all before it was durable.
+fn whole_segments(folder: &Path) -> Result<(Vec<Segment>, Option<Segment>), Error> {
     let mut found = segment::list(folder)?;
+    let mut half_made = None;
     if let Some(newest) = found.pop() {
         if newest.header_holds()? || newest.end()? > newest.first() {
             found.push(newest);
-        } else {
-            // The process ended while it made this file; nothing was ever written behind it.
-            fs::remove_file(&newest.path).map_err(Error::io("remove", &newest.path))?;
-            segment::sync_folder(folder)?;
+        } else if newest.base > 0 || !found.is_empty() {
+            half_made = Some(newest);
         }
     }
-    match found.last() {
-        None => found.push(Segment::create(folder, 0)?),
-        Some(newest) if newest.table.is_some() => {
-            found.push(Segment::create(folder, newest.end()?)?);
-        }
-        Some(_) => {}
+    if found.is_empty() && half_made.is_none() {
+        found.push(Segment::create(folder, 0)?);
     }
     let mut expected = 0;
     for (at, segment) in found.iter().enumerate() {
         let refuse = |reason| Err(corrupt(segment, segment.base, reason));
         if segment.base != expected {
-            return refuse("the segment before this one is missing or incomplete");
+            return refuse(GAP);
         }
         if !segment.header_holds()? {
             return refuse("the header of the segment is wrong");
@@ -130,7 +146,17 @@ fn whole_segments(folder: &Path) -> Result<Vec<Segment>, Error> {
             return refuse("the segment is empty but not the last");
         }
     }
-    Ok(found)
+    if let Some(half_made) = &half_made
+        && half_made.base != expected
+    {
+        return Err(corrupt(half_made, half_made.base, GAP));
+    }
+    if found.last().is_some_and(|newest| newest.table.is_some()) {
+        // It replaces the half-made one, if there is one.
+        found.push(Segment::create(folder, expected)?);
+        half_made = None;
+    }
+    Ok((found, half_made))
 }
 
 struct Scan<'a> {
@@ -154,7 +180,7 @@ impl Scan<'_> {
             return Ok(());
         }
         let Some((broken, reason)) = self.records(segment, end)? else { return Ok(()) };
-        let proven = self.head < self.durable || was_durable(segment, self.head, broken, end)?;
+        let proven = self.head < self.durable || was_durable(segment, self.head, broken)?;
         if !is_last || proven {
             return Err(corrupt(segment, broken, reason));
         }
@@ -241,20 +267,13 @@ impl Scan<'_> {
 }
 
 /// Whether a later record proves that the append which starts at `append` was durable once.
-fn was_durable(segment: &Segment, append: u64, broken: u64, end: u64) -> Result<bool, Error> {
-    use std::os::unix::fs::FileExt;
-
-    let from = (broken + 1).min(end);
-    let mut rest = vec![0; (end - from) as usize];
+fn was_durable(segment: &Segment, append: u64, broken: u64) -> Result<bool, Error> {
     segment
         .file
-        .read_exact_at(&mut rest, from - segment.base)
-        .map_err(Error::io("read", &segment.path))?;
-    let rest = Bytes::from(rest);
-    Ok((0..rest.len()).filter(|at| frame::plausible(&rest[*at..])).any(|at| {
-        frame::decode(&rest.slice(at..), from + at as u64)
-            .is_ok_and(|record| record.durable > append)
-    }))
+        .try_clone()
+        .and_then(|file| Walk::new(file, segment.base, 0))
+        .and_then(|mut walk| walk.proves_durable(append, broken + 1 - segment.base))
+        .map_err(Error::io("read", &segment.path))
 }
 
 fn corrupt(segment: &Segment, position: u64, reason: &'static str) -> Error {

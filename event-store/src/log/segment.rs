@@ -86,7 +86,7 @@ impl Segment {
     pub(crate) fn end(&self) -> Result<u64, Error> {
         Ok(match &self.table {
             Some(table) => table.end,
-            None => self.base + self.length()?,
+            None => self.base.saturating_add(self.length()?),
         })
     }
 
@@ -201,7 +201,7 @@ pub(crate) fn unfinished_name(base: u64, generation: u32) -> String {
 }
 
 /// The base and the generation that a name tells; none for a name that is written otherwise.
-fn parts_of(name: &str) -> Option<(u64, u32)> {
+pub(crate) fn parts_of(name: &str) -> Option<(u64, u32)> {
     let (digits, generation) = match name.strip_prefix("log-")?.split_once('.') {
         Some((digits, generation)) => (digits, generation.parse().ok()?),
         None => (name.strip_prefix("log-")?, 0),

@@ -1,138 +1,19 @@
-//! The real program, killed and starved: acknowledged events survive, each once, at its place.
+//! The real program beside another one, asked for its health, and starved of room.
 
-use std::{
-    collections::{HashMap, HashSet},
-    path::Path,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::path::Path;
 
 use event_store::Error;
-use eventstore::{
-    AppendToStreamOptions, Client, EventData, ReadAllOptions, RecordedEvent, StreamState,
-};
+use eventstore::{AppendToStreamOptions, EventData, StreamState};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use tokio::process::Command;
-use uuid::Uuid;
 
-use crate::serving::{PROGRAM, Program, Served, new_id};
-
-const ROUNDS: usize = 10;
-const WRITERS: usize = 8;
-/// Acknowledged appends of a round before the kill.
-const PER_ROUND: usize = 150;
-
-/// What the store promised: where the events of an append are.
-#[derive(Clone, Debug)]
-struct Acknowledged {
-    stream: String,
-    last_revision: u64,
-    ids: Vec<Uuid>,
-    position: u64,
-}
-
-fn client(url: &str) -> Client {
-    Client::new(url.parse().expect("a URL")).expect("a client")
-}
-
-async fn all(url: &str) -> Vec<RecordedEvent> {
-    let mut read = client(url).read_all(&ReadAllOptions::default()).await.expect("a read");
-    let mut events = Vec::new();
-    while let Some(event) = read.next().await.expect("an event") {
-        events.push(event.link.or(event.event).expect("an event"));
-    }
-    events
-}
-
-/// Appends to its own streams until the store is gone: now a new stream, now the next revision.
-async fn write(
-    client: Client,
-    name: String,
-    acknowledged: Arc<Mutex<Vec<Acknowledged>>>,
-    count: Arc<AtomicUsize>,
-) {
-    for number in 0u64.. {
-        let stream = format!("{name}-{}", number / 3);
-        let before = (number % 3) * 2;
-        let state = match before {
-            0 => StreamState::NoStream,
-            before => StreamState::StreamRevision(before - 1),
-        };
-        let ids = vec![new_id(), new_id()];
-        let event = |id: &Uuid| EventData::binary("kind", vec![0; 200].into()).id(*id);
-        let events: Vec<_> = ids.iter().map(event).collect();
-        let options = AppendToStreamOptions::default().stream_state(state);
-        let Ok(written) = client.append_to_stream(stream.as_str(), &options, events).await else {
-            return;
-        };
-        assert_eq!(written.next_expected_version, before + 1);
-        let (last_revision, position) = (before + 1, written.position.commit);
-        let promise = Acknowledged { stream, last_revision, ids, position };
-        acknowledged.lock().expect("no panic").push(promise);
-        count.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-fn assert_kept(events: &[RecordedEvent], promises: &[Acknowledged]) {
-    assert!(events.is_sorted_by(|a, b| a.position < b.position));
-    let mut places = HashSet::new();
-    let mut by_id = HashMap::new();
-    let mut revisions = HashMap::new();
-    for event in events {
-        assert!(places.insert(event.position.commit), "a position comes twice");
-        assert!(by_id.insert(event.id, event).is_none(), "an event comes twice");
-        let next = revisions.entry(event.stream_id().to_owned()).or_insert(0);
-        assert_eq!(event.revision, *next, "the revisions of a stream have no gap");
-        *next += 1;
-    }
-    // Every append was of two events.
-    assert!(revisions.values().all(|count| count % 2 == 0), "half of an append is there");
-    for promise in promises {
-        for (back, id) in promise.ids.iter().rev().enumerate() {
-            let event = by_id.get(id).unwrap_or_else(|| panic!("{promise:?} is lost"));
-            assert_eq!(event.stream_id(), promise.stream);
-            assert_eq!(event.revision, promise.last_revision - back as u64);
-        }
-        let last = by_id[promise.ids.last().expect("two ids")];
-        assert_eq!(last.position.commit, promise.position);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_acknowledged_is_lost_when_the_program_is_killed_again_and_again() {
-    let data = tempfile::tempdir().expect("a folder");
-    let acknowledged = Arc::new(Mutex::new(Vec::new()));
-    for round in 0..ROUNDS {
-        let mut program = Program::start(data.path()).await;
-        let count = Arc::new(AtomicUsize::new(0));
-        let shared = client(&program.url());
-        let writers: Vec<_> = (0..WRITERS)
-            .map(|writer| {
-                let name = format!("w{round}x{writer}");
-                let work = write(shared.clone(), name, acknowledged.clone(), count.clone());
-                tokio::spawn(work)
-            })
-            .collect();
-        while count.load(Ordering::Relaxed) < PER_ROUND {
-            tokio::task::yield_now().await;
-        }
-        program.child.start_kill().expect("killed");
-        program.child.wait().await.expect("it ends");
-        for writer in writers {
-            writer.await.expect("the writer saw what it was promised");
-        }
-        let mut program = Program::start(data.path()).await;
-        let promises = acknowledged.lock().expect("no panic").clone();
-        assert_kept(&all(&program.url()).await, &promises);
-        // Dropping it would not wait, and the next one would find the folder taken.
-        program.child.kill().await.expect("it ends");
-    }
-}
+use crate::{
+    serving::{PROGRAM, Program, Served},
+    tool::{all, client},
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_process_is_refused_the_folder() {

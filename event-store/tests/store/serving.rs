@@ -62,8 +62,13 @@ pub(crate) struct Program {
 
 impl Program {
     pub(crate) async fn start(data: &Path) -> Self {
-        Self::spawn(Command::new(PROGRAM).args(["--listen", "127.0.0.1:0", "--data"]).arg(data))
-            .await
+        Self::start_with(data, &[]).await
+    }
+
+    pub(crate) async fn start_with(data: &Path, more: &[&str]) -> Self {
+        let mut command = Command::new(PROGRAM);
+        command.args(["--listen", "127.0.0.1:0", "--data"]).arg(data).args(more);
+        Self::spawn(&mut command).await
     }
 
     /// Starts what the command says, and waits until it tells its address.

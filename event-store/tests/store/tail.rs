@@ -5,10 +5,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use event_store::{Config, Error};
+use event_store::{Config, Error, EventStore};
 use eventstore::{AppendToStreamOptions, Client, EventData, ReadAllOptions, StreamState};
 
-use crate::serving::Served;
+use crate::{
+    random::Random,
+    serving::Served,
+    tool::{append_ends, binary},
+};
 
 fn segment(data: &Path) -> PathBuf {
     data.join("log-0000000000000000")
@@ -132,9 +136,89 @@ async fn a_log_of_many_segments_is_read_whole_and_misses_none() {
         .collect();
     segments.sort();
     assert!(segments.len() > 10);
-    fs::write(data.path().join("log-00000000ffffffff"), b"").expect("a segment half made");
+    let stray = data.path().join("log-00000000ffffffff");
+    fs::write(&stray, b"").expect("a segment that nothing leads to");
+    assert!(matches!(Served::with(config.clone()).await.err(), Some(Error::Corrupt { .. })));
+    fs::remove_file(&stray).expect("removed");
+    let last = segments.last().expect("a segment");
+    let end = crate::tool::base(last) + fs::metadata(last).expect("a segment").len();
+    let half_made = data.path().join(format!("log-{end:016x}"));
+    fs::write(&half_made, b"RTLOG").expect("a segment half made");
     let opened = Served::with(config.clone()).await.expect("an empty file at the end is no loss");
+    assert!(!half_made.exists());
     opened.stop().await;
+    // It proves that all before it was durable once.
+    let whole = fs::read(last).expect("a segment");
+    fs::write(last, [&whole[..whole.len() - 1], b"?"].concat()).expect("corrupted");
+    fs::write(&half_made, b"").expect("a segment half made");
+    assert!(matches!(Served::with(config.clone()).await.err(), Some(Error::Corrupt { .. })));
+    fs::write(last, &whole).expect("mended");
     fs::remove_file(&segments[4]).expect("removed");
     assert!(matches!(Served::with(config).await.err(), Some(Error::Corrupt { .. })));
+}
+
+/// A log whose last append is of one event, of three, or of two streams: events that revive a
+/// deleted stream go with the metadata that says so.
+async fn last_append(data: &Path, kind: &str) {
+    let served = Served::start(data).await;
+    let client = client(&served);
+    append(&client, "a", 2).await;
+    append(&client, "b", 1).await;
+    client.delete_stream("b", &Default::default()).await.expect("deleted");
+    let any = AppendToStreamOptions::default().stream_state(StreamState::Any);
+    let (stream, events) = match kind {
+        "one event" => ("a", vec![binary(30)]),
+        "three events" => ("a", vec![binary(3), binary(0), binary(70)]),
+        _ => ("b", vec![binary(8), binary(9)]),
+    };
+    client.append_to_stream(stream, &any, events).await.expect("written");
+    served.stop().await;
+}
+
+/// What a crash may leave of the bytes from the offset on.
+fn torn(whole: &[u8], at: usize, pattern: u8, random: &mut Random) -> Vec<u8> {
+    let mut bytes = whole.to_vec();
+    let end = whole.len();
+    match pattern {
+        0 => bytes.truncate(at),
+        1 => bytes[at] ^= 0x55,
+        2 => bytes[at..].fill(0),
+        3 => {
+            bytes.truncate(at);
+            bytes.extend(random.bytes(512));
+        }
+        4 => bytes[at..(at + 8).min(end)].fill(0),
+        // Cut somewhere behind, and wrong here.
+        _ => {
+            bytes[at] ^= 0xff;
+            bytes.truncate(at + 1 + random.index(end - at));
+        }
+    }
+    bytes
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_last_append_of_any_kind_torn_anywhere_is_there_or_gone() {
+    let mut random = Random::from_clock();
+    println!("{random}");
+    for kind in ["one event", "three events", "two streams"] {
+        let data = tempfile::tempdir().expect("a folder");
+        last_append(data.path(), kind).await;
+        let file = segment(data.path());
+        let whole = fs::read(&file).expect("a segment");
+        let ends = append_ends(&whole);
+        let before = ends[ends.len() - 2];
+        for at in before..whole.len() {
+            // Two of the patterns differ little from one byte to the next.
+            for pattern in (0..6).filter(|pattern| *pattern < 4 || at % 3 == 0) {
+                let bytes = torn(&whole, at, pattern, &mut random);
+                fs::write(&file, &bytes).expect("torn");
+                drop(EventStore::open(Config::new(data.path())).expect("it opens"));
+                let left = fs::read(&file).expect("a segment");
+                let expected =
+                    if bytes.starts_with(&whole) { &whole[..] } else { &whole[..before] };
+                assert!(left == expected, "{kind}, pattern {pattern} at byte {at}, {random}");
+            }
+        }
+    }
 }

@@ -1,0 +1,156 @@
+//! Turns a backup into the folder of a store, or leaves no trace.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    BackupError, is_empty,
+    manifest::{Entry, Manifest},
+    segment::{checksum, transfer},
+};
+use crate::{
+    Error, Report, engine,
+    log::{segment::sync_folder, walk},
+    verify,
+};
+
+/// What the work folder within the data folder is called.
+const WORK: &str = ".restoring";
+
+/// Copies the backup in `from` to the folder `data`, which must be empty or missing, and checks
+/// all of it on the way: the manifest, the files against the manifest, and then every event.
+/// Nothing appears under its final name before that.
+///
+/// # Errors
+///
+/// When there is no whole backup ([`BackupError::Incomplete`]), it was changed
+/// ([`BackupError::Manifest`], [`BackupError::Damaged`]), the folder is not empty
+/// ([`BackupError::NotEmpty`]), or a file cannot be read or written. What was begun is removed.
+pub fn restore(from: &Path, data: &Path) -> Result<Report, BackupError> {
+    let manifest = Manifest::read(from)?.ok_or_else(|| BackupError::Incomplete(from.to_owned()))?;
+    let place = Place::claim(data)?;
+    let result = place.fill(from, &manifest).and_then(|report| {
+        place.publish()?;
+        Ok(report)
+    });
+    result.inspect_err(|_| place.leave())
+}
+
+/// Where the work is done, and where it goes.
+struct Place {
+    data: PathBuf,
+    work: PathBuf,
+    /// Held when the data folder is there already, so that no store begins a log in it.
+    lock: Option<File>,
+}
+
+impl Place {
+    fn claim(data: &Path) -> Result<Self, BackupError> {
+        let data = std::path::absolute(data).map_err(Error::io("find", data))?;
+        let (work, lock) = if data.exists() {
+            // It may be a mount point, which nothing can be renamed to.
+            if !is_empty(&data, &["lock", WORK])? {
+                return Err(BackupError::NotEmpty(data));
+            }
+            (data.join(WORK), Some(engine::lock(&data)?))
+        } else {
+            let name = data.file_name().unwrap_or_default().to_string_lossy();
+            let work = data.with_file_name(format!("{name}{WORK}"));
+            (work, None)
+        };
+        if work.exists() {
+            // A restore that was interrupted left it.
+            fs::remove_dir_all(&work).map_err(Error::io("remove", &work))?;
+        }
+        fs::create_dir_all(&work).map_err(Error::io("create", &work))?;
+        Ok(Self { data, work, lock })
+    }
+
+    fn fill(&self, from: &Path, manifest: &Manifest) -> Result<Report, BackupError> {
+        for entry in &manifest.files {
+            self.copy(from, entry)?;
+        }
+        for entry in &manifest.files {
+            let path = self.work.join(&entry.name);
+            File::open(&path).and_then(|file| file.sync_all()).map_err(Error::io("sync", &path))?;
+        }
+        sync_folder(&self.work)?;
+        let mut first = None;
+        let report = verify::verify(&self.work, |fault| {
+            first.get_or_insert_with(|| fault.clone());
+        })?;
+        let damaged = |file: PathBuf, reason: String| {
+            let path = from.join(file.file_name().unwrap_or_default());
+            Err(BackupError::Damaged { path, reason })
+        };
+        if let Some(fault) = first {
+            let reason = format!("is wrong at byte {}: {}", fault.offset, fault.reason);
+            return damaged(fault.file, reason);
+        }
+        if report.in_flight > 0 || report.head != manifest.head {
+            let last = manifest.files.last().map(|last| PathBuf::from(&last.name));
+            let reason = format!("ends at position {}, not {}", report.head, manifest.head);
+            return damaged(last.unwrap_or_default(), reason);
+        }
+        Ok(report)
+    }
+
+    fn copy(&self, from: &Path, entry: &Entry) -> Result<(), BackupError> {
+        let path = from.join(&entry.name);
+        let damaged = |reason: &str| {
+            Err(BackupError::Damaged { path: path.clone(), reason: reason.to_owned() })
+        };
+        let source = match File::open(&path) {
+            Ok(source) => source,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return damaged("is missing");
+            }
+            Err(error) => return Err(Error::io("open", &path)(error).into()),
+        };
+        let length = source.metadata().map_err(Error::io("examine", &path))?.len();
+        if length < entry.bytes {
+            return damaged("is too short");
+        }
+        let to = self.work.join(&entry.name);
+        let copy = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&to)
+            .map_err(Error::io("create", &to))?;
+        transfer(&source, &copy, 0..entry.bytes).map_err(Error::io("copy", &path))?;
+        let crc = checksum(&copy, 0..entry.bytes, 0).map_err(Error::io("read", &to))?;
+        if crc != entry.crc32c {
+            return damaged("has another checksum than the manifest says");
+        }
+        Ok(())
+    }
+
+    /// Removes what was begun. The error that is told is the one that came first.
+    fn leave(&self) {
+        let _ = fs::remove_dir_all(&self.work);
+        if self.lock.is_some() {
+            for named in walk::list_all(&self.data).unwrap_or_default() {
+                let _ = fs::remove_file(named.path);
+            }
+        }
+    }
+
+    /// Gives what is whole its final name.
+    fn publish(&self) -> Result<(), Error> {
+        if self.lock.is_none() {
+            fs::rename(&self.work, &self.data).map_err(Error::io("create", &self.data))?;
+            return sync_folder(self.data.parent().unwrap_or(Path::new("/")));
+        }
+        // The first segment comes last: without it, no store opens what is there.
+        for named in walk::list(&self.work)?.into_iter().rev() {
+            let name = named.path.file_name().expect("a file has a name");
+            let to = self.data.join(name);
+            fs::rename(&named.path, &to).map_err(Error::io("create", &to))?;
+        }
+        fs::remove_dir(&self.work).map_err(Error::io("remove", &self.work))?;
+        sync_folder(&self.data)
+    }
+}
