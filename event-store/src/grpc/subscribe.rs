@@ -171,10 +171,12 @@ impl FollowStream {
             Look::Missing => page.at_end = true,
             Look::Present { key, first, last } => {
                 last_revision = Some(last);
-                let from = self.next.max(first);
-                if from <= last {
+                // What is hidden is behind us, even when nothing can be seen.
+                self.next = self.next.max(first.min(last + 1));
+                if self.next <= last {
+                    let range = (self.next, last);
                     let found =
-                        one::records(engine, key, (from, last), false, u64::MAX, &mut self.reader)?;
+                        one::records(engine, key, range, false, u64::MAX, &mut self.reader)?;
                     self.next = found.next.unwrap_or(last + 1);
                     for record in found.records {
                         let resolved = self.resolver.resolve(engine, record)?;

@@ -37,7 +37,7 @@ pub(crate) struct Segment {
 impl Segment {
     /// The position of the first record.
     pub(crate) fn first(&self) -> u64 {
-        self.base + SEGMENT_HEADER
+        self.base.saturating_add(SEGMENT_HEADER)
     }
 
     /// Makes a new, empty segment and does not return before it is durable, its name included.
