@@ -23,6 +23,7 @@ use crate::{
         writer::Writer,
     },
     metadata::{self, METADATA_TYPE, SOFT_DELETED, TOMBSTONE_REVISION, TOMBSTONE_TYPE},
+    transaction::{self, Aborted, Transaction},
 };
 
 /// A batch is closed when its bytes reach this many.
@@ -42,6 +43,7 @@ pub(crate) enum Action {
 /// A write, and where its answer goes once it is durable.
 pub(crate) enum Command {
     Write { stream: Bytes, expected: Expected, action: Action, answer: oneshot::Sender<Answer> },
+    Transact { transaction: Transaction, answer: oneshot::Sender<transaction::Answer> },
     Stop,
 }
 
@@ -61,6 +63,28 @@ pub(crate) enum Refusal {
     Deleted,
     Storage(String),
     Stopped,
+}
+
+/// What was decided, and who is told once it is durable.
+enum Reply {
+    Write(oneshot::Sender<Answer>, Answer),
+    Transact(oneshot::Sender<transaction::Answer>, transaction::Answer),
+}
+
+impl Reply {
+    /// Tells the outcome, or why nothing at all could be written. A caller that has gone away has
+    /// no interest in the answer.
+    fn send(self, failure: Option<Refusal>) {
+        match self {
+            Self::Write(sender, answer) => {
+                let _ = sender.send(failure.map_or(answer, Err));
+            }
+            Self::Transact(sender, answer) => {
+                let failure = failure.map(|refusal| Err(Aborted::Refused(refusal)));
+                let _ = sender.send(failure.unwrap_or(answer));
+            }
+        }
+    }
 }
 
 /// Everything the thread owns or shares.
@@ -88,8 +112,12 @@ impl Committer {
         }
         commands.close();
         while let Ok(command) = commands.try_recv() {
-            if let Command::Write { answer, .. } = command {
-                let _ = answer.send(Err(Refusal::Stopped));
+            match command {
+                Command::Write { answer, .. } => drop(answer.send(Err(Refusal::Stopped))),
+                Command::Transact { answer, .. } => {
+                    drop(answer.send(Err(Refusal::Stopped.into())));
+                }
+                Command::Stop => {}
             }
         }
     }
@@ -99,20 +127,31 @@ impl Committer {
         first: Command,
         commands: &mut mpsc::Receiver<Command>,
         batch: &mut Batch,
-        answers: &mut Vec<(oneshot::Sender<Answer>, Answer)>,
+        answers: &mut Vec<Reply>,
     ) {
         let begun = self.writer.begin();
         self.last_created = self.last_created.max(ticks(SystemTime::now()));
         batch.reset(self.writer.head(), self.last_created);
         let mut next = Some(first);
         while let Some(command) = next {
-            if let Command::Write { stream, expected, action, answer } = command {
-                let result = if begun.is_ok() {
-                    self.stage(batch, &stream, expected, action)
-                } else {
-                    Err(Refusal::Stopped)
-                };
-                answers.push((answer, result));
+            match command {
+                Command::Write { stream, expected, action, answer } => {
+                    let result = if begun.is_ok() {
+                        self.stage(batch, &stream, expected, action)
+                    } else {
+                        Err(Refusal::Stopped)
+                    };
+                    answers.push(Reply::Write(answer, result));
+                }
+                Command::Transact { transaction, answer } => {
+                    let result = if begun.is_ok() {
+                        self.transact(batch, &transaction)
+                    } else {
+                        Err(Refusal::Stopped.into())
+                    };
+                    answers.push(Reply::Transact(answer, result));
+                }
+                Command::Stop => {}
             }
             let full = batch.bytes().len() >= BATCH_BYTES || answers.len() >= BATCH_COMMANDS;
             next = if full { None } else { commands.try_recv().ok() };
@@ -123,9 +162,8 @@ impl Committer {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             Refusal::Storage(format!("{error}: {}", cause.unwrap_or_default()))
         });
-        for (answer, result) in answers.drain(..) {
-            // A caller that has gone away has no interest in the answer.
-            let _ = answer.send(failure.clone().map_or(result, Err));
+        for answer in answers.drain(..) {
+            answer.send(failure.clone());
         }
     }
 
@@ -202,11 +240,18 @@ impl Committer {
 }
 
 /// The streams as they will be when the batch is durable, seen from one of them.
-struct View<'a> {
-    committer: &'a Committer,
-    index: &'a Index,
-    batch: &'a mut Batch,
-    key: StreamKey,
+pub(crate) struct View<'a> {
+    pub(crate) committer: &'a Committer,
+    pub(crate) index: &'a Index,
+    pub(crate) batch: &'a mut Batch,
+    pub(crate) key: StreamKey,
+}
+
+/// A metadata event that is still to be appended, and its place.
+pub(crate) struct Metadata {
+    pub(crate) stream: Vec<u8>,
+    pub(crate) revision: u64,
+    pub(crate) event: Proposed,
 }
 
 impl View<'_> {
@@ -214,7 +259,7 @@ impl View<'_> {
         self.batch.last_revision(key).or_else(|| self.index.last_revision(key))
     }
 
-    fn current(&self, stream: &[u8]) -> Current {
+    pub(crate) fn current(&self, stream: &[u8]) -> Current {
         let rules = self.batch.rules(self.key).unwrap_or_else(|| self.index.rules(self.key));
         let last = self.last_revision(self.key);
         let has_metadata = last.is_none() && {
@@ -233,6 +278,20 @@ impl View<'_> {
         id: Uuid,
         events: Option<Part<'_>>,
     ) -> Result<u64, Refusal> {
+        let Metadata { stream, revision, event } = self.metadata(stream, truncate_before, id)?;
+        let metadata = [event];
+        let mut parts = vec![Part { stream: &stream, revision, events: &metadata }];
+        parts.extend(events);
+        Ok(self.batch.append(&self.committer.keys, self.index, &parts))
+    }
+
+    /// The metadata of the stream with a new `$tb`.
+    pub(crate) fn metadata(
+        &self,
+        stream: &[u8],
+        truncate_before: u64,
+        id: Uuid,
+    ) -> Result<Metadata, Refusal> {
         let name = metadata::metadata_stream(stream);
         let key = self.committer.keys.key(&name);
         let last = self.last_revision(key);
@@ -244,11 +303,8 @@ impl View<'_> {
             },
         };
         let json = metadata::with_truncate_before(&json, truncate_before);
-        let metadata = [event(id, METADATA_TYPE, true, json)];
-        let revision = last.map_or(0, |last| last + 1);
-        let mut parts = vec![Part { stream: &name, revision, events: &metadata }];
-        parts.extend(events);
-        Ok(self.batch.append(&self.committer.keys, self.index, &parts))
+        let event = event(id, METADATA_TYPE, true, json);
+        Ok(Metadata { stream: name, revision: last.map_or(0, |last| last + 1), event })
     }
 }
 
@@ -293,7 +349,7 @@ fn event(id: Uuid, event_type: &'static [u8], is_json: bool, data: Vec<u8>) -> P
 
 /// The id of the metadata event that revives a stream, from the first event that does: no
 /// randomness is needed in the committer.
-fn new_id(first: &Proposed) -> Uuid {
+pub(crate) fn new_id(first: &Proposed) -> Uuid {
     Uuid::from_u128(first.id.as_u128().rotate_left(64) ^ 1)
 }
 

@@ -24,6 +24,7 @@ use crate::{
         segment::{Segments, sync_folder},
         writer::Writer,
     },
+    transaction::{self, Transaction},
 };
 
 /// Writes that may wait for the committer; a full queue holds the callers back.
@@ -76,6 +77,14 @@ impl Engine {
     pub(crate) async fn write(&self, stream: Bytes, expected: Expected, action: Action) -> Answer {
         let answer = self.submit(stream, expected, action).await?;
         answer.await.unwrap_or(Err(Refusal::Stopped))
+    }
+
+    /// Queues a transaction and waits until it is durable.
+    pub(crate) async fn transact(&self, transaction: Transaction) -> transaction::Answer {
+        let (answer, receiver) = oneshot::channel();
+        let command = Command::Transact { transaction, answer };
+        self.commands.send(command).await.map_err(|_| Refusal::Stopped)?;
+        receiver.await.unwrap_or(Err(Refusal::Stopped.into()))
     }
 }
 

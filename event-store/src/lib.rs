@@ -22,6 +22,7 @@ mod log;
 mod metadata;
 mod net;
 mod read;
+mod transaction;
 
 use std::sync::Arc;
 

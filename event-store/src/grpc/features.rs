@@ -15,6 +15,8 @@ const METHODS: &[(&str, &str, &[&str])] = &[
     ("event_store.client.streams.streams", "delete", &[]),
     ("event_store.client.streams.streams", "tombstone", &[]),
     ("event_store.client.streams.streams", "batchappend", &["deadline_duration"]),
+    ("kurrentdb.protocol.v2.streams.streamsservice", "appendsession", &[]),
+    ("kurrentdb.protocol.v2.streams.streamsservice", "appendrecords", &[]),
     ("event_store.client.gossip.gossip", "read", &[]),
     ("event_store.client.server_features.serverfeatures", "getsupportedmethods", &[]),
 ];

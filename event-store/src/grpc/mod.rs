@@ -11,6 +11,7 @@ pub(crate) mod proto;
 mod read;
 mod request;
 mod serve;
+mod sessions;
 mod streams;
 mod subscribe;
 

@@ -31,5 +31,27 @@ pub mod event_store {
     }
 }
 
+pub mod kurrentdb {
+    pub mod rpc {
+        tonic::include_proto!("kurrentdb.rpc");
+    }
+
+    pub mod protocol {
+        pub mod v2 {
+            pub mod streams {
+                tonic::include_proto!("kurrentdb.protocol.v2.streams");
+
+                pub mod errors {
+                    tonic::include_proto!("kurrentdb.protocol.v2.streams.errors");
+                }
+            }
+        }
+    }
+}
+
 pub(crate) use event_store::client as shared;
 pub(crate) use event_store::client::{gossip, server_features, streams};
+pub(crate) use kurrentdb::{
+    protocol::v2::streams::{self as sessions, errors as session_errors},
+    rpc as standard,
+};

@@ -12,9 +12,10 @@ use super::{
     proto::{
         gossip::gossip_server::GossipServer,
         server_features::server_features_server::ServerFeaturesServer,
+        sessions::streams_service_server::StreamsServiceServer,
         streams::streams_server::StreamsServer,
     },
-    streams,
+    sessions, streams,
 };
 use crate::{Error, engine::Engine, net};
 
@@ -44,6 +45,7 @@ pub(crate) async fn serve(
     // Chunks of writes may be large; single events are limited further on.
     let largest_message = engine.config.max_append_bytes.saturating_add(1 << 20);
     let gossip = gossip::Service { instance: new_id(), host, port };
+    let sessions = sessions::Service { engine: Arc::clone(&engine), shutdown: shutdown.clone() };
     let streams = streams::Service { engine, shutdown: shutdown.clone() };
     let serving = Server::builder()
         .max_concurrent_streams(CALLS)
@@ -52,6 +54,7 @@ pub(crate) async fn serve(
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE))
         .add_service(StreamsServer::new(streams).max_decoding_message_size(largest_message))
+        .add_service(StreamsServiceServer::new(sessions).max_decoding_message_size(largest_message))
         .add_service(ServerFeaturesServer::new(features::Service))
         .add_service(GossipServer::new(gossip))
         .serve_with_incoming_shutdown(net::incoming(listener), shutdown.clone().cancelled_owned());
