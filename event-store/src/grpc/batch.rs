@@ -3,13 +3,16 @@
 use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, timeout_at},
+};
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 use uuid::Uuid;
 
 use super::{
-    convert,
+    convert, deadline,
     fault::Fault,
     proto::{
         shared,
@@ -30,6 +33,7 @@ const IN_FLIGHT: usize = 4096;
 struct Open {
     identifier: Option<shared::StreamIdentifier>,
     target: Result<(Bytes, Expected), Fault>,
+    deadline: Option<Instant>,
     events: Vec<Proposed>,
     size: usize,
 }
@@ -50,6 +54,7 @@ enum Outcome {
 pub(crate) fn take_in(
     engine: Arc<Engine>,
     requests: Streaming<BatchAppendReq>,
+    until: Option<Instant>,
     shutdown: CancellationToken,
 ) -> mpsc::Receiver<Result<Waiting, Status>> {
     let (sender, receiver) = mpsc::channel(IN_FLIGHT);
@@ -58,6 +63,11 @@ pub(crate) fn take_in(
         let ended = tokio::select! {
             ended = session.run(requests, &sender) => ended,
             () = shutdown.cancelled() => Err(Fault::Stopping.into()),
+            () = deadline::reached(until) => {
+                Err(Status::deadline_exceeded("the time of the session is up"))
+            }
+            // The client has given the call up, and nothing more may come to tell us so.
+            () = sender.closed() => Ok(()),
         };
         if let Err(status) = ended {
             // When the client has gone there is nobody to tell.
@@ -151,7 +161,17 @@ impl Session {
             Ok(target) => target,
             Err(fault) => return Outcome::Known(fault),
         };
-        match self.engine.submit(stream.clone(), expected, Action::Append(open.events)).await {
+        let submit = self.engine.submit(stream.clone(), expected, Action::Append(open.events));
+        let submitted = match open.deadline {
+            Some(deadline) if deadline <= Instant::now() => return Outcome::Known(Fault::Timeout),
+            // When it is given up here, it waited for room in the queue and was not put there.
+            Some(deadline) => match timeout_at(deadline, submit).await {
+                Ok(submitted) => submitted,
+                Err(_) => return Outcome::Known(Fault::Timeout),
+            },
+            None => submit.await,
+        };
+        match submitted {
             Ok(answer) => Outcome::Pending(stream, answer),
             Err(refusal) => Outcome::Known(Fault::refused(refusal, &stream)),
         }
@@ -159,10 +179,11 @@ impl Session {
 }
 
 impl Open {
-    fn new(options: batch_append_req::Options) -> Self {
+    fn new(mut options: batch_append_req::Options) -> Self {
         let identifier = options.stream_identifier.clone();
+        let deadline = deadline::of_write(options.deadline_option.take());
         let target = target(options);
-        Self { identifier, target, events: Vec::new(), size: 0 }
+        Self { identifier, target, deadline, events: Vec::new(), size: 0 }
     }
 
     fn refuse(&mut self, fault: Fault) {

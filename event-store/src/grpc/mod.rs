@@ -3,6 +3,7 @@
 mod append;
 mod batch;
 mod convert;
+mod deadline;
 mod delete;
 mod fault;
 mod features;

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    append, batch, delete,
+    append, batch, deadline, delete,
     fault::Fault,
     proto::streams::{
         AppendReq, AppendResp, BatchAppendReq, BatchAppendResp, DeleteReq, DeleteResp, ReadReq,
@@ -68,7 +68,8 @@ impl Streams for Service {
         request: Request<Streaming<BatchAppendReq>>,
     ) -> Result<Response<Self::BatchAppendStream>, Status> {
         let engine = Arc::clone(&self.engine);
-        let waiting = batch::take_in(engine, request.into_inner(), self.shutdown.clone());
+        let until = deadline::of_call(request.metadata());
+        let waiting = batch::take_in(engine, request.into_inner(), until, self.shutdown.clone());
         let answers = stream::unfold(waiting, |mut waiting| async move {
             let answer = match waiting.recv().await? {
                 Ok(write) => Ok(batch::answer(write).await),

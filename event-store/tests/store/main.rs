@@ -1,6 +1,7 @@
 //! The store seen from outside, through its gRPC port and its program.
 
 mod checks;
+mod deadlines;
 mod durability;
 mod limits;
 mod model;
