@@ -43,6 +43,7 @@ pub(crate) struct Batch {
     metadata: ByKey<Bytes>,
     ids: HashMap<(StreamKey, Uuid), Known>,
     staged: Vec<Staged>,
+    tombstones: Vec<StreamKey>,
 }
 
 /// A buffer larger than this is given back after use.
@@ -60,6 +61,13 @@ impl Batch {
         self.metadata.clear();
         self.ids.clear();
         self.staged.clear();
+        self.tombstones.clear();
+    }
+
+    /// The streams whose readers may see something else once the batch is published: those with new
+    /// events, new metadata or a tombstone.
+    pub(crate) fn touched(&self) -> impl Iterator<Item = StreamKey> {
+        self.streams.keys().chain(self.metadata.keys()).chain(&self.tombstones).copied()
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -128,6 +136,7 @@ impl Batch {
             Some(Change::Tombstone) => {
                 let rules = self.rules.entry(key).or_insert_with(|| index.rules(key));
                 rules.tombstone = Some(position);
+                self.tombstones.push(key);
             }
             Some(Change::Metadata(stream, json)) => {
                 let of = keys.key(stream);

@@ -24,6 +24,7 @@ use crate::{
     },
     metadata::{self, METADATA_TYPE, SOFT_DELETED, TOMBSTONE_REVISION, TOMBSTONE_TYPE},
     transaction::{self, Aborted, Transaction},
+    wake::Waker,
 };
 
 /// A batch is closed when its bytes reach this many.
@@ -97,6 +98,8 @@ pub(crate) struct Committer {
     pub(crate) head: watch::Sender<u64>,
     pub(crate) last_created: u64,
     pub(crate) stop: Arc<AtomicBool>,
+    /// The last field: it is dropped after the head, so whoever it wakes sees that all has ended.
+    pub(crate) waker: Waker,
 }
 
 impl Committer {
@@ -177,6 +180,8 @@ impl Committer {
         let mut index = self.index.write().expect("no panic while the index is locked");
         batch.publish(&mut index, &mut self.recent);
         self.head.send_replace(head);
+        drop(index);
+        self.waker.0.wake(batch.touched());
         Ok(())
     }
 

@@ -24,7 +24,9 @@ use crate::{
         segment::{Segments, sync_folder},
         writer::Writer,
     },
+    metadata,
     transaction::{self, Transaction},
+    wake::{Registration, Waker, Wakes},
 };
 
 /// Writes that may wait for the committer; a full queue holds the callers back.
@@ -37,6 +39,7 @@ pub(crate) struct Engine {
     index: Arc<RwLock<Index>>,
     segments: Arc<Segments>,
     head: watch::Receiver<u64>,
+    wakes: Arc<Wakes>,
     commands: mpsc::Sender<Command>,
 }
 
@@ -53,6 +56,14 @@ impl Engine {
     /// Tells when the head has moved.
     pub(crate) fn watch(&self) -> watch::Receiver<u64> {
         self.head.clone()
+    }
+
+    /// Tells when something is new in the stream. To miss nothing, look at it after this.
+    pub(crate) fn follow(&self, stream: &[u8]) -> Registration {
+        let mut keys = vec![self.keys.key(stream)];
+        // Metadata is gone with its stream, whose tombstone has no event in the metadata.
+        keys.extend(metadata::described(stream).map(|described| self.keys.key(described)));
+        self.wakes.register(keys)
     }
 
     /// A reader of all that is durable now.
@@ -112,6 +123,7 @@ impl Running {
         let index = Arc::new(RwLock::new(index));
         let (head_sender, head_receiver) = watch::channel(head);
         let (commands, queue) = mpsc::channel(QUEUE);
+        let wakes = Arc::new(Wakes::default());
         let stop = Arc::new(AtomicBool::new(false));
         let writer = Writer::new(&config.data, Arc::clone(&segments), config.segment_bytes, head);
         let committer = Committer {
@@ -123,12 +135,13 @@ impl Running {
             head: head_sender,
             last_created,
             stop: Arc::clone(&stop),
+            waker: Waker(Arc::clone(&wakes)),
         };
         let committer = std::thread::Builder::new()
             .name("committer".to_owned())
             .spawn(move || committer.run(queue))
             .map_err(Error::Thread)?;
-        let engine = Engine { config, keys, index, segments, head: head_receiver, commands };
+        let engine = Engine { config, keys, index, segments, head: head_receiver, wakes, commands };
         Ok(Self { engine: Arc::new(engine), stop, committer: Some(committer), _lock: lock })
     }
 }

@@ -23,6 +23,7 @@ mod metadata;
 mod net;
 mod read;
 mod transaction;
+mod wake;
 
 use std::sync::Arc;
 

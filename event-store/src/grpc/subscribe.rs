@@ -27,6 +27,7 @@ use crate::{
         all::{self, AllRead},
         stream::{self as one, Look},
     },
+    wake::Registration,
 };
 
 /// So near the head the bytes are in the page cache: they are read without a change of thread.
@@ -40,12 +41,17 @@ pub(crate) async fn subscribe(
 ) -> Result<Answers<ReadResp>, Fault> {
     let head = engine.watch();
     let form = request.id_form;
+    // Before the first look, so that nothing is missed.
+    let wake = match &request.source {
+        Source::Stream { name, .. } => Some(engine.follow(name)),
+        Source::All { .. } => None,
+    };
     let shared = Arc::clone(&engine);
     let follow = blocking(move || begin(&shared, request)).await??;
     let confirmation = read_resp::Content::Confirmation(read_resp::SubscriptionConfirmation {
         subscription_id: new_id().to_string(),
     });
-    let state = State { engine, follow: Some(follow), head, shutdown, form, failed: None };
+    let state = State { engine, follow: Some(follow), head, wake, shutdown, form, failed: None };
     let pages = stream::try_unfold(state, |mut state| async move {
         let page = state.next().await?;
         Ok(Some((page, state)))
@@ -64,6 +70,8 @@ struct State {
     /// Taken while a page is read.
     follow: Option<Follow>,
     head: watch::Receiver<u64>,
+    /// Wakes the follower of one stream, who need not look at all else that is written.
+    wake: Option<Registration>,
     shutdown: CancellationToken,
     form: IdForm,
     /// What ends the subscription, after the last page was sent.
@@ -89,7 +97,7 @@ impl State {
                 continue;
             }
             tokio::select! {
-                changed = self.head.changed() => changed.map_err(|_| Fault::Stopping)?,
+                changed = something_new(&mut self.head, self.wake.as_ref()) => changed?,
                 () = self.shutdown.cancelled() => return Err(Fault::Stopping),
             }
         }
@@ -115,6 +123,21 @@ impl State {
         self.failed = page.then;
         Ok((page.answers, page.at_end))
     }
+}
+
+/// Waits for an event that may matter; the end of the committer is told too.
+async fn something_new(
+    head: &mut watch::Receiver<u64>,
+    wake: Option<&Registration>,
+) -> Result<(), Fault> {
+    let changed = match wake {
+        Some(wake) => {
+            wake.woken().await;
+            head.has_changed().map(|_| ())
+        }
+        None => head.changed().await,
+    };
+    changed.map_err(|_| Fault::Stopping)
 }
 
 #[derive(Default)]

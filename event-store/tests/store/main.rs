@@ -14,5 +14,6 @@ mod sessions;
 mod subscriptions;
 mod suite;
 mod tail;
+mod wakes;
 
 suite::client_suite!(eventstore, StreamState::StreamRevision, stream_state, stream_id());
