@@ -16,6 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .build_server(true)
         // Names, payloads and metadata are slices of what was read: no copy for each event.
         .bytes(["."])
+        .codec_path("crate::grpc::codec::CountingCodec")
         // Properties become JSON: the same properties are the same bytes.
         .btree_map([".kurrentdb"])
         // The protocol has an `Empty` of its own; tonic only knows google's.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use uuid::Uuid;
 
 use crate::{
@@ -43,10 +43,23 @@ pub(crate) enum Action {
 
 /// A write, and where its answer goes once it is durable.
 pub(crate) enum Command {
-    Write { stream: Bytes, expected: Expected, action: Action, answer: oneshot::Sender<Answer> },
-    Transact { transaction: Transaction, answer: oneshot::Sender<transaction::Answer> },
+    Write {
+        stream: Bytes,
+        expected: Expected,
+        action: Action,
+        answer: oneshot::Sender<Answer>,
+        room: Room,
+    },
+    Transact {
+        transaction: Transaction,
+        answer: oneshot::Sender<transaction::Answer>,
+        room: Room,
+    },
     Stop,
 }
+
+/// What the bytes of a waiting write take of what all may take; it is given back when they are gone.
+pub(crate) type Room = OwnedSemaphorePermit;
 
 pub(crate) type Answer = Result<Written, Refusal>;
 
@@ -138,7 +151,7 @@ impl Committer {
         let mut next = Some(first);
         while let Some(command) = next {
             match command {
-                Command::Write { stream, expected, action, answer } => {
+                Command::Write { stream, expected, action, answer, room: _room } => {
                     let result = if begun.is_ok() {
                         self.stage(batch, &stream, expected, action)
                     } else {
@@ -146,7 +159,7 @@ impl Committer {
                     };
                     answers.push(Reply::Write(answer, result));
                 }
-                Command::Transact { transaction, answer } => {
+                Command::Transact { transaction, answer, room: _room } => {
                     let result = if begun.is_ok() {
                         self.transact(batch, &transaction)
                     } else {

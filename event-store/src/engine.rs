@@ -11,14 +11,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::{
     Config, Error,
-    committer::{Action, Answer, Command, Committer, Refusal},
+    committer::{Action, Answer, Command, Committer, Refusal, Room},
     expected::Expected,
     index::{Index, Keys, Recent},
     log::{
+        frame,
         reader::LogReader,
         recovery::{self, Recovered},
         segment::{Segments, sync_folder},
@@ -31,6 +32,8 @@ use crate::{
 
 /// Writes that may wait for the committer; a full queue holds the callers back.
 const QUEUE: usize = 16 << 10;
+/// KiB of events that may wait for the committer; when there is no room, the callers are held back.
+const ROOM: usize = 256 << 10;
 
 /// What requests share.
 pub(crate) struct Engine {
@@ -41,6 +44,7 @@ pub(crate) struct Engine {
     head: watch::Receiver<u64>,
     wakes: Arc<Wakes>,
     commands: mpsc::Sender<Command>,
+    room: Arc<Semaphore>,
 }
 
 impl Engine {
@@ -79,7 +83,12 @@ impl Engine {
         action: Action,
     ) -> Result<oneshot::Receiver<Answer>, Refusal> {
         let (answer, receiver) = oneshot::channel();
-        let command = Command::Write { stream, expected, action, answer };
+        let bytes = match &action {
+            Action::Append(events) => events.iter().map(|event| frame::size(&stream, event)).sum(),
+            Action::SoftDelete(_) | Action::Tombstone(_) => 0,
+        };
+        let room = self.room(bytes).await;
+        let command = Command::Write { stream, expected, action, answer, room };
         self.commands.send(command).await.map_err(|_| Refusal::Stopped)?;
         Ok(receiver)
     }
@@ -93,9 +102,17 @@ impl Engine {
     /// Queues a transaction and waits until it is durable.
     pub(crate) async fn transact(&self, transaction: Transaction) -> transaction::Answer {
         let (answer, receiver) = oneshot::channel();
-        let command = Command::Transact { transaction, answer };
+        let room = self.room(transaction.bytes()).await;
+        let command = Command::Transact { transaction, answer, room };
         self.commands.send(command).await.map_err(|_| Refusal::Stopped)?;
         receiver.await.unwrap_or(Err(Refusal::Stopped.into()))
+    }
+
+    async fn room(&self, bytes: usize) -> Room {
+        // What is larger than all the room there is waits until it is alone.
+        let kib = (1 + bytes / 1024).min(ROOM) as u32;
+        let room = Arc::clone(&self.room).acquire_many_owned(kib).await;
+        room.expect("the room is never closed")
     }
 }
 
@@ -141,7 +158,9 @@ impl Running {
             .name("committer".to_owned())
             .spawn(move || committer.run(queue))
             .map_err(Error::Thread)?;
-        let engine = Engine { config, keys, index, segments, head: head_receiver, wakes, commands };
+        let room = Arc::new(Semaphore::new(ROOM));
+        let engine =
+            Engine { config, keys, index, segments, head: head_receiver, wakes, commands, room };
         Ok(Self { engine: Arc::new(engine), stop, committer: Some(committer), _lock: lock })
     }
 }

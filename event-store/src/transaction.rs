@@ -13,7 +13,7 @@ use crate::{
     committer::{Committer, Metadata, Refusal, View, new_id},
     expected::{self, Current, Decision, Expected, Known},
     index::StreamKey,
-    log::frame::Proposed,
+    log::frame::{self, Proposed},
 };
 
 /// What is to be written, and what has to be true for it.
@@ -145,6 +145,15 @@ impl Transaction {
             target.expected = expected.unwrap_or(target.expected);
         }
         self.checks.push(check);
+    }
+
+    /// The bytes that it will take in the log.
+    pub(crate) fn bytes(&self) -> usize {
+        let run = |run: &Run| -> usize {
+            let stream = &self.targets[run.target].stream;
+            run.events.iter().map(|event| frame::size(stream, event)).sum()
+        };
+        self.runs.iter().map(run).sum()
     }
 
     fn ids(&self) -> Vec<Vec<Uuid>> {

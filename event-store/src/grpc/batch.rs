@@ -12,7 +12,8 @@ use tonic::{Status, Streaming};
 use uuid::Uuid;
 
 use super::{
-    convert, deadline,
+    convert::{self, compact},
+    deadline,
     fault::Fault,
     proto::{
         shared,
@@ -28,6 +29,8 @@ use crate::{
 
 /// Writes of one session that may wait for their answer.
 const IN_FLIGHT: usize = 4096;
+/// Writes of one session that may be unfinished.
+const UNFINISHED: usize = 1024;
 
 /// A write whose chunks are still coming in.
 struct Open {
@@ -59,7 +62,7 @@ pub(crate) fn take_in(
 ) -> mpsc::Receiver<Result<Waiting, Status>> {
     let (sender, receiver) = mpsc::channel(IN_FLIGHT);
     tokio::spawn(async move {
-        let session = Session { engine, open: HashMap::new(), size: 0 };
+        let session = Session { engine, open: HashMap::new(), size: 0, events: 0 };
         let ended = tokio::select! {
             ended = session.run(requests, &sender) => ended,
             () = shutdown.cancelled() => Err(Fault::Stopping.into()),
@@ -103,6 +106,8 @@ struct Session {
     open: HashMap<Uuid, Open>,
     /// The bytes of all writes that are not final yet.
     size: usize,
+    /// The number of their events.
+    events: usize,
 }
 
 impl Session {
@@ -132,6 +137,7 @@ impl Session {
             (None, None) => return Err(Fault::bad("the first chunk must hold the options")),
         };
         self.size -= open.size;
+        self.events -= open.events.len();
         let most = self.engine.config.max_append_bytes;
         for message in request.proposed_messages {
             if open.target.is_err() {
@@ -140,18 +146,24 @@ impl Session {
             match convert::proposed(message, &self.engine.config) {
                 Ok(event) => {
                     open.size += convert::weight(&event);
-                    open.events.push(event);
+                    // What waits for more chunks must not hold on to the whole of this one.
+                    open.events.push(if request.is_final { event } else { compact(&event) });
                 }
                 Err(fault) => open.refuse(fault),
             }
-            if self.size + open.size > most {
+            let count = self.events + open.events.len();
+            if self.size + open.size > most || count > convert::MAX_EVENTS {
                 open.refuse(Fault::AppendTooBig { most });
             }
         }
         if request.is_final {
             return Ok(Some(open));
         }
+        if self.open.len() == UNFINISHED {
+            return Err(Fault::bad(format!("more than {UNFINISHED} writes are unfinished")));
+        }
         self.size += open.size;
+        self.events += open.events.len();
         self.open.insert(id, open);
         Ok(None)
     }
@@ -180,9 +192,12 @@ impl Session {
 
 impl Open {
     fn new(mut options: batch_append_req::Options) -> Self {
-        let identifier = options.stream_identifier.clone();
         let deadline = deadline::of_write(options.deadline_option.take());
-        let target = target(options);
+        // The name stays until the answer is sent: a copy lets go of the message.
+        let stream = convert::stream_name(options.stream_identifier.take())
+            .map(|name| Bytes::copy_from_slice(&name));
+        let identifier = stream.as_ref().ok().cloned().map(convert::identifier);
+        let target = stream.and_then(|stream| Ok((stream, expected(options)?)));
         Self { identifier, target, deadline, events: Vec::new(), size: 0 }
     }
 
@@ -193,17 +208,15 @@ impl Open {
     }
 }
 
-fn target(options: batch_append_req::Options) -> Result<(Bytes, Expected), Fault> {
+fn expected(options: batch_append_req::Options) -> Result<Expected, Fault> {
     use batch_append_req::options::ExpectedStreamPosition as E;
-    let stream = convert::stream_name(options.stream_identifier)?;
-    let expected = match options.expected_stream_position {
+    Ok(match options.expected_stream_position {
         Some(E::StreamPosition(revision)) => Expected::Exact(revision),
         Some(E::NoStream(())) => Expected::NoStream,
         Some(E::Any(())) => Expected::Any,
         Some(E::StreamExists(())) => Expected::StreamExists,
         None => return Err(Fault::bad("the expected revision is missing")),
-    };
-    Ok((stream, expected))
+    })
 }
 
 fn success(written: Written) -> batch_append_resp::Success {

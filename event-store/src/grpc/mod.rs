@@ -2,6 +2,7 @@
 
 mod append;
 mod batch;
+pub(crate) mod codec;
 mod convert;
 mod deadline;
 mod delete;
