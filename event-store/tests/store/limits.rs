@@ -89,3 +89,23 @@ async fn what_makes_no_sense_is_refused_in_words() {
     stage.records(vec![unnamed.clone(), unnamed], vec![]).await.expect("the server names them");
     assert_eq!(stage.log().await, ["a", "a"]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_records_are_taken_and_a_message_of_countless_parts_is_not() {
+    let mut stage = stage().await;
+    let empty = AppendRecord {
+        schema: Some(SchemaInfo { name: "k".to_owned(), ..schema(SchemaFormat::Bytes) }),
+        stream: "many".to_owned(),
+        ..AppendRecord::default()
+    };
+    let many = vec![empty.clone(); 50_000];
+    let written = stage.records(many, vec![]).await.expect("written");
+    assert_eq!(written.revisions[0].revision, 49_999);
+    let countless = vec![ConsistencyCheck { r#type: None }; 1 << 20];
+    let refused = stage.records(vec![empty.clone()], countless).await.expect_err("countless");
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    assert!(refused.message().contains("fields"), "{refused:?}");
+    let checks = vec![checks("none", NO_STREAM).remove(0); 1 << 13];
+    let refused = stage.records(vec![empty], checks).await.expect_err("too many checks");
+    assert!(refused.message().contains("checks"), "{refused:?}");
+}

@@ -16,6 +16,7 @@ mod grpc {
 #[path = "../../src/grpc/proto.rs"]
 #[allow(dead_code, unused_imports, reason = "the tests use a part of the protocol")]
 mod proto;
+mod raw;
 mod reads;
 mod serving;
 mod sessions;

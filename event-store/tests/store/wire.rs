@@ -8,12 +8,10 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Buf, BufMut, Bytes};
 use eventstore::{
     AppendToStreamOptions, Client, EventData, ReadAllOptions, ReadStreamOptions, StreamPosition,
     StreamState,
 };
-use futures::{StreamExt, stream};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -21,17 +19,13 @@ use tokio::{
     task::JoinHandle,
     time::timeout,
 };
-use tonic::{
-    Status,
-    client::Grpc,
-    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
-    transport::{Channel, Endpoint},
-};
+use tonic::transport::{Channel, Endpoint};
 use uuid::Uuid;
 
 use crate::{
     corpus::{self, Call},
     mutate::{self, Random},
+    raw::make,
     serving::{PROGRAM, Program, new_id},
 };
 
@@ -44,44 +38,6 @@ const LINGERING: usize = 64;
 const LARGEST: u64 = 768 << 20;
 /// Nothing that is answered at all takes as long.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Messages as the bytes they are.
-#[derive(Clone, Copy, Default)]
-struct Raw;
-
-impl Codec for Raw {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, item: Bytes, into: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        into.put(item);
-        Ok(())
-    }
-}
-
-impl Decoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(from.copy_to_bytes(from.remaining())))
-    }
-}
 
 /// The program, what it promised to keep, and what is still going on with it.
 struct Target {
@@ -177,25 +133,6 @@ fn memory(pid: u32, which: &str) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix(which)).expect("a size");
     let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
     kib << 10
-}
-
-/// Makes the call and takes a few answers; the client half-closes, or never does.
-async fn make(channel: Channel, call: Call, half_close: bool) {
-    let mut grpc = Grpc::new(channel).max_decoding_message_size(usize::MAX);
-    if grpc.ready().await.is_err() {
-        return;
-    }
-    let messages = stream::iter(call.messages);
-    let messages = match half_close {
-        true => messages.boxed(),
-        false => messages.chain(stream::pending()).boxed(),
-    };
-    let path = call.method.parse().expect("a path");
-    let request = tonic::Request::new(messages);
-    if let Ok(answers) = grpc.streaming(request, path, Raw).await {
-        let mut answers = answers.into_inner().take(64);
-        while let Some(Ok(_)) = answers.next().await {}
-    }
 }
 
 /// A call that is spoilt in some way: in its messages, in their order, or in its method.
