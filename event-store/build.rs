@@ -8,6 +8,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "proto/server_features.proto",
         "proto/users.proto",
         "proto/operations.proto",
+        "proto/v2/sessions.proto",
+        "proto/v2/errors.proto",
+        "proto/v2/status.proto",
     ];
     let descriptors = protox::compile(files, ["proto"])?;
     tonic_build::configure()
@@ -15,11 +18,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .build_server(true)
         // Names, payloads and metadata are slices of what was read: no copy for each event.
         .bytes(["."])
-        // Passwords are in no debug output: `grpc::users` says what is.
+        // Passwords are in no debug output: `grpc::proto` says what is.
         .skip_debug(".event_store.client.users.CreateReq.Options")
         .skip_debug(".event_store.client.users.UpdateReq.Options")
         .skip_debug(".event_store.client.users.ChangePasswordReq.Options")
         .skip_debug(".event_store.client.users.ResetPasswordReq.Options")
+        .codec_path("crate::grpc::codec::CountingCodec")
+        // Properties become JSON: the same properties are the same bytes.
+        .btree_map([".kurrentdb"])
         // The protocol has an `Empty` of its own; tonic only knows google's.
         .extern_path(".event_store.client.Empty", "()")
         .compile_fds(descriptors)?;

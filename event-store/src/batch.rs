@@ -63,6 +63,12 @@ impl Batch {
         self.events.clear();
     }
 
+    /// The streams whose readers may see something else once the batch is published: those with new
+    /// events, new metadata or a tombstone.
+    pub(crate) fn touched(&self) -> impl Iterator<Item = StreamKey> {
+        self.streams.keys().chain(self.metadata.keys()).chain(self.tombstones.keys()).copied()
+    }
+
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }

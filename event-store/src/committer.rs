@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use uuid::Uuid;
 
 use crate::{
@@ -23,6 +23,8 @@ use crate::{
         writer::Writer,
     },
     metadata::{self, METADATA_TYPE, Rules, SOFT_DELETED, TOMBSTONE_REVISION, TOMBSTONE_TYPE},
+    transaction::{self, Aborted, Transaction},
+    wake::Waker,
 };
 
 /// A batch is closed when its bytes reach this many.
@@ -49,9 +51,23 @@ pub(crate) enum Action {
 
 /// A write, and where its answer goes once it is durable.
 pub(crate) enum Command {
-    Write { stream: Bytes, expected: Expected, action: Action, answer: oneshot::Sender<Answer> },
+    Write {
+        stream: Bytes,
+        expected: Expected,
+        action: Action,
+        answer: oneshot::Sender<Answer>,
+        room: Room,
+    },
+    Transact {
+        transaction: Transaction,
+        answer: oneshot::Sender<transaction::Answer>,
+        room: Room,
+    },
     Stop,
 }
+
+/// What the bytes of a waiting write take of what all may take; it is given back when they are gone.
+pub(crate) type Room = OwnedSemaphorePermit;
 
 pub(crate) type Answer = Result<Written, Refusal>;
 
@@ -71,6 +87,28 @@ pub(crate) enum Refusal {
     Stopped,
 }
 
+/// What was decided, and who is told once it is durable.
+enum Reply {
+    Write(oneshot::Sender<Answer>, Answer),
+    Transact(oneshot::Sender<transaction::Answer>, transaction::Answer),
+}
+
+impl Reply {
+    /// Tells the outcome, or why nothing at all could be written. A caller that has gone away has
+    /// no interest in the answer.
+    fn send(self, failure: Option<Refusal>) {
+        match self {
+            Self::Write(sender, answer) => {
+                let _ = sender.send(failure.map_or(answer, Err));
+            }
+            Self::Transact(sender, answer) => {
+                let failure = failure.map(|refusal| Err(Aborted::Refused(refusal)));
+                let _ = sender.send(failure.unwrap_or(answer));
+            }
+        }
+    }
+}
+
 /// Everything the thread owns or shares.
 pub(crate) struct Committer {
     pub(crate) catalog: Arc<Catalog>,
@@ -82,6 +120,8 @@ pub(crate) struct Committer {
     /// How many events, and bytes of the log, the index holds in memory before they go to disk.
     pub(crate) memory: (usize, u64),
     pub(crate) stop: Arc<AtomicBool>,
+    /// The last field: it is dropped after the head, so whoever it wakes sees that all has ended.
+    pub(crate) waker: Waker,
 }
 
 impl Committer {
@@ -97,8 +137,12 @@ impl Committer {
         }
         commands.close();
         while let Ok(command) = commands.try_recv() {
-            if let Command::Write { answer, .. } = command {
-                let _ = answer.send(Err(Refusal::Stopped));
+            match command {
+                Command::Write { answer, .. } => drop(answer.send(Err(Refusal::Stopped))),
+                Command::Transact { answer, .. } => {
+                    drop(answer.send(Err(Refusal::Stopped.into())));
+                }
+                Command::Stop => {}
             }
         }
     }
@@ -108,7 +152,7 @@ impl Committer {
         first: Command,
         commands: &mut mpsc::Receiver<Command>,
         batch: &mut Batch,
-        answers: &mut Vec<(oneshot::Sender<Answer>, Answer)>,
+        answers: &mut Vec<Reply>,
     ) {
         let begun = self.writer.begin();
         self.last_created = self.last_created.max(ticks(SystemTime::now()));
@@ -116,13 +160,24 @@ impl Committer {
         let mut next = Some(first);
         let mut slices = 0;
         while let Some(command) = next {
-            if let Command::Write { stream, expected, action, answer } = command {
-                let result = if begun.is_ok() {
-                    self.stage(batch, &stream, expected, action)
-                } else {
-                    Err(Refusal::Stopped)
-                };
-                answers.push((answer, result));
+            match command {
+                Command::Write { stream, expected, action, answer, room: _room } => {
+                    let result = if begun.is_ok() {
+                        self.stage(batch, &stream, expected, action)
+                    } else {
+                        Err(Refusal::Stopped)
+                    };
+                    answers.push(Reply::Write(answer, result));
+                }
+                Command::Transact { transaction, answer, room: _room } => {
+                    let result = if begun.is_ok() {
+                        self.transact(batch, &transaction)
+                    } else {
+                        Err(Refusal::Stopped.into())
+                    };
+                    answers.push(Reply::Transact(answer, result));
+                }
+                Command::Stop => {}
             }
             let full = batch.bytes().len() >= BATCH_BYTES || answers.len() >= BATCH_COMMANDS;
             next = if full { None } else { commands.try_recv().ok() };
@@ -138,9 +193,8 @@ impl Committer {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             Refusal::Storage(format!("{error}: {}", cause.unwrap_or_default()))
         });
-        for (answer, result) in answers.drain(..) {
-            // A caller that has gone away has no interest in the answer.
-            let _ = answer.send(failure.clone().map_or(result, Err));
+        for answer in answers.drain(..) {
+            answer.send(failure.clone());
         }
     }
 
@@ -156,6 +210,7 @@ impl Committer {
         index.insert(batch.entries(), || {
             self.head.send_replace(head);
         });
+        self.waker.0.wake(batch.touched());
         let (events, bytes) = self.memory;
         let reach = Reach::new(head, last, &self.recent);
         if index.freeze(reach, events, bytes) {
@@ -223,10 +278,17 @@ impl Committer {
 }
 
 /// The streams as they will be when the batch is durable, seen from one of them.
-struct View<'a> {
-    committer: &'a Committer,
-    batch: &'a mut Batch,
-    key: StreamKey,
+pub(crate) struct View<'a> {
+    pub(crate) committer: &'a Committer,
+    pub(crate) batch: &'a mut Batch,
+    pub(crate) key: StreamKey,
+}
+
+/// A metadata event that is still to be appended, and its place.
+pub(crate) struct Metadata {
+    pub(crate) stream: Vec<u8>,
+    pub(crate) revision: u64,
+    pub(crate) event: Proposed,
 }
 
 impl View<'_> {
@@ -234,7 +296,7 @@ impl View<'_> {
         Ok(self.batch.state(key).or_older(self.committer.catalog.state(key)?))
     }
 
-    fn current(&self, stream: &[u8], expected: Expected) -> Result<Current, Refusal> {
+    pub(crate) fn current(&self, stream: &[u8], expected: Expected) -> Result<Current, Refusal> {
         let state = self.state(self.key)?;
         let rules = match self.batch.metadata(self.key) {
             Some(json) => Rules::read(json),
@@ -261,6 +323,20 @@ impl View<'_> {
         id: Uuid,
         events: Option<Part<'_>>,
     ) -> Result<u64, Refusal> {
+        let Metadata { stream, revision, event } = self.metadata(stream, truncate_before, id)?;
+        let metadata = [event];
+        let mut parts = vec![Part { stream: &stream, revision, events: &metadata }];
+        parts.extend(events);
+        Ok(self.batch.append(&self.committer.catalog.index().keys, &parts))
+    }
+
+    /// The metadata of the stream with a new `$tb`.
+    pub(crate) fn metadata(
+        &self,
+        stream: &[u8],
+        truncate_before: u64,
+        id: Uuid,
+    ) -> Result<Metadata, Refusal> {
         let name = metadata::metadata_stream(stream);
         let last = self.state(self.committer.catalog.key(&name))?.last;
         let json = match (self.batch.metadata(self.key), self.state(self.key)?.metadata) {
@@ -269,11 +345,8 @@ impl View<'_> {
             (None, None) => Bytes::new(),
         };
         let json = metadata::with_truncate_before(&json, truncate_before);
-        let metadata = [event(id, METADATA_TYPE, true, json)];
-        let revision = last.map_or(0, |last| last + 1);
-        let mut parts = vec![Part { stream: &name, revision, events: &metadata }];
-        parts.extend(events);
-        Ok(self.batch.append(&self.committer.catalog.index().keys, &parts))
+        let event = event(id, METADATA_TYPE, true, json);
+        Ok(Metadata { stream: name, revision: last.map_or(0, |last| last + 1), event })
     }
 }
 
@@ -324,7 +397,7 @@ fn event(id: Uuid, event_type: &'static [u8], is_json: bool, data: Vec<u8>) -> P
 
 /// The id of the metadata event that revives a stream, from the first event that does: no
 /// randomness is needed in the committer.
-fn new_id(first: &Proposed) -> Uuid {
+pub(crate) fn new_id(first: &Proposed) -> Uuid {
     Uuid::from_u128(first.id.as_u128().rotate_left(64) ^ 1)
 }
 

@@ -11,12 +11,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::{
     Config, Error,
     catalog::{self, Catalog},
-    committer::{Action, Answer, Command, Committer, Refusal},
+    committer::{Action, Answer, Command, Committer, Refusal, Room},
     expected::Expected,
     index::{
         Index, Opened, Reach,
@@ -24,16 +24,22 @@ use crate::{
         recent::Recent,
     },
     log::{
+        frame,
         reader::LogReader,
         recovery::{Log, Recovered},
         segment::{Segments, sync_folder},
         writer::Writer,
     },
+    metadata,
     scavenge::{self, Scavenger},
+    transaction::{self, Transaction},
+    wake::{Registration, Waker, Wakes},
 };
 
 /// Writes that may wait for the committer; a full queue holds the callers back.
 const QUEUE: usize = 16 << 10;
+/// KiB of events that may wait for the committer; when there is no room, the callers are held back.
+const ROOM: usize = 256 << 10;
 
 /// The index in memory goes to disk when it covers so many bytes of the log, however few its events.
 const INDEX_MEMORY_BYTES: u64 = 128 << 20;
@@ -44,9 +50,11 @@ pub(crate) struct Engine {
     pub(crate) catalog: Arc<Catalog>,
     segments: Arc<Segments>,
     head: watch::Receiver<u64>,
+    wakes: Arc<Wakes>,
     commands: mpsc::Sender<Command>,
     keeper: Tasks,
     pub(crate) scavenger: Scavenger,
+    room: Arc<Semaphore>,
 }
 
 impl Engine {
@@ -70,6 +78,14 @@ impl Engine {
         self.head.clone()
     }
 
+    /// Tells when something is new in the stream. To miss nothing, look at it after this.
+    pub(crate) fn follow(&self, stream: &[u8]) -> Registration {
+        let mut keys = vec![self.catalog.key(stream)];
+        // Metadata is gone with its stream, whose tombstone has no event in the metadata.
+        keys.extend(metadata::described(stream).map(|described| self.catalog.key(described)));
+        self.wakes.register(keys)
+    }
+
     /// A reader of all that is durable now.
     pub(crate) fn reader(&self) -> LogReader {
         LogReader::new(Arc::clone(&self.segments), self.head())
@@ -83,7 +99,12 @@ impl Engine {
         action: Action,
     ) -> Result<oneshot::Receiver<Answer>, Refusal> {
         let (answer, receiver) = oneshot::channel();
-        let command = Command::Write { stream, expected, action, answer };
+        let bytes = match &action {
+            Action::Append(events) => events.iter().map(|event| frame::size(&stream, event)).sum(),
+            Action::SoftDelete(_) | Action::Tombstone(_) => 0,
+        };
+        let room = self.room(bytes).await;
+        let command = Command::Write { stream, expected, action, answer, room };
         self.commands.send(command).await.map_err(|_| Refusal::Stopped)?;
         Ok(receiver)
     }
@@ -92,6 +113,22 @@ impl Engine {
     pub(crate) async fn write(&self, stream: Bytes, expected: Expected, action: Action) -> Answer {
         let answer = self.submit(stream, expected, action).await?;
         answer.await.unwrap_or(Err(Refusal::Stopped))
+    }
+
+    /// Queues a transaction and waits until it is durable.
+    pub(crate) async fn transact(&self, transaction: Transaction) -> transaction::Answer {
+        let (answer, receiver) = oneshot::channel();
+        let room = self.room(transaction.bytes()).await;
+        let command = Command::Transact { transaction, answer, room };
+        self.commands.send(command).await.map_err(|_| Refusal::Stopped)?;
+        receiver.await.unwrap_or(Err(Refusal::Stopped.into()))
+    }
+
+    async fn room(&self, bytes: usize) -> Room {
+        // What is larger than all the room there is waits until it is alone.
+        let kib = (1 + bytes / 1024).min(ROOM) as u32;
+        let room = Arc::clone(&self.room).acquire_many_owned(kib).await;
+        room.expect("the room is never closed")
     }
 }
 
@@ -118,6 +155,7 @@ impl Running {
         let catalog = Catalog::new(index, Arc::clone(&segments), head_receiver.clone());
         let catalog = Arc::new(catalog);
         let (commands, queue) = mpsc::channel(QUEUE);
+        let wakes = Arc::new(Wakes::default());
         let stop = Arc::new(AtomicBool::new(false));
         let committer = Committer {
             catalog: Arc::clone(&catalog),
@@ -128,6 +166,7 @@ impl Running {
             keeper: keeper.tasks(),
             memory: (config.index_memory_events, INDEX_MEMORY_BYTES),
             stop: Arc::clone(&stop),
+            waker: Waker(Arc::clone(&wakes)),
         };
         let committer = std::thread::Builder::new()
             .name("committer".to_owned())
@@ -138,7 +177,9 @@ impl Running {
             catalog,
             segments,
             head: head_receiver,
+            wakes,
             commands,
+            room: Arc::new(Semaphore::new(ROOM)),
             keeper: keeper.tasks(),
             scavenger: Scavenger::default(),
         };

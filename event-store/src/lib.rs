@@ -27,7 +27,9 @@ mod net;
 mod read;
 mod scavenge;
 mod tls;
+mod transaction;
 mod verify;
+mod wake;
 
 use std::sync::Arc;
 

@@ -1,5 +1,6 @@
 //! Append: one write, streamed in, answered when it is durable.
 
+use bytes::Bytes;
 use tonic::Streaming;
 
 use super::{
@@ -24,7 +25,7 @@ pub(crate) async fn append(
         Some(append_req::Content::Options(options)) => options,
         _ => return Err(Fault::bad("the first message must hold the options").into()),
     };
-    let stream = convert::stream_name(options.stream_identifier)?;
+    let stream = Bytes::copy_from_slice(&convert::stream_name(options.stream_identifier)?);
     visit.check(Operation::Write(&stream)).await?;
     let expected = expected(options.expected_stream_revision)?;
     let (mut events, mut size) = (Vec::new(), 0);
@@ -35,10 +36,10 @@ pub(crate) async fn append(
         let event = convert::proposed(message, &engine.config)?;
         size += convert::weight(&event);
         let most = engine.config.max_append_bytes;
-        if size > most {
+        if size > most || events.len() == convert::MAX_EVENTS {
             return Err(Fault::AppendTooBig { most }.into());
         }
-        events.push(event);
+        events.push(convert::compact(&event));
     }
     // The request may have taken its time.
     visit.check(Operation::Write(&stream)).await?;

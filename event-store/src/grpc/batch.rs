@@ -3,13 +3,17 @@
 use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, timeout_at},
+};
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 use uuid::Uuid;
 
 use super::{
-    convert,
+    convert::{self, compact},
+    deadline,
     fault::Fault,
     proto::{
         shared,
@@ -26,11 +30,14 @@ use crate::{
 
 /// Writes of one session that may wait for their answer.
 const IN_FLIGHT: usize = 4096;
+/// Writes of one session that may be unfinished.
+const UNFINISHED: usize = 1024;
 
 /// A write whose chunks are still coming in.
 struct Open {
     identifier: Option<shared::StreamIdentifier>,
     target: Result<(Bytes, Expected), Fault>,
+    deadline: Option<Instant>,
     events: Vec<Proposed>,
     size: usize,
 }
@@ -52,14 +59,20 @@ pub(crate) fn take_in(
     engine: Arc<Engine>,
     visit: Visit,
     requests: Streaming<BatchAppendReq>,
+    until: Option<Instant>,
     shutdown: CancellationToken,
 ) -> mpsc::Receiver<Result<Waiting, Status>> {
     let (sender, receiver) = mpsc::channel(IN_FLIGHT);
     tokio::spawn(async move {
-        let session = Session { engine, visit, open: HashMap::new(), size: 0 };
+        let session = Session { engine, visit, open: HashMap::new(), size: 0, events: 0 };
         let ended = tokio::select! {
             ended = session.run(requests, &sender) => ended,
             () = shutdown.cancelled() => Err(Fault::Stopping.into()),
+            () = deadline::reached(until) => {
+                Err(Status::deadline_exceeded("the time of the session is up"))
+            }
+            // The client has given the call up, and nothing more may come to tell us so.
+            () = sender.closed() => Ok(()),
         };
         if let Err(status) = ended {
             // When the client has gone there is nobody to tell.
@@ -96,6 +109,8 @@ struct Session {
     open: HashMap<Uuid, Open>,
     /// The bytes of all writes that are not final yet.
     size: usize,
+    /// The number of their events.
+    events: usize,
 }
 
 impl Session {
@@ -125,6 +140,7 @@ impl Session {
             (None, None) => return Err(Fault::bad("the first chunk must hold the options")),
         };
         self.size -= open.size;
+        self.events -= open.events.len();
         let most = self.engine.config.max_append_bytes;
         for message in request.proposed_messages {
             if open.target.is_err() {
@@ -133,18 +149,24 @@ impl Session {
             match convert::proposed(message, &self.engine.config) {
                 Ok(event) => {
                     open.size += convert::weight(&event);
-                    open.events.push(event);
+                    // What waits for more chunks must not hold on to the whole of this one.
+                    open.events.push(if request.is_final { event } else { compact(&event) });
                 }
                 Err(fault) => open.refuse(fault),
             }
-            if self.size + open.size > most {
+            let count = self.events + open.events.len();
+            if self.size + open.size > most || count > convert::MAX_EVENTS {
                 open.refuse(Fault::AppendTooBig { most });
             }
         }
         if request.is_final {
             return Ok(Some(open));
         }
+        if self.open.len() == UNFINISHED {
+            return Err(Fault::bad(format!("more than {UNFINISHED} writes are unfinished")));
+        }
         self.size += open.size;
+        self.events += open.events.len();
         self.open.insert(id, open);
         Ok(None)
     }
@@ -157,7 +179,17 @@ impl Session {
         if let Err(fault) = self.visit.check(Operation::Write(&stream)).await {
             return Outcome::Known(fault);
         }
-        match self.engine.submit(stream.clone(), expected, Action::Append(open.events)).await {
+        let submit = self.engine.submit(stream.clone(), expected, Action::Append(open.events));
+        let submitted = match open.deadline {
+            Some(deadline) if deadline <= Instant::now() => return Outcome::Known(Fault::Timeout),
+            // When it is given up here, it waited for room in the queue and was not put there.
+            Some(deadline) => match timeout_at(deadline, submit).await {
+                Ok(submitted) => submitted,
+                Err(_) => return Outcome::Known(Fault::Timeout),
+            },
+            None => submit.await,
+        };
+        match submitted {
             Ok(answer) => Outcome::Pending(stream, answer),
             Err(refusal) => Outcome::Known(Fault::refused(refusal, &stream)),
         }
@@ -165,10 +197,14 @@ impl Session {
 }
 
 impl Open {
-    fn new(options: batch_append_req::Options) -> Self {
-        let identifier = options.stream_identifier.clone();
-        let target = target(options);
-        Self { identifier, target, events: Vec::new(), size: 0 }
+    fn new(mut options: batch_append_req::Options) -> Self {
+        let deadline = deadline::of_write(options.deadline_option.take());
+        // The name stays until the answer is sent: a copy lets go of the message.
+        let stream = convert::stream_name(options.stream_identifier.take())
+            .map(|name| Bytes::copy_from_slice(&name));
+        let identifier = stream.as_ref().ok().cloned().map(convert::identifier);
+        let target = stream.and_then(|stream| Ok((stream, expected(options)?)));
+        Self { identifier, target, deadline, events: Vec::new(), size: 0 }
     }
 
     fn refuse(&mut self, fault: Fault) {
@@ -178,17 +214,15 @@ impl Open {
     }
 }
 
-fn target(options: batch_append_req::Options) -> Result<(Bytes, Expected), Fault> {
+fn expected(options: batch_append_req::Options) -> Result<Expected, Fault> {
     use batch_append_req::options::ExpectedStreamPosition as E;
-    let stream = convert::stream_name(options.stream_identifier)?;
-    let expected = match options.expected_stream_position {
+    Ok(match options.expected_stream_position {
         Some(E::StreamPosition(revision)) => Expected::Exact(revision),
         Some(E::NoStream(())) => Expected::NoStream,
         Some(E::Any(())) => Expected::Any,
         Some(E::StreamExists(())) => Expected::StreamExists,
         None => return Err(Fault::bad("the expected revision is missing")),
-    };
-    Ok((stream, expected))
+    })
 }
 
 fn success(written: Written) -> batch_append_resp::Success {

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use uuid::Uuid;
 
 use super::{
@@ -17,6 +17,9 @@ use crate::{
     log::frame::{Proposed, Record},
     read::Resolved,
 };
+
+/// The most events of one append: with empty ones, bytes alone would not bound the memory.
+pub(crate) const MAX_EVENTS: usize = 1 << 18;
 
 const JSON: &[u8] = b"application/json";
 const BINARY: &[u8] = b"application/octet-stream";
@@ -96,6 +99,18 @@ pub(crate) fn proposed(message: ProposedMessage, config: &Config) -> Result<Prop
         custom_metadata: message.custom_metadata,
         data: message.data,
     })
+}
+
+/// The event in memory of its own. What was decoded shares the memory of its whole message, which
+/// may be far larger; whoever keeps an event while more messages come keeps this instead.
+pub(crate) fn compact(event: &Proposed) -> Proposed {
+    let parts = [&event.event_type, &event.custom_metadata, &event.data];
+    let mut bytes = BytesMut::with_capacity(parts.iter().map(|part| part.len()).sum());
+    let [event_type, custom_metadata, data] = parts.map(|part| {
+        bytes.extend_from_slice(part);
+        bytes.split().freeze()
+    });
+    Proposed { event_type, custom_metadata, data, ..*event }
 }
 
 /// The bytes that count against the limit of an append.

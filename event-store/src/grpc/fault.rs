@@ -41,6 +41,8 @@ pub(crate) enum Fault {
     Storage(String),
     /// What was written cannot be read.
     Lost(String),
+    /// The deadline of a write had passed before it was handed over.
+    Timeout,
     Stopping,
 }
 
@@ -92,6 +94,7 @@ impl Fault {
             Self::Access(refusal) => refusal.message(),
             Self::Storage(message) => format!("The store cannot write: {message}"),
             Self::Lost(message) => message.clone(),
+            Self::Timeout => "The deadline passed before anything was written.".to_owned(),
             Self::Stopping => "The server is shutting down.".to_owned(),
         }
     }
@@ -128,6 +131,10 @@ impl Fault {
             Self::Access(refusal) => (refusal.code(), message, unknown()),
             Self::Storage(_) => (Code::ResourceExhausted, message, unknown()),
             Self::Lost(_) => (Code::DataLoss, message, unknown()),
+            Self::Timeout => {
+                let detail = any("Timeout", &shared::Timeout {});
+                (Code::DeadlineExceeded, "Timeout".to_owned(), detail)
+            }
             Self::Stopping => (Code::Unavailable, message, unknown()),
         };
         rpc::Status { code: code as i32, message, details: Some(details) }
@@ -186,6 +193,7 @@ impl From<Fault> for Status {
             }
             Fault::Storage(_) => Code::ResourceExhausted,
             Fault::Lost(_) => Code::DataLoss,
+            Fault::Timeout => Code::Aborted,
             Fault::Stopping => Code::Unavailable,
         };
         Self::with_metadata(code, message, keys.0)

@@ -23,6 +23,8 @@ const METHODS: &[(&str, &str, &[&str])] = &[
     ("event_store.client.users.users", "details", &[]),
     ("event_store.client.users.users", "changepassword", &[]),
     ("event_store.client.users.users", "resetpassword", &[]),
+    ("kurrentdb.protocol.v2.streams.streamsservice", "appendsession", &[]),
+    ("kurrentdb.protocol.v2.streams.streamsservice", "appendrecords", &[]),
     ("event_store.client.gossip.gossip", "read", &[]),
     ("event_store.client.operations.operations", "startscavenge", &[]),
     ("event_store.client.operations.operations", "stopscavenge", &[]),

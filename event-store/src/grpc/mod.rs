@@ -3,7 +3,9 @@
 mod access;
 mod append;
 mod batch;
+pub(crate) mod codec;
 mod convert;
+mod deadline;
 mod delete;
 mod fault;
 mod features;
@@ -13,6 +15,7 @@ pub(crate) mod proto;
 mod read;
 mod request;
 mod serve;
+mod sessions;
 mod streams;
 mod subscribe;
 mod users;

@@ -39,5 +39,40 @@ pub mod event_store {
     }
 }
 
+pub mod kurrentdb {
+    pub mod rpc {
+        tonic::include_proto!("kurrentdb.rpc");
+    }
+
+    pub mod protocol {
+        pub mod v2 {
+            pub mod streams {
+                tonic::include_proto!("kurrentdb.protocol.v2.streams");
+
+                pub mod errors {
+                    tonic::include_proto!("kurrentdb.protocol.v2.streams.errors");
+                }
+            }
+        }
+    }
+}
+
+/// Messages that hold passwords show the login name and nothing else.
+macro_rules! discreet {
+    ($($request:ident),+) => {
+        $(impl std::fmt::Debug for event_store::client::users::$request::Options {
+            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(formatter, "Options {{ login_name: {:?}, .. }}", self.login_name)
+            }
+        })+
+    };
+}
+
+discreet!(create_req, update_req, change_password_req, reset_password_req);
+
 pub(crate) use event_store::client as shared;
 pub(crate) use event_store::client::{gossip, operations, server_features, streams, users};
+pub(crate) use kurrentdb::{
+    protocol::v2::streams::{self as sessions, errors as session_errors},
+    rpc as standard,
+};

@@ -12,9 +12,10 @@ use super::{
     proto::{
         gossip::gossip_server::GossipServer, operations::operations_server::OperationsServer,
         server_features::server_features_server::ServerFeaturesServer,
+        sessions::streams_service_server::StreamsServiceServer,
         streams::streams_server::StreamsServer, users::users_server::UsersServer,
     },
-    streams, users,
+    sessions, streams, users,
 };
 use crate::{Error, access::Gate, engine::Engine, net, tls::Tls};
 
@@ -55,6 +56,11 @@ pub(crate) async fn serve(
         access: Arc::clone(&access),
         shutdown: shutdown.clone(),
     };
+    let sessions = sessions::Service {
+        engine: Arc::clone(&engine),
+        access: Arc::clone(&access),
+        shutdown: shutdown.clone(),
+    };
     let streams = streams::Service { engine, access, shutdown: shutdown.clone() };
     let serving = Server::builder()
         .max_concurrent_streams(CALLS)
@@ -63,6 +69,7 @@ pub(crate) async fn serve(
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE))
         .add_service(StreamsServer::new(streams).max_decoding_message_size(largest_message))
+        .add_service(StreamsServiceServer::new(sessions).max_decoding_message_size(largest_message))
         .add_service(ServerFeaturesServer::new(features::Service))
         .add_service(GossipServer::new(gossip))
         .add_service(UsersServer::new(users))

@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     access::Watch,
-    append, batch, delete,
+    append, batch, deadline, delete,
     fault::Fault,
     proto::streams::{
         AppendReq, AppendResp, BatchAppendReq, BatchAppendResp, DeleteReq, DeleteResp, ReadReq,
@@ -76,7 +76,9 @@ impl Streams for Service {
     ) -> Result<Response<Self::BatchAppendStream>, Status> {
         let engine = Arc::clone(&self.engine);
         let visit = self.access.admit(request.metadata()).await?;
-        let waiting = batch::take_in(engine, visit, request.into_inner(), self.shutdown.clone());
+        let until = deadline::of_call(request.metadata());
+        let (requests, shutdown) = (request.into_inner(), self.shutdown.clone());
+        let waiting = batch::take_in(engine, visit, requests, until, shutdown);
         let answers = stream::unfold(waiting, |mut waiting| async move {
             let answer = match waiting.recv().await? {
                 Ok(write) => Ok(batch::answer(write).await),

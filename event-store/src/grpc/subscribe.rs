@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::stream;
+use futures::{FutureExt, stream};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -27,6 +27,7 @@ use crate::{
         all::{self, AllRead},
         stream::{self as one, Look},
     },
+    wake::Registration,
 };
 
 /// So near the head the bytes are in the page cache: they are read without a change of thread.
@@ -40,12 +41,26 @@ pub(crate) async fn subscribe(
 ) -> Result<Answers<ReadResp>, Fault> {
     let head = engine.watch();
     let form = request.id_form;
+    // Before the first look, so that nothing is missed.
+    let wake = match &request.source {
+        Source::Stream { name, .. } => Some(engine.follow(name)),
+        Source::All { .. } => None,
+    };
     let shared = Arc::clone(&engine);
     let follow = blocking(move || begin(&shared, request)).await??;
     let confirmation = read_resp::Content::Confirmation(read_resp::SubscriptionConfirmation {
         subscription_id: new_id().to_string(),
     });
-    let state = State { engine, follow: Some(follow), head, shutdown, form, failed: None };
+    let state = State {
+        engine,
+        follow: Some(follow),
+        head,
+        wake,
+        fresh: false,
+        shutdown,
+        form,
+        failed: None,
+    };
     let pages = stream::try_unfold(state, |mut state| async move {
         let page = state.next().await?;
         Ok(Some((page, state)))
@@ -64,6 +79,10 @@ struct State {
     /// Taken while a page is read.
     follow: Option<Follow>,
     head: watch::Receiver<u64>,
+    /// Wakes the follower of one stream, who need not look at all else that is written.
+    wake: Option<Registration>,
+    /// What is read next was written this moment.
+    fresh: bool,
     shutdown: CancellationToken,
     form: IdForm,
     /// What ends the subscription, after the last page was sent.
@@ -89,7 +108,7 @@ impl State {
                 continue;
             }
             tokio::select! {
-                changed = self.head.changed() => changed.map_err(|_| Fault::Stopping)?,
+                fresh = something_new(&mut self.head, self.wake.as_ref()) => self.fresh = fresh?,
                 () = self.shutdown.cancelled() => return Err(Fault::Stopping),
             }
         }
@@ -98,7 +117,7 @@ impl State {
     async fn page(&mut self, head: u64) -> Result<(Vec<ReadResp>, bool), Fault> {
         let mut follow = self.follow.take().expect("one page is read at a time");
         let form = self.form;
-        let page = if follow.is_near(head) {
+        let page = if std::mem::take(&mut self.fresh) || follow.is_near(head) {
             let page = follow.page(&self.engine, head, form);
             self.follow = Some(follow);
             page
@@ -115,6 +134,21 @@ impl State {
         self.failed = page.then;
         Ok((page.answers, page.at_end))
     }
+}
+
+/// Waits for an event that may matter; the end of the committer is told too. Says whether the event
+/// was written this moment, because it was waited for: then its bytes are in the page cache.
+async fn something_new(
+    head: &mut watch::Receiver<u64>,
+    wake: Option<&Registration>,
+) -> Result<bool, Fault> {
+    let stopped = |_| Fault::Stopping;
+    let Some(wake) = wake else { return head.changed().await.map(|()| false).map_err(stopped) };
+    let waited = wake.woken().now_or_never().is_none();
+    if waited {
+        wake.woken().await;
+    }
+    head.has_changed().map(|_| waited).map_err(stopped)
 }
 
 #[derive(Default)]

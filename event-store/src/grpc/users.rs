@@ -1,6 +1,6 @@
 //! The Users service: admins manage users, and users change their own passwords.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use futures::stream;
 use tonic::{Request, Response, Status, metadata::MetadataMap};
@@ -10,9 +10,8 @@ use super::{
     proto::users::{
         ChangePasswordReq, ChangePasswordResp, CreateReq, CreateResp, DeleteReq, DeleteResp,
         DetailsReq, DetailsResp, DisableReq, DisableResp, EnableReq, EnableResp, ResetPasswordReq,
-        ResetPasswordResp, UpdateReq, UpdateResp, change_password_req, create_req,
+        ResetPasswordResp, UpdateReq, UpdateResp,
         details_resp::{UserDetails, user_details::DateTime},
-        reset_password_req, update_req,
         users_server::Users,
     },
     streams::Answers,
@@ -218,24 +217,6 @@ impl Users for Service {
         Ok(Response::new(ResetPasswordResp {}))
     }
 }
-
-/// Messages that hold passwords show the login name and nothing else.
-macro_rules! discreet {
-    ($($message:ty),+) => {
-        $(impl fmt::Debug for $message {
-            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(formatter, "Options {{ login_name: {:?}, .. }}", self.login_name)
-            }
-        })+
-    };
-}
-
-discreet!(
-    create_req::Options,
-    update_req::Options,
-    change_password_req::Options,
-    reset_password_req::Options
-);
 
 #[cfg(test)]
 mod tests {

@@ -3,19 +3,26 @@
 mod access;
 mod backup;
 mod certificates;
+mod checks;
 mod configured;
+mod corpus;
 mod crash;
+mod deadlines;
 mod disk;
 mod durability;
 mod ledger;
+mod limits;
 mod load;
 mod model;
+mod mutate;
 mod random;
+mod raw;
 mod reads;
 mod rewritten;
 mod scavenge;
 mod segments;
 mod serving;
+mod sessions;
 mod stage;
 mod subscriptions;
 mod suite;
@@ -24,5 +31,17 @@ mod tls;
 mod tool;
 mod users;
 mod verify;
+mod wakes;
+mod wire;
+
+/// Where the generated clients look for their codec.
+mod grpc {
+    pub(crate) mod codec {
+        pub(crate) use tonic::codec::ProstCodec as CountingCodec;
+    }
+}
+#[path = "../../src/grpc/proto.rs"]
+#[allow(dead_code, unused_imports, reason = "the tests use a part of the protocol")]
+mod proto;
 
 suite::client_suite!(eventstore, StreamState::StreamRevision, stream_state, stream_id());
