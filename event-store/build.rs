@@ -2,7 +2,12 @@
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
-    let files = ["proto/streams.proto", "proto/gossip.proto", "proto/server_features.proto"];
+    let files = [
+        "proto/streams.proto",
+        "proto/persistent.proto",
+        "proto/gossip.proto",
+        "proto/server_features.proto",
+    ];
     let descriptors = protox::compile(files, ["proto"])?;
     tonic_build::configure()
         .build_client(true)

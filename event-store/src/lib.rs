@@ -21,6 +21,7 @@ mod index;
 mod log;
 mod metadata;
 mod net;
+mod persistent;
 mod read;
 
 use std::sync::Arc;

@@ -11,7 +11,10 @@ use tonic::{
 };
 use uuid::Uuid;
 
-use super::proto::{google::rpc, shared};
+use super::{
+    persistent::GroupFault,
+    proto::{google::rpc, shared},
+};
 use crate::{committer::Refusal, expected::Expected, read::Failure};
 
 /// A request that is refused or failed.
@@ -39,6 +42,8 @@ pub(crate) enum Fault {
     Storage(String),
     /// What was written cannot be read.
     Lost(String),
+    /// Something about a persistent subscription.
+    Group(GroupFault),
     Stopping,
 }
 
@@ -89,6 +94,7 @@ impl Fault {
             Self::BadRequest(message) => message.clone(),
             Self::Storage(message) => format!("The store cannot write: {message}"),
             Self::Lost(message) => message.clone(),
+            Self::Group(fault) => fault.message(),
             Self::Stopping => "The server is shutting down.".to_owned(),
         }
     }
@@ -120,6 +126,7 @@ impl Fault {
             }
             Self::Storage(_) => (Code::ResourceExhausted, message, unknown()),
             Self::Lost(_) => (Code::DataLoss, message, unknown()),
+            Self::Group(fault) => (fault.code(), message, unknown()),
             Self::Stopping => (Code::Unavailable, message, unknown()),
         };
         rpc::Status { code: code as i32, message, details: Some(details) }
@@ -163,6 +170,12 @@ impl From<Fault> for Status {
             Fault::BadRequest(_) => Code::InvalidArgument,
             Fault::Storage(_) => Code::ResourceExhausted,
             Fault::Lost(_) => Code::DataLoss,
+            Fault::Group(fault) => {
+                for (key, value) in fault.keys() {
+                    keys.add(key, &header_text(value.as_bytes()));
+                }
+                fault.code()
+            }
             Fault::Stopping => Code::Unavailable,
         };
         Self::with_metadata(code, message, keys.0)

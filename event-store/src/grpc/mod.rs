@@ -7,6 +7,7 @@ mod delete;
 mod fault;
 mod features;
 mod gossip;
+mod persistent;
 pub(crate) mod proto;
 mod read;
 mod request;

@@ -21,6 +21,10 @@ pub mod event_store {
             tonic::include_proto!("event_store.client.streams");
         }
 
+        pub mod persistent_subscriptions {
+            tonic::include_proto!("event_store.client.persistent_subscriptions");
+        }
+
         pub mod gossip {
             tonic::include_proto!("event_store.client.gossip");
         }
@@ -32,4 +36,6 @@ pub mod event_store {
 }
 
 pub(crate) use event_store::client as shared;
-pub(crate) use event_store::client::{gossip, server_features, streams};
+pub(crate) use event_store::client::{
+    gossip, persistent_subscriptions as persistent, server_features, streams,
+};

@@ -8,15 +8,16 @@ use tonic::transport::Server;
 use uuid::Uuid;
 
 use super::{
-    features, gossip,
+    features, gossip, persistent,
     proto::{
         gossip::gossip_server::GossipServer,
+        persistent::persistent_subscriptions_server::PersistentSubscriptionsServer,
         server_features::server_features_server::ServerFeaturesServer,
         streams::streams_server::StreamsServer,
     },
     streams,
 };
-use crate::{Error, engine::Engine, net};
+use crate::{Error, engine::Engine, net, persistent::Subsystem};
 
 /// A client keeps all its calls on one connection, so they are many.
 const CALLS: u32 = 100_000;
@@ -44,6 +45,8 @@ pub(crate) async fn serve(
     // Chunks of writes may be large; single events are limited further on.
     let largest_message = engine.config.max_append_bytes.saturating_add(1 << 20);
     let gossip = gossip::Service { instance: new_id(), host, port };
+    let groups = Subsystem::start(Arc::clone(&engine), shutdown.clone()).await?;
+    let persistent = persistent::Service { subsystem: Arc::clone(&groups) };
     let streams = streams::Service { engine, shutdown: shutdown.clone() };
     let serving = Server::builder()
         .max_concurrent_streams(CALLS)
@@ -52,6 +55,7 @@ pub(crate) async fn serve(
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE))
         .add_service(StreamsServer::new(streams).max_decoding_message_size(largest_message))
+        .add_service(PersistentSubscriptionsServer::new(persistent))
         .add_service(ServerFeaturesServer::new(features::Service))
         .add_service(GossipServer::new(gossip))
         .serve_with_incoming_shutdown(net::incoming(listener), shutdown.clone().cancelled_owned());
@@ -59,13 +63,17 @@ pub(crate) async fn serve(
         shutdown.cancelled().await;
         tokio::time::sleep(GRACE).await;
     };
-    tokio::select! {
+    let served = tokio::select! {
         served = serving => served.map_err(Error::Transport),
         () = deadline => {
             tracing::warn!("some calls did not end in time and are cut off");
             Ok(())
         }
-    }
+    };
+    // Also when the server failed: the groups must not outlive it.
+    shutdown.cancel();
+    groups.stopped().await;
+    served
 }
 
 #[expect(clippy::disallowed_methods, reason = "the server is the edge that names this instance")]
