@@ -103,10 +103,10 @@ impl Subsystem {
         let old = old.ok_or(Problem::Missing)?;
         let mut definition = Definition { settings, ..old.clone() };
         let start_from = definition.settings.start_from;
-        if start_from != old.settings.start_from {
-            if !self.ask_once(id, Input::Info).await.ok_or(Problem::Stopping)??.begun {
-                definition.begin = self.begin(&id.source, start_from).await?;
-            }
+        if start_from != old.settings.start_from
+            && !self.ask_once(id, Input::Info).await.ok_or(Problem::Stopping)??.begun
+        {
+            definition.begin = self.begin(&id.source, start_from).await?;
         }
         config::write(&self.engine, id, Some(&definition)).await.map_err(refused)?;
         self.halt(id, Ended::Dropped).await;

@@ -4,7 +4,12 @@ use std::sync::Arc;
 
 use super::{Done, Runner};
 use crate::{
-    persistent::{Strategy, group::ToPark, io},
+    persistent::{
+        Ended, Strategy,
+        group::ToPark,
+        io,
+        source::{Page, SourceReader},
+    },
     read::Failure,
 };
 
@@ -12,7 +17,7 @@ impl Runner {
     /// Takes in work that has come to an end.
     pub(super) fn done(&mut self, done: Done) {
         match done {
-            Done::Gone(subscriber) => self.end(subscriber, super::Ended::Dropped),
+            Done::Gone(subscriber) => self.end(subscriber, Ended::Dropped),
             Done::Page(source, page, head) => self.page(source, page, head),
             Done::Parked(messages, result) => {
                 self.busy.parking = false;
@@ -50,6 +55,50 @@ impl Runner {
                 let _ = answer.send(Ok(()));
             }
             Done::Nothing => {}
+        }
+    }
+
+    /// Reads on in the source if that is wanted; tells whether something was read at once.
+    pub(super) fn read(&mut self) -> bool {
+        let wanted = self.group.wanted();
+        if wanted == 0 || self.not_before.is_some() {
+            return false;
+        }
+        let head = *self.head.borrow_and_update();
+        if self.read_to == Some(head) {
+            return false;
+        }
+        let Some(mut source) = self.source.take() else { return false };
+        let engine = Arc::clone(&self.engine);
+        if source.is_near(head) {
+            let page = source.page(&engine, wanted).map_err(|failure| failure.to_string());
+            self.page(source, page, head);
+            return self.not_before.is_none();
+        }
+        self.pushes(async move {
+            let read = tokio::task::spawn_blocking(move || {
+                let page = source.page(&engine, wanted).map_err(|failure| failure.to_string());
+                Done::Page(source, page, head)
+            });
+            read.await.unwrap_or(Done::Nothing)
+        });
+        false
+    }
+
+    fn page(&mut self, source: Box<SourceReader>, page: Result<Page, String>, head: u64) {
+        self.source = Some(source);
+        match page {
+            Ok(page) => {
+                self.read_to = page.all.then_some(head);
+                self.group.read(page.events, page.last, page.passed, page.all);
+            }
+            Err(message) => {
+                self.failed("read on", &message);
+                let subscribers: Vec<_> = self.doors.keys().copied().collect();
+                for subscriber in subscribers {
+                    self.end(subscriber, Ended::Lost(message.clone()));
+                }
+            }
         }
     }
 
