@@ -4,6 +4,8 @@ mod fault;
 mod info;
 mod read;
 mod request;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -53,7 +53,7 @@ async fn a_parked_message_says_why_and_comes_back_when_it_is_replayed() {
     replay.expect("replayed");
     assert_replayed(&mut subscription, (0..20).map(|revision| (revision, revision))).await;
     parked(&stage, 0).await;
-    while stage.read(PARKED).await.len() > 0 {
+    while !stage.read(PARKED).await.is_empty() {
         tokio::task::yield_now().await;
     }
 }
