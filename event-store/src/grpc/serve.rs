@@ -19,6 +19,8 @@ use super::{
 };
 use crate::{Error, engine::Engine, net, persistent::Subsystem};
 
+/// The most bytes of what a consumer says at once: thousands of acknowledgements.
+const LARGEST_WORD: usize = 1 << 20;
 /// A client keeps all its calls on one connection, so they are many.
 const CALLS: u32 = 100_000;
 /// What one call may have in flight before the other side takes it in.
@@ -45,7 +47,8 @@ pub(crate) async fn serve(
     // Chunks of writes may be large; single events are limited further on.
     let largest_message = engine.config.max_append_bytes.saturating_add(1 << 20);
     let gossip = gossip::Service { instance: new_id(), host, port };
-    let groups = Subsystem::start(Arc::clone(&engine), shutdown.clone()).await?;
+    let groups_end = shutdown.child_token();
+    let groups = Subsystem::start(Arc::clone(&engine), groups_end.clone()).await?;
     let persistent = persistent::Service { subsystem: Arc::clone(&groups) };
     let streams = streams::Service { engine, shutdown: shutdown.clone() };
     let serving = Server::builder()
@@ -55,7 +58,9 @@ pub(crate) async fn serve(
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE))
         .add_service(StreamsServer::new(streams).max_decoding_message_size(largest_message))
-        .add_service(PersistentSubscriptionsServer::new(persistent))
+        .add_service(
+            PersistentSubscriptionsServer::new(persistent).max_decoding_message_size(LARGEST_WORD),
+        )
         .add_service(ServerFeaturesServer::new(features::Service))
         .add_service(GossipServer::new(gossip))
         .serve_with_incoming_shutdown(net::incoming(listener), shutdown.clone().cancelled_owned());
@@ -71,7 +76,7 @@ pub(crate) async fn serve(
         }
     };
     // Also when the server failed: the groups must not outlive it.
-    shutdown.cancel();
+    groups_end.cancel();
     groups.stopped().await;
     served
 }

@@ -31,8 +31,6 @@ const CHECKPOINT_TYPE: &[u8] = b"$SubscriptionCheckpoint";
 const CHECKPOINTS: u64 = 5;
 /// How often a write is tried when somebody else writes the same stream.
 const TRIES: usize = 16;
-/// The longest reason that is kept of a parked message, in characters.
-const REASON: usize = 1000;
 
 /// The place of the last checkpoint.
 pub(crate) fn last_checkpoint(engine: &Engine, id: &GroupId) -> Result<Option<u64>, Failure> {
@@ -84,9 +82,8 @@ pub(crate) fn links(
         } else {
             [format!("{}@", record.revision).as_bytes(), &record.stream].concat().into()
         };
-        let reason: String = message.reason.chars().take(REASON).collect();
         let added = prost_types::Timestamp::from(SystemTime::now()).to_string();
-        let why = json!({ "added": added, "reason": reason }).to_string();
+        let why = json!({ "added": added, "reason": message.reason }).to_string();
         links.push(Proposed { custom_metadata: why.into(), ..event(LINK_TYPE, false, target) });
     }
     Ok(links)

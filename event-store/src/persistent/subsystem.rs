@@ -226,7 +226,11 @@ impl Subsystem {
         let groups = tokio::task::spawn_blocking(move || config::read(&engine)).await;
         let groups = groups.map_err(|_| Problem::Stopping)?;
         for (id, definition) in groups.map_err(|failure| Problem::Lost(failure.to_string()))? {
-            self.launch(id, definition).await?;
+            let name = id.subscription_id();
+            // Anybody may have written what makes no sense; the other groups must start.
+            if let Err(problem) = self.launch(id, definition).await {
+                tracing::error!(group = name, ?problem, "a persistent subscription cannot start");
+            }
         }
         Ok(())
     }

@@ -18,6 +18,9 @@ use crate::{
     persistent::{Event, GroupId, Nack, Peer, Said, Subscription, Subsystem, Voice},
 };
 
+/// The longest reason that is kept of a refused event, in characters.
+const REASON: usize = 1000;
+
 /// Subscribes, confirms, and then sends what there is until one side ends it.
 pub(super) async fn read(
     subsystem: &Subsystem,
@@ -77,7 +80,8 @@ fn said(request: ReadReq) -> Result<Said, String> {
                 4 => Nack::Stop,
                 _ => return Err("the action is unknown".to_owned()),
             };
-            (nack.ids, Some((action, nack.reason)))
+            let reason = nack.reason.chars().take(REASON).collect();
+            (nack.ids, Some((action, reason)))
         }
         Some(read_req::Content::Options(_)) | None => {
             return Err("only what became of events may follow the options".to_owned());

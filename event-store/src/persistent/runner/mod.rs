@@ -24,7 +24,7 @@ use super::{
 use crate::{engine::Engine, read::Resolved};
 
 /// What may wait to be heard; a full queue holds the subscribers back.
-const QUEUE: usize = 1024;
+const QUEUE: usize = 64;
 /// What is heard before the group acts again.
 const AT_ONCE: usize = 256;
 /// What did not work is tried again after as long.

@@ -87,3 +87,25 @@ async fn a_group_loses_nothing_when_the_program_is_killed_again_and_again() {
     let missing: Vec<_> = (5..EVENTS + 5).filter(|revision| !finished.contains(revision)).collect();
     assert!(missing.is_empty(), "{missing:?} are lost; parked were {parked:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_groups_that_makes_no_sense_keeps_no_other_from_starting() {
+    let stage = stage().await;
+    append(&stage.client, "a", 2).await;
+    stage.create("a", &from_start()).await;
+    let groups = "$persistentSubscriptionConfig";
+    let mut broken: serde_json::Value =
+        serde_json::from_slice(&stage.read(groups).await[0].data).expect("JSON");
+    broken["stream"] = "$all".into();
+    broken["definition"]["filter"] =
+        serde_json::json!({ "on": "type", "regex": "(", "prefixes": [] });
+    let events = vec![
+        EventData::binary("nonsense", vec![1, 2, 3].into()),
+        EventData::json("PersistentConfig1", &broken).expect("JSON"),
+    ];
+    stage.client.append_to_stream(groups, &Default::default(), events).await.expect("written");
+    stage.served.stop().await;
+    let served = Served::start(stage._data.path()).await;
+    let client = client(&served.url());
+    assert_done(&mut subscribe(&client, "a", 2).await, fresh(0..2)).await;
+}
