@@ -11,6 +11,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "proto/v2/sessions.proto",
         "proto/v2/errors.proto",
         "proto/v2/status.proto",
+        "proto/persistent.proto",
     ];
     let descriptors = protox::compile(files, ["proto"])?;
     tonic_build::configure()

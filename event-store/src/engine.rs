@@ -25,7 +25,7 @@ use crate::{
     },
     log::{
         frame,
-        reader::LogReader,
+        reader::{LogReader, ReadError},
         recovery::{Log, Recovered},
         segment::{Segments, sync_folder},
         writer::Writer,
@@ -60,6 +60,11 @@ pub(crate) struct Engine {
 impl Engine {
     pub(crate) fn segments(&self) -> &Arc<Segments> {
         &self.segments
+    }
+
+    /// The last revision of the stream, not counting a tombstone, and hidden or not.
+    pub(crate) fn last_revision(&self, stream: &[u8]) -> Result<Option<u64>, ReadError> {
+        Ok(self.catalog.state(self.catalog.key(stream))?.last)
     }
 
     /// Drops from the index, some time soon, what a scavenge has removed from the log.

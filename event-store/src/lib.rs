@@ -24,6 +24,7 @@ mod index;
 mod log;
 mod metadata;
 mod net;
+mod persistent;
 mod read;
 mod scavenge;
 mod tls;

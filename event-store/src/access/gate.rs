@@ -49,7 +49,6 @@ pub(crate) enum Operation<'a> {
     /// Deleting or tombstoning.
     Delete(&'a [u8]),
     /// Asking how the store and its subscriptions are: every user.
-    #[expect(dead_code, reason = "the services that ask for it are merged later")]
     Inspect,
     /// Running the store, and making, changing, replaying and deleting persistent subscriptions:
     /// the groups `$ops` and `$admins`.

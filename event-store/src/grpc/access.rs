@@ -13,12 +13,12 @@ use super::{
         shared::StreamIdentifier,
         streams::{ReadResp, read_resp},
     },
-    request::Source,
     streams::Answers,
 };
 use crate::{
     access::{Gate, Operation, Refusal, Visit, directory, gate::Presented},
     engine::Engine,
+    read::Resolved,
 };
 
 /// Links to this many streams are looked at before what was found out about them is forgotten.
@@ -85,16 +85,12 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Refuses a read that may not begin.
+    /// Refuses a read of the stream, or of the whole log when there is none, that may not begin.
     pub(crate) async fn begin(
         visit: Visit,
         engine: &Arc<Engine>,
-        source: &Source,
+        stream: Option<Bytes>,
     ) -> Result<Self, Fault> {
-        let stream = match source {
-            Source::Stream { name, .. } => Some(name.clone()),
-            Source::All { .. } => None,
-        };
         let mut watch = Self {
             visit,
             engine: Arc::clone(engine),
@@ -124,6 +120,31 @@ impl Watch {
             watch.ended = answer.is_err();
             Some((answer, (watch, answers)))
         }))
+    }
+
+    /// What the caller may see of an event, if it may still read at all.
+    pub(crate) async fn admit(&mut self, mut resolved: Resolved) -> Result<Resolved, Fault> {
+        if self.visit.is_trusted() {
+            return Ok(resolved);
+        }
+        if self.engine.head() != self.head {
+            self.look().await?;
+        }
+        if self.is_admin {
+            return Ok(resolved);
+        }
+        if resolved.link.is_some()
+            && let Some(target) = &resolved.event
+            && !self.may_see(target.stream.clone()).await?
+        {
+            resolved.event = None;
+        }
+        for record in [&mut resolved.event, &mut resolved.link].into_iter().flatten() {
+            if directory::is_guarded(&record.stream) {
+                record.data = Bytes::from_static(b"{}");
+            }
+        }
+        Ok(resolved)
     }
 
     async fn look(&mut self) -> Result<(), Fault> {

@@ -148,7 +148,7 @@ pub(crate) fn now() -> prost_types::Timestamp {
     SystemTime::now().into()
 }
 
-fn recorded(record: Record, form: IdForm) -> read_resp::RecordedEvent {
+pub(crate) fn recorded(record: Record, form: IdForm) -> read_resp::RecordedEvent {
     let entry =
         |key: &'static [u8], value| shared::MetadataEntry { key: Bytes::from_static(key), value };
     let content_type = Bytes::from_static(if record.is_json { JSON } else { BINARY });

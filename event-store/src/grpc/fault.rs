@@ -11,7 +11,10 @@ use tonic::{
 };
 use uuid::Uuid;
 
-use super::proto::{google::rpc, shared};
+use super::{
+    persistent::GroupFault,
+    proto::{google::rpc, shared},
+};
 use crate::{access, committer::Refusal, expected::Expected, read::Failure};
 
 /// A request that is refused or failed.
@@ -43,6 +46,8 @@ pub(crate) enum Fault {
     Lost(String),
     /// The deadline of a write had passed before it was handed over.
     Timeout,
+    /// Something about a persistent subscription.
+    Group(GroupFault),
     Stopping,
 }
 
@@ -95,6 +100,7 @@ impl Fault {
             Self::Storage(message) => format!("The store cannot write: {message}"),
             Self::Lost(message) => message.clone(),
             Self::Timeout => "The deadline passed before anything was written.".to_owned(),
+            Self::Group(fault) => fault.message(),
             Self::Stopping => "The server is shutting down.".to_owned(),
         }
     }
@@ -135,6 +141,7 @@ impl Fault {
                 let detail = any("Timeout", &shared::Timeout {});
                 (Code::DeadlineExceeded, "Timeout".to_owned(), detail)
             }
+            Self::Group(fault) => (fault.code(), message, unknown()),
             Self::Stopping => (Code::Unavailable, message, unknown()),
         };
         rpc::Status { code: code as i32, message, details: Some(details) }
@@ -194,6 +201,12 @@ impl From<Fault> for Status {
             Fault::Storage(_) => Code::ResourceExhausted,
             Fault::Lost(_) => Code::DataLoss,
             Fault::Timeout => Code::Aborted,
+            Fault::Group(fault) => {
+                for (key, value) in fault.keys() {
+                    keys.add(key, &header_text(value.as_bytes()));
+                }
+                fault.code()
+            }
             Fault::Stopping => Code::Unavailable,
         };
         Self::with_metadata(code, message, keys.0)

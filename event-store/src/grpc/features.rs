@@ -9,6 +9,10 @@ use super::proto::server_features::{
 /// The version of the protocol that is spoken; clients read three numbers.
 const VERSION: &str = "25.1.0";
 
+const PERSISTENT: &str = "event_store.client.persistent_subscriptions.persistentsubscriptions";
+/// Groups can follow a stream, and the whole log.
+const BOTH_SOURCES: &[&str] = &["stream", "all"];
+
 const METHODS: &[(&str, &str, &[&str])] = &[
     ("event_store.client.streams.streams", "read", &["position", "events"]),
     ("event_store.client.streams.streams", "append", &[]),
@@ -25,6 +29,14 @@ const METHODS: &[(&str, &str, &[&str])] = &[
     ("event_store.client.users.users", "resetpassword", &[]),
     ("kurrentdb.protocol.v2.streams.streamsservice", "appendsession", &[]),
     ("kurrentdb.protocol.v2.streams.streamsservice", "appendrecords", &[]),
+    (PERSISTENT, "create", BOTH_SOURCES),
+    (PERSISTENT, "update", BOTH_SOURCES),
+    (PERSISTENT, "delete", BOTH_SOURCES),
+    (PERSISTENT, "read", BOTH_SOURCES),
+    (PERSISTENT, "getinfo", BOTH_SOURCES),
+    (PERSISTENT, "replayparked", BOTH_SOURCES),
+    (PERSISTENT, "list", BOTH_SOURCES),
+    (PERSISTENT, "restartsubsystem", BOTH_SOURCES),
     ("event_store.client.gossip.gossip", "read", &[]),
     ("event_store.client.operations.operations", "startscavenge", &[]),
     ("event_store.client.operations.operations", "stopscavenge", &[]),

@@ -11,6 +11,7 @@ mod fault;
 mod features;
 mod gossip;
 mod operations;
+mod persistent;
 pub(crate) mod proto;
 mod read;
 mod request;

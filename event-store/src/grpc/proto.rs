@@ -21,6 +21,10 @@ pub mod event_store {
             tonic::include_proto!("event_store.client.streams");
         }
 
+        pub mod persistent_subscriptions {
+            tonic::include_proto!("event_store.client.persistent_subscriptions");
+        }
+
         pub mod gossip {
             tonic::include_proto!("event_store.client.gossip");
         }
@@ -71,7 +75,9 @@ macro_rules! discreet {
 discreet!(create_req, update_req, change_password_req, reset_password_req);
 
 pub(crate) use event_store::client as shared;
-pub(crate) use event_store::client::{gossip, operations, server_features, streams, users};
+pub(crate) use event_store::client::{
+    gossip, operations, persistent_subscriptions as persistent, server_features, streams, users,
+};
 pub(crate) use kurrentdb::{
     protocol::v2::streams::{self as sessions, errors as session_errors},
     rpc as standard,

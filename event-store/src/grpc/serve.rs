@@ -8,17 +8,20 @@ use tonic::transport::Server;
 use uuid::Uuid;
 
 use super::{
-    features, gossip, operations,
+    features, gossip, operations, persistent,
     proto::{
         gossip::gossip_server::GossipServer, operations::operations_server::OperationsServer,
+        persistent::persistent_subscriptions_server::PersistentSubscriptionsServer,
         server_features::server_features_server::ServerFeaturesServer,
         sessions::streams_service_server::StreamsServiceServer,
         streams::streams_server::StreamsServer, users::users_server::UsersServer,
     },
     sessions, streams, users,
 };
-use crate::{Error, access::Gate, engine::Engine, net, tls::Tls};
+use crate::{Error, access::Gate, engine::Engine, net, persistent::Subsystem, tls::Tls};
 
+/// The most bytes of what a consumer says at once: thousands of acknowledgements.
+const LARGEST_WORD: usize = 1 << 20;
 /// A client keeps all its calls on one connection, so they are many.
 const CALLS: u32 = 100_000;
 /// What one call may have in flight before the other side takes it in.
@@ -61,6 +64,13 @@ pub(crate) async fn serve(
         access: Arc::clone(&access),
         shutdown: shutdown.clone(),
     };
+    let groups_end = shutdown.child_token();
+    let groups = Subsystem::start(Arc::clone(&engine), groups_end.clone()).await?;
+    let persistent = persistent::Service {
+        engine: Arc::clone(&engine),
+        access: Arc::clone(&access),
+        subsystem: Arc::clone(&groups),
+    };
     let streams = streams::Service { engine, access, shutdown: shutdown.clone() };
     let serving = Server::builder()
         .max_concurrent_streams(CALLS)
@@ -70,6 +80,9 @@ pub(crate) async fn serve(
         .http2_keepalive_timeout(Some(KEEP_ALIVE))
         .add_service(StreamsServer::new(streams).max_decoding_message_size(largest_message))
         .add_service(StreamsServiceServer::new(sessions).max_decoding_message_size(largest_message))
+        .add_service(
+            PersistentSubscriptionsServer::new(persistent).max_decoding_message_size(LARGEST_WORD),
+        )
         .add_service(ServerFeaturesServer::new(features::Service))
         .add_service(GossipServer::new(gossip))
         .add_service(UsersServer::new(users))
@@ -82,13 +95,17 @@ pub(crate) async fn serve(
         shutdown.cancelled().await;
         tokio::time::sleep(GRACE).await;
     };
-    tokio::select! {
+    let served = tokio::select! {
         served = serving => served.map_err(Error::Transport),
         () = deadline => {
             tracing::warn!("some calls did not end in time and are cut off");
             Ok(())
         }
-    }
+    };
+    // Also when the server failed: the groups must not outlive it.
+    groups_end.cancel();
+    groups.stopped().await;
+    served
 }
 
 #[expect(clippy::disallowed_methods, reason = "the server is the edge that names this instance")]

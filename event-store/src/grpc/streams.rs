@@ -15,7 +15,7 @@ use super::{
         ReadResp, TombstoneReq, TombstoneResp, streams_server::Streams,
     },
     read,
-    request::{self, Wanted},
+    request::{self, Source, Wanted},
     subscribe,
 };
 use crate::{access::Gate, engine::Engine};
@@ -38,7 +38,11 @@ impl Streams for Service {
     async fn read(&self, request: Request<ReadReq>) -> Result<Response<Self::ReadStream>, Status> {
         let visit = self.access.admit(request.metadata()).await?;
         let request = request::parse(request.into_inner())?;
-        let watch = Watch::begin(visit, &self.engine, &request.source).await?;
+        let stream = match &request.source {
+            Source::Stream { name, .. } => Some(name.clone()),
+            Source::All { .. } => None,
+        };
+        let watch = Watch::begin(visit, &self.engine, stream).await?;
         let engine = Arc::clone(&self.engine);
         let answers = match request.wanted {
             Wanted::Count(_) => read::read(engine, request).await?,

@@ -291,8 +291,8 @@ fn begin(engine: &Engine, request: ReadRequest) -> Result<Follow, Fault> {
             if let Look::Deleted(_) = look {
                 return Err(Fault::Deleted { stream: name.to_vec() });
             }
-            let state = engine.catalog.state(engine.catalog.key(&name));
-            let last = state.map_err(|error| Fault::failed(error.into()))?.last;
+            let last = engine.last_revision(&name);
+            let last = last.map_err(|error| Fault::failed(error.into()))?;
             let next = match from {
                 From::Start => 0,
                 From::At(revision) => revision.saturating_add(1),

@@ -224,10 +224,10 @@ mod tests {
 
     #[test]
     fn passwords_are_not_printed() {
-        let options = create_req::Options {
+        let options = crate::grpc::proto::users::create_req::Options {
             login_name: "ann".to_owned(),
             password: "secret".to_owned(),
-            ..create_req::Options::default()
+            ..crate::grpc::proto::users::create_req::Options::default()
         };
         let request = format!("{:?}", CreateReq { options: Some(options) });
         assert!(request.contains("ann") && !request.contains("secret"), "{request}");

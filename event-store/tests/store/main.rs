@@ -15,6 +15,7 @@ mod limits;
 mod load;
 mod model;
 mod mutate;
+mod persistent;
 mod random;
 mod raw;
 mod reads;
@@ -43,5 +44,15 @@ mod grpc {
 #[path = "../../src/grpc/proto.rs"]
 #[allow(dead_code, unused_imports, reason = "the tests use a part of the protocol")]
 mod proto;
+
+/// The client of the tests that are for each of them.
+use eventstore as client;
+
+/// Appends behind this revision, or to a stream that is not there.
+fn at_revision(last: Option<u64>) -> client::AppendToStreamOptions {
+    use client::StreamState as State;
+    let state = last.map_or(State::NoStream, State::StreamRevision);
+    client::AppendToStreamOptions::default().stream_state(state)
+}
 
 suite::client_suite!(eventstore, StreamState::StreamRevision, stream_state, stream_id());
