@@ -32,6 +32,14 @@ pub use check::{CheckError, check};
 pub use config::Config;
 pub use error::Error;
 
+/// How the store takes connections: for a server that is compared with it on equal terms.
+pub mod transport {
+    pub use crate::{
+        grpc::server,
+        net::{PromptStream, incoming},
+    };
+}
+
 /// An open store, which owns its folder until it is dropped.
 pub struct EventStore(engine::Running);
 

@@ -18,7 +18,7 @@ use tokio::{
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
 /// A connection that acknowledges and sends at once.
-pub(crate) struct PromptStream(TcpStream);
+pub struct PromptStream(TcpStream);
 
 impl PromptStream {
     fn new(stream: TcpStream) -> Self {
@@ -36,7 +36,7 @@ impl PromptStream {
 }
 
 /// Accepts connections until it is dropped; one that fails to be accepted ends none.
-pub(crate) fn incoming(
+pub fn incoming(
     listener: TcpListener,
 ) -> impl futures::Stream<Item = io::Result<PromptStream>> {
     futures::stream::unfold(listener, |listener| async move {

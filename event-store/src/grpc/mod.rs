@@ -15,3 +15,4 @@ mod streams;
 mod subscribe;
 
 pub(crate) use serve::serve;
+pub use serve::server;
