@@ -20,10 +20,13 @@ text { font-family: system-ui, -apple-system, 'Segoe UI', sans-serif; font-size:
 .b { stroke: #d4761b; stroke-dasharray: 6 4 } .b.dot { fill: #d4761b; stroke-dasharray: none }
 ";
 
+/// What a line is called, and what it shows of a size.
+type Line = (&'static str, fn(&Size) -> f64);
+
 /// One panel: a title, and two lines of values over the same sizes.
 struct Panel {
     title: &'static str,
-    lines: [(&'static str, fn(&Size) -> f64); 2],
+    lines: [Line; 2],
 }
 
 const PANELS: [Panel; 4] = [
@@ -85,47 +88,60 @@ pub fn draw(report: &SizesReport) -> String {
 
 impl Panel {
     fn draw(&self, svg: &mut String, sizes: &[Size]) {
-        let (width, height) = PANEL;
         text(svg, (0.0, -40.0), "start", "title", self.title);
-        let values = |line: usize| sizes.iter().map(move |size| (self.lines[line].1)(size));
-        let (step, top) = scale(values(0).chain(values(1)).fold(0.0, f64::max));
-        let mut tick = 0.0;
-        while tick <= top * 1.001 {
-            let y = height - tick / top * height;
-            let _ = writeln!(svg, r#"<path class="grid" d="M0 {y:.1}H{width}"/>"#);
-            text(svg, (-8.0, y + 4.0), "end", "value", &short(tick, step));
-            tick += step;
-        }
+        let values = self.lines.map(|(_, value)| sizes.iter().map(value).collect::<Vec<f64>>());
+        let most = values.iter().flatten().copied().fold(0.0, f64::max);
+        let (step, top) = scale(most);
         let places = places(sizes);
-        for (size, x) in sizes.iter().zip(&places) {
-            text(svg, (*x, height + 20.0), "middle", "value", &short(size.events as f64, 1.0));
-        }
-        text(svg, (width / 2.0, height + 38.0), "middle", "value", "events in the log");
-        // The higher line has its values above it and the other below, so that they keep apart.
-        for (line, (name, _)) in self.lines.iter().enumerate() {
+        axes(svg, (step, top), sizes, &places);
+        let height = |value: f64| PANEL.1 * (1.0 - value / top);
+        for (line, values) in values.iter().enumerate() {
             let class = ["a", "b"][line];
-            let points: Vec<(f64, f64)> = places
-                .iter()
-                .copied()
-                .zip(values(line).map(|v| height - v / top * height))
-                .collect();
-            let other = values(1 - line);
+            let points: Vec<(f64, f64)> =
+                places.iter().copied().zip(values.iter().map(|value| height(*value))).collect();
             let path: Vec<String> = points.iter().map(|(x, y)| format!("{x:.1} {y:.1}")).collect();
             let _ = writeln!(svg, r#"<path class="line {class}" d="M{}"/>"#, path.join("L"));
-            for ((value, other), (x, y)) in values(line).zip(other).zip(&points) {
+            for (x, y) in points {
                 let _ =
                     writeln!(svg, r#"<circle class="dot {class}" cx="{x:.1}" cy="{y:.1}" r="4"/>"#);
-                let is_above = value > other || (value >= other && line == 0);
-                // Below the axis there is no room.
-                let below = if height - y < 20.0 { -9.0 } else { 18.0 };
-                let shift = if is_above { -9.0 } else { below };
-                text(svg, (*x, y + shift), "middle", "value", &figure(value));
             }
             let x = line as f64 * 185.0;
             let _ = writeln!(svg, r#"<path class="line {class}" d="M{x} -22H{}"/>"#, x + 24.0);
-            text(svg, (x + 30.0, -18.0), "start", "value", name);
+            text(svg, (x + 30.0, -18.0), "start", "value", self.lines[line].0);
+        }
+        for ((first, second), x) in values[0].iter().zip(&values[1]).zip(&places) {
+            let (high, low) = (first.max(*second), first.min(*second));
+            let (high_y, low_y) = labels(height(high), height(low));
+            text(svg, (*x, high_y), "middle", "value", &figure(high));
+            text(svg, (*x, low_y), "middle", "value", &figure(low));
         }
     }
+}
+
+/// Where the values of a higher and of a lower point are written: above and below, and both above
+/// where the axis leaves no room.
+fn labels(high: f64, low: f64) -> (f64, f64) {
+    match () {
+        () if PANEL.1 - low >= 22.0 => (high - 9.0, low + 18.0),
+        () if low - high >= 36.0 => (high - 9.0, low - 9.0),
+        () => (high - 22.0, high - 9.0),
+    }
+}
+
+/// The grid with its values, and the sizes below it.
+fn axes(svg: &mut String, (step, top): (f64, f64), sizes: &[Size], places: &[f64]) {
+    let (width, height) = PANEL;
+    let lines = (top / step).round() as u32;
+    for line in 0..=lines {
+        let value = f64::from(line) * step;
+        let y = height - value / top * height;
+        let _ = writeln!(svg, r#"<path class="grid" d="M0 {y:.1}H{width}"/>"#);
+        text(svg, (-8.0, y + 4.0), "end", "value", &short(value, step));
+    }
+    for (size, x) in sizes.iter().zip(places) {
+        text(svg, (*x, height + 20.0), "middle", "value", &short(size.events as f64, 1.0));
+    }
+    text(svg, (width / 2.0, height + 38.0), "middle", "value", "events in the log");
 }
 
 fn text(svg: &mut String, (x, y): (f64, f64), anchor: &str, class: &str, text: &str) {
@@ -194,6 +210,16 @@ mod tests {
             let (found, top) = scale(most);
             assert!((found - step).abs() < 1e-9, "{most}: {found}");
             assert!(top > most && top <= 5.0 * step, "{most}: {top}");
+        }
+    }
+
+    #[test]
+    fn two_values_are_never_written_over_each_other() {
+        for high in 0..=180 {
+            for low in high..=180 {
+                let (above, below) = labels(f64::from(high), f64::from(low));
+                assert!(below - above >= 13.0, "{high} {low}");
+            }
         }
     }
 

@@ -5,7 +5,7 @@
 
 use std::pin::Pin;
 
-use futures::{Stream, StreamExt, TryStreamExt, stream};
+use futures::{Stream, StreamExt, TryStreamExt, future::ready, stream};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
@@ -96,14 +96,21 @@ impl Streams for Service {
         &self,
         request: Request<Streaming<BatchAppendReq>>,
     ) -> Result<Response<Self::BatchAppendStream>, Status> {
-        let writes = request.into_inner().map(|write| write.and_then(Write::new));
+        let writes = request.into_inner().map_err(Box::new).map(|write| write.and_then(Write::new));
         Ok(Response::new(match &self.0 {
-            Backend::Echo => Box::pin(writes.map_ok(|write| write.answer(0))),
+            Backend::Echo => {
+                Box::pin(writes.map_ok(|write| write.answer(0)).map_err(|status| *status))
+            }
             Backend::Postgres(table) => {
                 let table = table.clone();
                 let answers = writes.ready_chunks(AT_ONCE).map(move |writes| {
                     let table = table.clone();
-                    async move { stream::iter(insert(&table, writes).await) }
+                    async move {
+                        match insert(&table, writes).await {
+                            Ok(answers) => stream::iter(answers).map(Ok).left_stream(),
+                            Err(status) => stream::once(ready(Err(*status))).right_stream(),
+                        }
+                    }
                 });
                 Box::pin(answers.buffered(STATEMENTS).flatten())
             }
@@ -147,13 +154,13 @@ async fn taken_in(mut request: Streaming<AppendReq>) -> Result<Vec<Row>, Status>
     else {
         return Err(only_new_streams());
     };
-    let stream = name(options.stream_identifier.as_ref())?;
+    let stream = name(options.stream_identifier.as_ref()).map_err(|status| *status)?;
     let mut rows = Vec::new();
     while let Some(message) = request.message().await? {
         let Some(append_req::Content::ProposedMessage(message)) = message.content else {
             return Err(Status::invalid_argument("only events may follow the options"));
         };
-        rows.push(row(&stream, rows.len(), message)?);
+        rows.push(row(&stream, rows.len(), message).map_err(|status| *status)?);
     }
     match rows.is_empty() {
         true => Err(Status::invalid_argument("an event is missing")),
@@ -165,18 +172,18 @@ fn only_new_streams() -> Status {
     Status::unimplemented("this server only writes to new streams")
 }
 
-fn name(identifier: Option<&shared::StreamIdentifier>) -> Result<String, Status> {
+fn name(identifier: Option<&shared::StreamIdentifier>) -> Result<String, Box<Status>> {
     let name = identifier.and_then(|it| String::from_utf8(it.stream_name.to_vec()).ok());
-    name.ok_or_else(|| Status::invalid_argument("the stream has no name"))
+    name.ok_or_else(|| Box::new(Status::invalid_argument("the stream has no name")))
 }
 
-fn row(stream: &str, revision: usize, message: ProposedMessage) -> Result<Row, Status> {
+fn row(stream: &str, revision: usize, message: ProposedMessage) -> Result<Row, Box<Status>> {
     use shared::uuid::Value;
     let id = match message.id.and_then(|id| id.value) {
         Some(Value::Structured(id)) => {
             events::id(id.most_significant_bits, id.least_significant_bits)
         }
-        _ => return Err(Status::invalid_argument("the id of an event is missing")),
+        _ => return Err(Box::new(Status::invalid_argument("the id of an event is missing"))),
     };
     let field = |name: &[u8]| {
         let entry = message.metadata.iter().find(|entry| entry.key == name);
@@ -197,32 +204,37 @@ fn row(stream: &str, revision: usize, message: ProposedMessage) -> Result<Row, S
 struct Write {
     correlation: Option<shared::Uuid>,
     identifier: Option<shared::StreamIdentifier>,
-    rows: Vec<Row>,
+    /// How many events it has; they themselves go into the table before it is answered.
+    rows: usize,
+    events: Vec<Row>,
 }
 
 impl Write {
     /// The client sends a write in one piece unless it is large.
-    fn new(request: BatchAppendReq) -> Result<Self, Status> {
+    fn new(request: BatchAppendReq) -> Result<Self, Box<Status>> {
         use batch_append_req::options::ExpectedStreamPosition as E;
         let options = request.options.filter(|_| request.is_final);
         let options = options
-            .ok_or_else(|| Status::unimplemented("this server takes a write in one piece"))?;
+            .ok_or_else(|| Box::new(Status::unimplemented("a write has to come in one piece")))?;
         let Some(E::NoStream(())) = options.expected_stream_position else {
-            return Err(only_new_streams());
+            return Err(Box::new(only_new_streams()));
         };
         let stream = name(options.stream_identifier.as_ref())?;
         let messages = request.proposed_messages.into_iter().enumerate();
-        let rows = messages.map(|(revision, message)| row(&stream, revision, message));
+        let events = messages.map(|(revision, message)| row(&stream, revision, message));
+        let events: Vec<Row> = events.collect::<Result<_, _>>()?;
+        let rows = events.len();
         Ok(Self {
             correlation: request.correlation_id,
             identifier: options.stream_identifier,
-            rows: rows.collect::<Result<_, _>>()?,
+            rows,
+            events,
         })
     }
 
     fn answer(self, position: u64) -> BatchAppendResp {
         use batch_append_resp::success::{CurrentRevisionOption as R, PositionOption as P};
-        let last = self.rows.len() as u64;
+        let last = self.rows as u64;
         let position =
             shared::AllStreamPosition { commit_position: position, prepare_position: position };
         let success = batch_append_resp::Success {
@@ -240,27 +252,19 @@ impl Write {
 /// Inserts writes with one statement; one that is refused ends the session with all of them.
 async fn insert(
     table: &Table,
-    writes: Vec<Result<Write, Status>>,
-) -> Vec<Result<BatchAppendResp, Status>> {
-    let writes: Result<Vec<Write>, Status> = writes.into_iter().collect();
-    let mut writes = match writes {
-        Ok(writes) => writes,
-        Err(status) => return vec![Err(status)],
-    };
-    let lengths: Vec<usize> = writes.iter().map(|write| write.rows.len()).collect();
-    let rows = writes.iter_mut().flat_map(|write| std::mem::take(&mut write.rows)).collect();
-    match table.insert_many(rows).await {
-        Ok(positions) => {
-            let ends = lengths.iter().scan(0, |end, length| {
-                *end += length;
-                Some(*end)
-            });
-            let positions = ends.map(|end| positions.get(end.wrapping_sub(1)).copied());
-            let answers = writes.into_iter().zip(positions);
-            answers.map(|(write, position)| Ok(write.answer(position.unwrap_or(0)))).collect()
-        }
-        Err(error) => vec![Err(refused(error))],
-    }
+    writes: Vec<Result<Write, Box<Status>>>,
+) -> Result<Vec<BatchAppendResp>, Box<Status>> {
+    let mut writes: Vec<Write> = writes.into_iter().collect::<Result<_, _>>()?;
+    let lengths: Vec<usize> = writes.iter().map(|write| write.rows).collect();
+    let rows = writes.iter_mut().flat_map(|write| std::mem::take(&mut write.events)).collect();
+    let positions = table.insert_many(rows).await.map_err(|error| Box::new(refused(error)))?;
+    let ends = lengths.iter().scan(0, |end, length| {
+        *end += length;
+        Some(*end)
+    });
+    let last = ends.map(|end| end.checked_sub(1).and_then(|last| positions.get(last).copied()));
+    let answers = writes.into_iter().zip(last);
+    Ok(answers.map(|(write, position)| write.answer(position.unwrap_or(0))).collect())
 }
 
 struct Features;
