@@ -186,6 +186,10 @@ struct EventStoreArguments {
     /// The most events that one measurement writes, and that the long stream has.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(10..))]
     events: Option<u64>,
+    /// Connections to PostgreSQL, to see what suits it best on this machine.
+    #[arg(long, value_name = "N", default_value_t = 32,
+          value_parser = clap::value_parser!(u32).range(1..=150))]
+    postgres_connections: u32,
     /// Measure instead what the store costs at these numbers of events, such as 1000000,10000000.
     #[arg(long, value_name = "N,N", value_delimiter = ',', conflicts_with_all = ["quick", "events"])]
     sizes: Vec<u64>,
@@ -211,7 +215,7 @@ enum ServeCommand {
         listen: ServeListen,
         #[arg(long, env = "ROUNDTABLE_POSTGRES_URL", hide_env_values = true)]
         postgres_url: String,
-        #[arg(long, default_value_t = 32)]
+        #[arg(long)]
         connections: u32,
     },
 }
@@ -322,7 +326,8 @@ fn chat(arguments: ChatArguments) -> Result<ExitCode> {
 }
 
 fn event_store(arguments: EventStoreArguments) -> Result<ExitCode> {
-    let EventStoreArguments { json, quick, data, events, sizes, graph, from } = arguments;
+    let EventStoreArguments { json, quick, data, events, postgres_connections, sizes, graph, from } =
+        arguments;
     if let (Some(from), Some(graph)) = (&from, &graph) {
         let text = std::fs::read_to_string(from)
             .with_context(|| format!("{} cannot be read", from.display()))?;
@@ -332,7 +337,8 @@ fn event_store(arguments: EventStoreArguments) -> Result<ExitCode> {
     many_threads()?.block_on(async {
         let enough = service::shutdown::on_signal();
         if sizes.is_empty() {
-            print(json, &bench::store(&bench::Store { quick, data, events }, enough).await?)?;
+            let bench = bench::Store { quick, data, events, postgres_connections };
+            print(json, &bench::store(&bench, enough).await?)?;
         } else {
             let report = bench::sizes(&sizes, data, enough).await?;
             print(json, &report)?;

@@ -54,7 +54,7 @@ const IDLE: Duration = Duration::from_millis(5);
 const BUSY: Duration = Duration::from_micros(500);
 
 /// How to measure.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Store {
     /// Shorter spans: at most 40 s in all.
     pub quick: bool,
@@ -62,6 +62,8 @@ pub struct Store {
     pub data: Option<PathBuf>,
     /// The most events that one measurement writes, and that the long stream has.
     pub events: Option<u64>,
+    /// Connections to PostgreSQL that its appends share.
+    pub postgres_connections: u32,
 }
 
 impl Store {
@@ -83,7 +85,7 @@ impl Store {
 pub async fn run(bench: &Store, enough: CancellationToken) -> Result<StoreReport> {
     let begun = Instant::now();
     eprintln!("starting the event store, an echo and PostgreSQL in processes of their own");
-    let mut site = Site::start(bench.data.as_deref()).await?;
+    let mut site = Site::start(bench.data.as_deref(), bench.postgres_connections).await?;
     let measured = tokio::select! {
         measured = measure(bench, &mut site) => measured,
         () = enough.cancelled() => Err(anyhow::anyhow!("ended by a signal")),
@@ -151,6 +153,7 @@ async fn measure(bench: &Store, site: &mut Site) -> Result<StoreReport> {
         seconds: 0.0,
         store: server::store_name()?,
         file_system,
+        postgres_connections: bench.postgres_connections,
         rounds: bench.rounds(),
         span_s: window.span.as_secs_f64(),
         ratios: figures.ratios(),

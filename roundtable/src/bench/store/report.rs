@@ -26,6 +26,8 @@ pub struct StoreReport {
     pub store: String,
     /// The type of the file system that the data were on.
     pub file_system: String,
+    /// Connections to PostgreSQL that its appends shared.
+    pub postgres_connections: u32,
     /// How often each figure was taken; the median is reported.
     pub rounds: usize,
     /// For how long at a time, in seconds.

@@ -32,8 +32,8 @@ pub(super) enum Which {
     Store(PathBuf),
     /// The protocol before nothing.
     Echo,
-    /// The protocol before a table of the PostgreSQL at this URL.
-    Postgres(String),
+    /// The protocol before a table of the PostgreSQL at this URL, by so many connections.
+    Postgres(String, u32),
 }
 
 /// A running server. Dropping it kills it.
@@ -146,8 +146,9 @@ fn command(which: &Which) -> Result<Command> {
         Which::Echo => {
             command.arg(own).args(["bench", "serve", "echo", "--listen", "127.0.0.1:0"]);
         }
-        Which::Postgres(url) => {
+        Which::Postgres(url, connections) => {
             command.arg(own).args(["bench", "serve", "postgres", "--listen", "127.0.0.1:0"]);
+            command.arg("--connections").arg(connections.to_string());
             // Not an argument: everybody sees those.
             command.env("ROUNDTABLE_POSTGRES_URL", url);
         }

@@ -44,7 +44,7 @@ impl Running {
         let name = match which {
             Which::Store(_) => "store.log",
             Which::Echo => "echo.log",
-            Which::Postgres(_) => "postgres.log",
+            Which::Postgres(..) => "postgres.log",
         };
         let server = Server::start(which, &folder.join(name)).await?;
         let clients = (0..CONNECTIONS).map(|_| server.client()).collect::<Result<_>>()?;
@@ -65,8 +65,8 @@ pub(super) fn folder(parent: Option<&Path>) -> Result<TempDir> {
 }
 
 impl Site {
-    /// Starts everything, with the data below `parent`.
-    pub(super) async fn start(parent: Option<&Path>) -> Result<Self> {
+    /// Starts everything, with the data below `parent` and so many connections to PostgreSQL.
+    pub(super) async fn start(parent: Option<&Path>, connections: u32) -> Result<Self> {
         let folder = folder(parent)?;
         let path = folder.path();
         let wanted = Wanted { postgres: true, redis: false, nats: false };
@@ -77,7 +77,7 @@ impl Site {
             anyhow::Ok((
                 Running::start(&Which::Store(path.join("store")), path).await?,
                 Running::start(&Which::Echo, path).await?,
-                Running::start(&Which::Postgres(url), path).await?,
+                Running::start(&Which::Postgres(url, connections), path).await?,
             ))
         };
         let (store, echo, postgres) = match started.await {
