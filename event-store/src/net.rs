@@ -36,9 +36,7 @@ impl PromptStream {
 }
 
 /// Accepts connections until it is dropped; one that fails to be accepted ends none.
-pub fn incoming(
-    listener: TcpListener,
-) -> impl futures::Stream<Item = io::Result<PromptStream>> {
+pub fn incoming(listener: TcpListener) -> impl futures::Stream<Item = io::Result<PromptStream>> {
     futures::stream::unfold(listener, |listener| async move {
         loop {
             match listener.accept().await {
