@@ -1,8 +1,14 @@
-//! Writes the commit into the program, for `--version` and for the reports of benches.
+//! Writes the commit into the program, for `--version` and for the reports of benches, and compiles
+//! the protocol of the servers that `bench event-store` compares the store with.
 
 use std::process::Command;
 
-fn main() {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    commit();
+    protocol()
+}
+
+fn commit() {
     // HEAD names a branch; the log of HEAD changes with every commit.
     for file in ["../.git/HEAD", "../.git/logs/HEAD"] {
         if std::path::Path::new(file).exists() {
@@ -16,4 +22,19 @@ fn main() {
     // An image is built without the repository's history.
     let commit = commit.as_deref().map_or("unknown", str::trim);
     println!("cargo::rustc-env=ROUNDTABLE_COMMIT={commit}");
+}
+
+/// The store's own description of its protocol: the servers answer the same client.
+fn protocol() -> Result<(), Box<dyn std::error::Error>> {
+    for folder in ["proto", "../event-store/proto"] {
+        println!("cargo::rerun-if-changed={folder}");
+    }
+    let files = ["echo.proto", "streams.proto", "server_features.proto"];
+    let descriptors = protox::compile(files, ["proto", "../event-store/proto"])?;
+    tonic_build::configure()
+        // Like the store: what is passed through is not copied.
+        .bytes(["."])
+        .extern_path(".event_store.client.Empty", "()")
+        .compile_fds(descriptors)?;
+    Ok(())
 }

@@ -45,6 +45,14 @@ pub use scavenge::{ScavengeError, scavenge};
 pub use tls::Tls;
 pub use verify::{Fault, Report, verify};
 
+/// How the store takes connections: for a server that is compared with it on equal terms.
+pub mod transport {
+    pub use crate::{
+        grpc::server,
+        net::{Connection, PromptStream, incoming},
+    };
+}
+
 /// An open store, which owns its folder until it is dropped.
 pub struct EventStore {
     running: engine::Running,

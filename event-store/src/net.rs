@@ -31,7 +31,7 @@ const HANDSHAKES: usize = 4096;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A connection that acknowledges and sends at once.
-pub(crate) struct PromptStream(TcpStream);
+pub struct PromptStream(TcpStream);
 
 impl PromptStream {
     fn new(stream: TcpStream) -> Self {
@@ -49,13 +49,16 @@ impl PromptStream {
 }
 
 /// A connection that gRPC can be spoken on.
-pub(crate) enum Connection {
+pub enum Connection {
+    /// In clear text.
     Clear(PromptStream),
+    /// Over TLS, whose handshake is done.
     Secure(Box<TlsStream<PromptStream>>),
 }
 
-/// Accepts connections until it is dropped; one that fails to be accepted ends none.
-pub(crate) fn incoming(
+/// Accepts connections until it is dropped, over TLS when there is a certificate; one that fails to
+/// be accepted ends none.
+pub fn incoming(
     listener: TcpListener,
     tls: Option<Arc<Tls>>,
 ) -> impl futures::Stream<Item = io::Result<Connection>> {

@@ -1,4 +1,4 @@
-//! `roundtable bench`: measures a stack that runs in processes of its own.
+//! `roundtable bench`: measures what runs in processes of its own, and prints the figures.
 
 mod chat;
 mod child;
@@ -8,7 +8,11 @@ mod machine;
 mod measure;
 mod processes;
 mod report;
+mod store;
 mod wire;
 
 pub use chat::{Chat, check, run as chat};
 pub use report::{Report, Saturation, Step};
+pub use store::{
+    Memory, Serve, Size, SizesReport, Store, StoreReport, draw, run as store, serve, sizes,
+};

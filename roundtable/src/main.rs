@@ -1,9 +1,10 @@
 //! The program `roundtable`.
 
 use std::{
+    fmt::Display,
     io::Write,
     net::{SocketAddr, ToSocketAddrs},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -139,6 +140,10 @@ struct DemoArguments {
 #[derive(Debug, Subcommand)]
 enum BenchCommand {
     Chat(ChatArguments),
+    EventStore(EventStoreArguments),
+    /// What is measured runs in processes of its own.
+    #[command(subcommand, hide = true)]
+    Serve(ServeCommand),
 }
 
 /// One conversation with 50 subscribers, at a rate that rises until it is too much.
@@ -159,6 +164,68 @@ struct ChatArguments {
     url: Option<String>,
 }
 
+/// The event store through the official client, beside PostgreSQL and beside no store at all.
+///
+/// Events of 300 bytes, each written to a new stream and durable before it is acknowledged, by 1,
+/// 16 and 256 callers and in batches; the same against a table of PostgreSQL behind the same
+/// protocol, and against a server that answers and stores nothing. Each server is a process of its
+/// own; they take turns in three rounds, and medians are reported. Then reads, the way to a
+/// subscriber, the time to open and the disk space.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("sized").args(["sizes", "from"]))]
+struct EventStoreArguments {
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Shorter rounds: at most 40 s.
+    #[arg(long)]
+    quick: bool,
+    /// Where the temporary folder with the data is made: it decides which disk is measured.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// The most events that one measurement writes, and that the long stream has.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(10..))]
+    events: Option<u64>,
+    /// Connections to PostgreSQL, to see what suits it best on this machine.
+    #[arg(long, value_name = "N", default_value_t = 32,
+          value_parser = clap::value_parser!(u32).range(1..=150))]
+    postgres_connections: u32,
+    /// Measure instead what the store costs at these numbers of events, such as 1000000,10000000.
+    #[arg(long, value_name = "N,N", value_delimiter = ',', conflicts_with_all = ["quick", "events"])]
+    sizes: Vec<u64>,
+    /// Draw the sizes into this SVG file.
+    #[arg(long, value_name = "FILE", requires = "sized")]
+    graph: Option<PathBuf>,
+    /// Draw the sizes that an earlier run printed with --json, and measure nothing.
+    #[arg(long, value_name = "FILE", requires = "graph", conflicts_with = "sizes")]
+    from: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum ServeCommand {
+    Store {
+        #[command(flatten)]
+        listen: ServeListen,
+        #[arg(long)]
+        data: PathBuf,
+    },
+    Echo(ServeListen),
+    Postgres {
+        #[command(flatten)]
+        listen: ServeListen,
+        #[arg(long, env = "ROUNDTABLE_POSTGRES_URL", hide_env_values = true)]
+        postgres_url: String,
+        #[arg(long)]
+        connections: u32,
+    },
+}
+
+#[derive(Debug, Args)]
+struct ServeListen {
+    #[arg(long, value_name = "HOST:PORT", value_parser = address)]
+    listen: SocketAddr,
+}
+
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Up(arguments) => run_up(arguments),
@@ -166,6 +233,8 @@ fn main() -> ExitCode {
         Command::Secrets(arguments) => secrets(&arguments),
         Command::Demo(arguments) => run_demo(arguments),
         Command::Bench(BenchCommand::Chat(arguments)) => chat(arguments),
+        Command::Bench(BenchCommand::EventStore(arguments)) => event_store(arguments),
+        Command::Bench(BenchCommand::Serve(command)) => serve(command),
     };
     result.unwrap_or_else(|error| {
         eprintln!("roundtable: {error}");
@@ -251,12 +320,59 @@ fn chat(arguments: ChatArguments) -> Result<ExitCode> {
             () = enough.cancelled() => anyhow::bail!("ended by a signal"),
         }
     })?;
+    print(arguments.json, &report)?;
+    bench::check(&report)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn event_store(arguments: EventStoreArguments) -> Result<ExitCode> {
+    let EventStoreArguments { json, quick, data, events, postgres_connections, sizes, graph, from } =
+        arguments;
+    if let (Some(from), Some(graph)) = (&from, &graph) {
+        let text = std::fs::read_to_string(from)
+            .with_context(|| format!("{} cannot be read", from.display()))?;
+        draw(graph, &serde_json::from_str(&text).context("it holds no sizes")?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    many_threads()?.block_on(async {
+        let enough = service::shutdown::on_signal();
+        if sizes.is_empty() {
+            let bench = bench::Store { quick, data, events, postgres_connections };
+            print(json, &bench::store(&bench, enough).await?)?;
+        } else {
+            let report = bench::sizes(&sizes, data, enough).await?;
+            print(json, &report)?;
+            graph.map(|graph| draw(&graph, &report)).transpose()?;
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn draw(graph: &Path, report: &bench::SizesReport) -> Result<()> {
+    std::fs::write(graph, bench::draw(report))
+        .with_context(|| format!("{} cannot be written", graph.display()))
+}
+
+/// One JSON object, or a table for people.
+fn print(json: bool, report: &(impl serde::Serialize + Display)) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    match arguments.json {
-        true => writeln!(out, "{}", serde_json::to_string(&report)?)?,
+    match json {
+        true => writeln!(out, "{}", serde_json::to_string(report)?)?,
         false => write!(out, "{report}")?,
     }
-    bench::check(&report)?;
+    Ok(())
+}
+
+fn serve(command: ServeCommand) -> Result<ExitCode> {
+    service::telemetry::init("error");
+    let (what, listen) = match command {
+        ServeCommand::Store { listen, data } => (bench::Serve::Store(data), listen),
+        ServeCommand::Echo(listen) => (bench::Serve::Echo, listen),
+        ServeCommand::Postgres { listen, postgres_url: url, connections } => {
+            (bench::Serve::Postgres { url, connections }, listen)
+        }
+    };
+    many_threads()?.block_on(bench::serve(what, listen.listen))?;
     Ok(ExitCode::SUCCESS)
 }
 

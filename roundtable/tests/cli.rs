@@ -30,6 +30,10 @@ fn help_names_every_command_and_its_options() {
         (&["up", "--help"], &["--data", ".roundtable", "--listen", "127.0.0.1:8080", "--nats-url"]),
         (&["demo", "--help"], &["--url", "throw-away"]),
         (&["bench", "chat", "--help"], &["--json", "--quick", "--url", "coordinated omission"]),
+        (
+            &["bench", "event-store", "--help"],
+            &["--json", "--quick", "--data", "--events", "--sizes", "--graph", "--from"],
+        ),
         (&["secrets", "--help"], &["<DIR>", "back it up"]),
         (&["migrate", "--help"], &["--postgres-url", "ROUNDTABLE_POSTGRES_READER_URL"]),
     ] {
@@ -57,6 +61,8 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
         (&["up", "--postgres-reader-url", "postgres://r:p@h/d"], "--postgres-url"),
         (&["demo", "--url", "ftp://x"], "is not an address"),
         (&["migrate"], "--postgres-url"),
+        (&["bench", "event-store", "--graph", "x.svg"], "--sizes"),
+        (&["bench", "event-store", "--sizes", "many"], "invalid"),
         (&["dance"], "unrecognized subcommand"),
     ] {
         let output = roundtable(arguments);

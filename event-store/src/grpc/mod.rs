@@ -23,4 +23,5 @@ mod users;
 
 pub(crate) use fault::Fault;
 pub(crate) use serve::serve;
+pub use serve::server;
 pub(crate) use streams::blocking;

@@ -33,6 +33,16 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// How long calls may take to end once the server stops.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// A server with the store's limits and windows, and no service yet.
+pub fn server() -> Server {
+    Server::builder()
+        .max_concurrent_streams(CALLS)
+        .initial_stream_window_size(CALL_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_keepalive_interval(Some(KEEP_ALIVE))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE))
+}
+
 /// Serves until the shutdown, and then until calls have ended or their time is up.
 pub(crate) async fn serve(
     engine: Arc<Engine>,
@@ -72,12 +82,7 @@ pub(crate) async fn serve(
         subsystem: Arc::clone(&groups),
     };
     let streams = streams::Service { engine, access, shutdown: shutdown.clone() };
-    let serving = Server::builder()
-        .max_concurrent_streams(CALLS)
-        .initial_stream_window_size(CALL_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .http2_keepalive_interval(Some(KEEP_ALIVE))
-        .http2_keepalive_timeout(Some(KEEP_ALIVE))
+    let serving = server()
         .add_service(StreamsServer::new(streams).max_decoding_message_size(largest_message))
         .add_service(StreamsServiceServer::new(sessions).max_decoding_message_size(largest_message))
         .add_service(

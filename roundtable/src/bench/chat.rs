@@ -10,7 +10,7 @@ use super::{
     child::ChildStack,
     lag::{self, Samples},
     load::Room,
-    machine::Machine,
+    machine::{self, Machine},
     measure::{Measure, Plan},
     processes::{ByProcess, Processes},
     report::{Lag, Latency, Report, Saturation, Step, rounded},
@@ -46,8 +46,7 @@ pub struct Chat {
 /// for the stack is no error: it is reported as failed.
 pub async fn run(chat: &Chat) -> Result<Report> {
     let begun = Instant::now();
-    #[expect(clippy::disallowed_methods, reason = "the report says when it was measured")]
-    let date = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    let date = machine::date();
     let (stack, url) = match &chat.url {
         Some(url) => (None, url.clone()),
         None => {

@@ -1,11 +1,11 @@
 //! The machine that the figures are of.
 
-use std::fs;
+use std::{fmt, fs};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What a figure means nothing without.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Machine {
     /// Processors this process may use.
     pub cores: usize,
@@ -15,6 +15,13 @@ pub struct Machine {
     pub kernel: String,
     /// The processor's name.
     pub cpu: String,
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cores, memory_mb, kernel, cpu } = self;
+        write!(f, "{cpu}, {cores} cores, {memory_mb} MiB, Linux {kernel}")
+    }
 }
 
 impl Machine {
@@ -29,6 +36,12 @@ impl Machine {
             cpu: field(&read("/proc/cpuinfo"), "model name").unwrap_or_else(|| "unknown".into()),
         }
     }
+}
+
+/// When a report is made (RFC 3339).
+#[expect(clippy::disallowed_methods, reason = "the report says when it was measured")]
+pub(super) fn date() -> String {
+    chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
 }
 
 /// The value of the first line `name: value`.

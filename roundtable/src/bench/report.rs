@@ -3,7 +3,7 @@
 use std::{fmt, fmt::Write as _};
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{machine::Machine, processes::ByProcess};
 
@@ -75,7 +75,7 @@ pub struct Saturation {
 }
 
 /// A distribution, in milliseconds.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub struct Latency {
     /// Half are below.
     pub p50: f64,
@@ -91,8 +91,8 @@ pub struct Latency {
 
 impl Latency {
     pub(super) fn of(microseconds: &Histogram<u64>) -> Self {
-        let at = |quantile| rounded(microseconds.value_at_quantile(quantile) as f64 / 1e3, 2);
-        let max = rounded(microseconds.max() as f64 / 1e3, 2);
+        let at = |quantile| rounded(microseconds.value_at_quantile(quantile) as f64 / 1e3, 3);
+        let max = rounded(microseconds.max() as f64 / 1e3, 3);
         Self { p50: at(0.5), p95: at(0.95), p99: at(0.99), p999: at(0.999), max }
     }
 }
@@ -161,8 +161,7 @@ impl fmt::Display for Step {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Machine { cores, memory_mb, kernel, cpu } = &self.machine;
-        writeln!(f, "{cpu}, {cores} cores, {memory_mb} MiB, Linux {kernel}")?;
+        writeln!(f, "{}", self.machine)?;
         writeln!(f, "commit {}, {}, {:.0} s", self.commit, self.date, self.seconds)?;
         writeln!(
             f,
