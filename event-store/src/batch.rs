@@ -1,28 +1,25 @@
 //! The appends that will become durable together: their bytes, and what they change.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, hash::BuildHasherDefault};
 
 use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::{
+    catalog,
     expected::Known,
-    index::{ByKey, Index, Keys, Recent, StreamKey},
+    index::{
+        entry::{Entry, METADATA, State, TOMBSTONE},
+        key::{AsItIs, ByKey, Keys, StreamKey},
+        recent::Recent,
+    },
     log::frame::{self, Head, Proposed},
-    metadata::{self, Change, Rules, TOMBSTONE_REVISION},
 };
 
 /// One stream's new events.
 struct Pending {
     first: u64,
     events: Vec<(Uuid, u64)>,
-}
-
-struct Staged {
-    key: StreamKey,
-    id: Uuid,
-    position: u64,
-    is_tombstone: bool,
 }
 
 /// A part of an append: events for one stream.
@@ -39,10 +36,13 @@ pub(crate) struct Batch {
     created: u64,
     bytes: Vec<u8>,
     streams: ByKey<Pending>,
-    rules: ByKey<Rules>,
-    metadata: ByKey<Bytes>,
-    ids: HashMap<(StreamKey, Uuid), Known>,
-    staged: Vec<Staged>,
+    tombstones: ByKey<u64>,
+    metadata: ByKey<(u64, Bytes)>,
+    /// By stream and by the halves of the id.
+    ids: HashMap<(StreamKey, (u64, u64)), Known, BuildHasherDefault<AsItIs>>,
+    entries: Vec<Entry>,
+    /// The id of each event, with its stream and position.
+    events: Vec<(StreamKey, Uuid, u64)>,
 }
 
 /// A buffer larger than this is given back after use.
@@ -56,32 +56,34 @@ impl Batch {
         self.bytes.clear();
         self.bytes.shrink_to(KEEP);
         self.streams.clear();
-        self.rules.clear();
+        self.tombstones.clear();
         self.metadata.clear();
         self.ids.clear();
-        self.staged.clear();
+        self.entries.clear();
+        self.events.clear();
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The last revision of the stream when this batch adds to it.
-    pub(crate) fn last_revision(&self, key: StreamKey) -> Option<u64> {
-        self.streams.get(&key).map(|pending| pending.first + pending.events.len() as u64 - 1)
-    }
-
-    pub(crate) fn rules(&self, key: StreamKey) -> Option<Rules> {
-        self.rules.get(&key).copied()
+    /// What this batch adds to what is known of the stream.
+    pub(crate) fn state(&self, key: StreamKey) -> State {
+        let pending = self.streams.get(&key);
+        State {
+            last: pending.map(|pending| pending.first + pending.events.len() as u64 - 1),
+            tombstone: self.tombstones.get(&key).copied(),
+            metadata: self.metadata.get(&key).map(|(position, _)| *position),
+        }
     }
 
     /// The newest metadata of the described stream when this batch holds it.
     pub(crate) fn metadata(&self, key: StreamKey) -> Option<&Bytes> {
-        self.metadata.get(&key)
+        self.metadata.get(&key).map(|(_, json)| json)
     }
 
     pub(crate) fn by_id(&self, key: StreamKey, id: Uuid) -> Option<Known> {
-        self.ids.get(&(key, id)).copied()
+        self.ids.get(&(key, id.as_u64_pair())).copied()
     }
 
     pub(crate) fn by_revision(&self, key: StreamKey, revision: u64) -> Option<Known> {
@@ -91,7 +93,7 @@ impl Batch {
     }
 
     /// Adds one append and returns the position of its last event.
-    pub(crate) fn append(&mut self, keys: &Keys, index: &Index, parts: &[Part<'_>]) -> u64 {
+    pub(crate) fn append(&mut self, keys: &Keys, parts: &[Part<'_>]) -> u64 {
         let mut following: usize = parts.iter().map(|part| part.events.len()).sum();
         let mut position = self.start + self.bytes.len() as u64;
         for part in parts {
@@ -108,52 +110,41 @@ impl Batch {
                     stream: part.stream,
                 };
                 frame::encode(&mut self.bytes, &head, event);
-                self.note(keys, index, key, &head, event);
+                self.note(keys, key, &head, event);
             }
         }
         position
     }
 
-    fn note(
-        &mut self,
-        keys: &Keys,
-        index: &Index,
-        key: StreamKey,
-        head: &Head<'_>,
-        event: &Proposed,
-    ) {
+    fn note(&mut self, keys: &Keys, key: StreamKey, head: &Head<'_>, event: &Proposed) {
         let (id, revision, position) = (event.id, head.revision, head.position);
-        let is_tombstone = revision == TOMBSTONE_REVISION;
-        match metadata::change(head.stream, &event.event_type, &event.data, revision) {
-            Some(Change::Tombstone) => {
-                let rules = self.rules.entry(key).or_insert_with(|| index.rules(key));
-                rules.tombstone = Some(position);
+        let stream = (head.stream, key);
+        for entry in catalog::entries(keys, stream, &event.event_type, revision, position) {
+            if entry.slot == METADATA {
+                self.metadata.insert(entry.key, (position, event.data.clone()));
             }
-            Some(Change::Metadata(stream, json)) => {
-                let of = keys.key(stream);
-                self.rules.entry(of).or_insert_with(|| index.rules(of)).replace(json);
-                self.metadata.insert(of, event.data.clone());
-            }
-            None => {}
+            self.entries.push(entry);
         }
-        self.staged.push(Staged { key, id, position, is_tombstone });
-        if !is_tombstone {
+        self.events.push((key, id, position));
+        if revision == TOMBSTONE {
+            self.tombstones.insert(key, position);
+        } else {
             let new = || Pending { first: revision, events: Vec::new() };
             self.streams.entry(key).or_insert_with(new).events.push((id, position));
-            self.ids.insert((key, id), Known { id, revision, position });
+            self.ids.insert((key, id.as_u64_pair()), Known { id, revision, position });
         }
     }
 
-    /// Moves what is durable now into the index.
-    pub(crate) fn publish(&mut self, index: &mut Index, recent: &mut Recent) {
-        for staged in self.staged.drain(..) {
-            if !staged.is_tombstone {
-                index.push(staged.key, staged.position);
-                recent.insert(staged.key, staged.id, staged.position);
-            }
+    /// What goes into the index once it is durable.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = Entry> {
+        self.entries.iter().copied()
+    }
+
+    /// Remembers the ids of what is durable now, and tells the last one.
+    pub(crate) fn remember(&self, recent: &mut Recent) -> Option<Uuid> {
+        for (key, id, position) in &self.events {
+            recent.insert(*key, *id, *position);
         }
-        for (key, rules) in self.rules.drain() {
-            index.set_rules(key, rules);
-        }
+        self.events.last().map(|(_, id, _)| *id)
     }
 }

@@ -2,10 +2,10 @@
 
 use std::{
     sync::{
-        Arc, RwLock,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
@@ -14,21 +14,29 @@ use uuid::Uuid;
 
 use crate::{
     batch::{Batch, Part},
+    catalog::Catalog,
     expected::{self, Current, Decision, Expected, Known, Lookup},
-    index::{Index, Keys, Recent, StreamKey},
+    index::{Reach, entry::State, keeper::Tasks, key::StreamKey, recent::Recent},
     log::{
-        frame::Proposed,
-        reader::{LogReader, RANDOM, ReadError},
-        segment::Segments,
+        frame::{Proposed, Record},
+        reader::ReadError,
         writer::Writer,
     },
-    metadata::{self, METADATA_TYPE, SOFT_DELETED, TOMBSTONE_REVISION, TOMBSTONE_TYPE},
+    metadata::{self, METADATA_TYPE, Rules, SOFT_DELETED, TOMBSTONE_REVISION, TOMBSTONE_TYPE},
 };
 
 /// A batch is closed when its bytes reach this many.
 const BATCH_BYTES: usize = 8 << 20;
 /// A batch is closed when it holds this many commands.
 const BATCH_COMMANDS: usize = 8192;
+
+/// When so many commands came at once, more are on their way, and a sync for few of them would take
+/// the processor from those who bring them.
+const CROWD: usize = 4;
+/// How long the committer then waits for the next command before it goes on, and how many times:
+/// a sync takes about as long as all of them.
+const SLICE: Duration = Duration::from_micros(100);
+const SLICES: u32 = 10;
 
 /// What is to be written to a stream.
 pub(crate) enum Action {
@@ -65,13 +73,14 @@ pub(crate) enum Refusal {
 
 /// Everything the thread owns or shares.
 pub(crate) struct Committer {
-    pub(crate) keys: Keys,
-    pub(crate) index: Arc<RwLock<Index>>,
+    pub(crate) catalog: Arc<Catalog>,
     pub(crate) recent: Recent,
     pub(crate) writer: Writer,
-    pub(crate) segments: Arc<Segments>,
     pub(crate) head: watch::Sender<u64>,
     pub(crate) last_created: u64,
+    pub(crate) keeper: Tasks,
+    /// How many events, and bytes of the log, the index holds in memory before they go to disk.
+    pub(crate) memory: (usize, u64),
     pub(crate) stop: Arc<AtomicBool>,
 }
 
@@ -105,6 +114,7 @@ impl Committer {
         self.last_created = self.last_created.max(ticks(SystemTime::now()));
         batch.reset(self.writer.head(), self.last_created);
         let mut next = Some(first);
+        let mut slices = 0;
         while let Some(command) = next {
             if let Command::Write { stream, expected, action, answer } = command {
                 let result = if begun.is_ok() {
@@ -116,6 +126,11 @@ impl Committer {
             }
             let full = batch.bytes().len() >= BATCH_BYTES || answers.len() >= BATCH_COMMANDS;
             next = if full { None } else { commands.try_recv().ok() };
+            if next.is_none() && answers.len() >= CROWD && slices < SLICES && !full {
+                slices += 1;
+                std::thread::sleep(SLICE);
+                next = commands.try_recv().ok();
+            }
         }
         let committed = begun.and_then(|_| self.commit(batch));
         let failure = committed.err().map(|error| {
@@ -134,11 +149,18 @@ impl Committer {
             return Ok(());
         }
         let head = self.writer.commit(batch.bytes())?;
+        let last_id = batch.remember(&mut self.recent).expect("a batch has an event");
+        let index = self.catalog.index();
         // The head moves while the index is locked: whoever is woken by it finds the index moved,
         // and whoever looks at the head after the index finds all of the index below it.
-        let mut index = self.index.write().expect("no panic while the index is locked");
-        batch.publish(&mut index, &mut self.recent);
-        self.head.send_replace(head);
+        index.insert(batch.entries(), || {
+            self.head.send_replace(head);
+        });
+        let (events, bytes) = self.memory;
+        let reach = Reach::new(head, last_id, &self.recent);
+        if index.freeze(reach, events, bytes) {
+            self.keeper.write();
+        }
         Ok(())
     }
 
@@ -150,10 +172,9 @@ impl Committer {
         expected: Expected,
         action: Action,
     ) -> Answer {
-        let index = self.index.read().expect("no panic while the index is locked");
-        let key = self.keys.key(stream);
-        let mut view = View { committer: self, index: &index, batch, key };
-        let current = view.current(stream);
+        let key = self.catalog.key(stream);
+        let mut view = View { committer: self, batch, key };
+        let current = view.current(stream, expected)?;
         let decision = match &action {
             Action::Append(events) => {
                 let ids: Vec<Uuid> = events.iter().map(|event| event.id).collect();
@@ -183,7 +204,7 @@ impl Committer {
                     // The events written before stay hidden; only the new ones come to life.
                     view.with_metadata(stream, revision, new_id(&events[0]), Some(part))?
                 } else {
-                    batch.append(&self.keys, &index, &[part])
+                    batch.append(&self.catalog.index().keys, &[part])
                 };
                 Ok(Written { revision: Some(last), position: Some(position) })
             }
@@ -194,7 +215,7 @@ impl Committer {
             Action::Tombstone(id) => {
                 let events = [event(id, TOMBSTONE_TYPE, false, Vec::new())];
                 let part = Part { stream, revision: TOMBSTONE_REVISION, events: &events };
-                let position = batch.append(&self.keys, &index, &[part]);
+                let position = batch.append(&self.catalog.index().keys, &[part]);
                 Ok(Written { revision: Some(TOMBSTONE_REVISION), position: Some(position) })
             }
         }
@@ -204,25 +225,32 @@ impl Committer {
 /// The streams as they will be when the batch is durable, seen from one of them.
 struct View<'a> {
     committer: &'a Committer,
-    index: &'a Index,
     batch: &'a mut Batch,
     key: StreamKey,
 }
 
 impl View<'_> {
-    fn last_revision(&self, key: StreamKey) -> Option<u64> {
-        self.batch.last_revision(key).or_else(|| self.index.last_revision(key))
+    fn state(&self, key: StreamKey) -> Result<State, Refusal> {
+        Ok(self.batch.state(key).or_older(self.committer.catalog.state(key)?))
     }
 
-    fn current(&self, stream: &[u8]) -> Current {
-        let rules = self.batch.rules(self.key).unwrap_or_else(|| self.index.rules(self.key));
-        let last = self.last_revision(self.key);
-        let has_metadata = last.is_none() && {
-            let metadata = self.committer.keys.key(&metadata::metadata_stream(stream));
-            self.last_revision(metadata).is_some()
+    fn current(&self, stream: &[u8], expected: Expected) -> Result<Current, Refusal> {
+        let state = self.state(self.key)?;
+        let rules = match self.batch.metadata(self.key) {
+            Some(json) => Rules::read(json),
+            None => self.committer.catalog.rules(&state)?,
         };
-        let soft_deleted = rules.is_soft_deleted();
-        Current { last, tombstoned: rules.tombstone.is_some(), soft_deleted, has_metadata }
+        // Only one expectation asks whether a stream without events has metadata.
+        let has_metadata = expected == Expected::StreamExists && state.last.is_none() && {
+            let metadata = self.committer.catalog.key(&metadata::metadata_stream(stream));
+            self.state(metadata)?.last.is_some()
+        };
+        Ok(Current {
+            last: state.last,
+            tombstoned: state.tombstone.is_some(),
+            soft_deleted: rules.is_soft_deleted(),
+            has_metadata,
+        })
     }
 
     /// Appends metadata with a new `$tb`, and the events that go with it, as one append.
@@ -234,21 +262,18 @@ impl View<'_> {
         events: Option<Part<'_>>,
     ) -> Result<u64, Refusal> {
         let name = metadata::metadata_stream(stream);
-        let key = self.committer.keys.key(&name);
-        let last = self.last_revision(key);
-        let json = match self.batch.metadata(self.key) {
-            Some(json) => json.clone(),
-            None => match last.and_then(|last| self.index.position(key, last)) {
-                Some(position) => self.committer.record(position)?.data,
-                None => Bytes::new(),
-            },
+        let last = self.state(self.committer.catalog.key(&name))?.last;
+        let json = match (self.batch.metadata(self.key), self.state(self.key)?.metadata) {
+            (Some(json), _) => json.clone(),
+            (None, Some(position)) => self.committer.record(position)?.data,
+            (None, None) => Bytes::new(),
         };
         let json = metadata::with_truncate_before(&json, truncate_before);
         let metadata = [event(id, METADATA_TYPE, true, json)];
         let revision = last.map_or(0, |last| last + 1);
         let mut parts = vec![Part { stream: &name, revision, events: &metadata }];
         parts.extend(events);
-        Ok(self.batch.append(&self.committer.keys, self.index, &parts))
+        Ok(self.batch.append(&self.committer.catalog.index().keys, &parts))
     }
 }
 
@@ -260,29 +285,35 @@ impl Lookup for View<'_> {
             return Ok(Some(known));
         }
         let Some(position) = self.committer.recent.get(self.key, id) else { return Ok(None) };
-        let record = self.committer.record(position)?;
-        let same = record.id == id && self.committer.keys.key(&record.stream) == self.key;
-        Ok(same.then_some(Known { id, revision: record.revision, position }))
+        // The event may have been scavenged since it was remembered.
+        let record = self.committer.catalog.record(position)?;
+        let record = record.filter(|record| {
+            record.id == id && self.committer.catalog.key(&record.stream) == self.key
+        });
+        Ok(record.map(|record| Known { id, revision: record.revision, position }))
     }
 
     fn by_revision(&mut self, revision: u64) -> Result<Option<Known>, Refusal> {
         if let Some(known) = self.batch.by_revision(self.key, revision) {
             return Ok(Some(known));
         }
-        let Some(position) = self.index.position(self.key, revision) else { return Ok(None) };
-        let id = self.committer.record(position)?.id;
-        Ok(Some(Known { id, revision, position }))
+        let catalog = &self.committer.catalog;
+        let Some(position) = catalog.position(self.key, revision)? else { return Ok(None) };
+        let record = catalog.record(position)?;
+        Ok(record.map(|record| Known { id: record.id, revision, position }))
     }
 }
 
 impl Committer {
-    fn record(&self, position: u64) -> Result<crate::log::frame::Record, Refusal> {
-        let mut reader = LogReader::new(Arc::clone(&self.segments), self.writer.head());
-        let lost = ReadError::NotARecord { position, reason: "the log ends before it" };
-        reader
-            .at(position, RANDOM)
-            .and_then(|found| found.ok_or(lost))
-            .map_err(|error| Refusal::Storage(error.to_string()))
+    fn record(&self, position: u64) -> Result<Record, Refusal> {
+        let lost = ReadError::NotARecord { position, reason: "the index points elsewhere" };
+        Ok(self.catalog.record(position)?.ok_or(lost)?)
+    }
+}
+
+impl From<ReadError> for Refusal {
+    fn from(error: ReadError) -> Self {
+        Self::Storage(error.to_string())
     }
 }
 

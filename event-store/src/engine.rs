@@ -4,7 +4,7 @@ use std::{
     fs::{self, File, OpenOptions, TryLockError},
     path::Path,
     sync::{
-        Arc, RwLock, RwLockReadGuard,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
@@ -15,12 +15,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     Config, Error,
+    catalog::{self, Catalog},
     committer::{Action, Answer, Command, Committer, Refusal},
     expected::Expected,
-    index::{Index, Keys, Recent},
+    index::{Index, Opened, Reach, keeper::Keeper, recent::Recent},
     log::{
         reader::LogReader,
-        recovery::{self, Recovered},
+        recovery::{Log, Recovered},
         segment::{Segments, sync_folder},
         writer::Writer,
     },
@@ -29,21 +30,19 @@ use crate::{
 /// Writes that may wait for the committer; a full queue holds the callers back.
 const QUEUE: usize = 16 << 10;
 
+/// The index in memory goes to disk when it covers so many bytes of the log, however few its events.
+const INDEX_MEMORY_BYTES: u64 = 128 << 20;
+
 /// What requests share.
 pub(crate) struct Engine {
     pub(crate) config: Config,
-    pub(crate) keys: Keys,
-    index: Arc<RwLock<Index>>,
+    pub(crate) catalog: Arc<Catalog>,
     segments: Arc<Segments>,
     head: watch::Receiver<u64>,
     commands: mpsc::Sender<Command>,
 }
 
 impl Engine {
-    pub(crate) fn index(&self) -> RwLockReadGuard<'_, Index> {
-        self.index.read().expect("no panic while the index is locked")
-    }
-
     /// The position behind the last durable event.
     pub(crate) fn head(&self) -> u64 {
         *self.head.borrow()
@@ -84,6 +83,7 @@ pub(crate) struct Running {
     pub(crate) engine: Arc<Engine>,
     stop: Arc<AtomicBool>,
     committer: Option<JoinHandle<()>>,
+    _keeper: Keeper,
     _lock: File,
 }
 
@@ -92,36 +92,79 @@ impl Running {
     pub(crate) fn open(config: Config) -> Result<Self, Error> {
         make_folder(&config.data)?;
         let lock = lock(&config.data)?;
-        let keys = Keys::default();
-        let mut index = Index::default();
-        let mut recent = Recent::new(config.recent_events);
-        let Recovered { segments, head, last_created } =
-            recovery::recover(&config.data, |record| {
-                let key = index.apply(&keys, record);
-                recent.insert(key, record.id, record.position);
-            })?;
-        let index = Arc::new(RwLock::new(index));
+        let Filled { index, recent, recovered } = fill(&config)?;
+        let Recovered { segments, head, last_created } = recovered;
+        let index = Arc::new(index);
+        let keeper = Keeper::start(Arc::clone(&index))?;
         let (head_sender, head_receiver) = watch::channel(head);
+        let catalog = Catalog::new(index, Arc::clone(&segments), head_receiver.clone());
+        let catalog = Arc::new(catalog);
         let (commands, queue) = mpsc::channel(QUEUE);
         let stop = Arc::new(AtomicBool::new(false));
-        let writer = Writer::new(&config.data, Arc::clone(&segments), config.segment_bytes, head);
         let committer = Committer {
-            keys: keys.clone(),
-            index: Arc::clone(&index),
+            catalog: Arc::clone(&catalog),
             recent,
-            writer,
-            segments: Arc::clone(&segments),
+            writer: Writer::new(&config.data, Arc::clone(&segments), config.segment_bytes, head),
             head: head_sender,
             last_created,
+            keeper: keeper.tasks(),
+            memory: (config.index_memory_events, INDEX_MEMORY_BYTES),
             stop: Arc::clone(&stop),
         };
         let committer = std::thread::Builder::new()
             .name("committer".to_owned())
             .spawn(move || committer.run(queue))
             .map_err(Error::Thread)?;
-        let engine = Engine { config, keys, index, segments, head: head_receiver, commands };
-        Ok(Self { engine: Arc::new(engine), stop, committer: Some(committer), _lock: lock })
+        let engine = Engine { config, catalog, segments, head: head_receiver, commands };
+        let (engine, committer) = (Arc::new(engine), Some(committer));
+        Ok(Self { engine, stop, committer, _keeper: keeper, _lock: lock })
     }
+}
+
+/// What opening reads from the disk.
+struct Filled {
+    index: Index,
+    recent: Recent,
+    recovered: Recovered,
+}
+
+/// Opens index and log, and reads what of the log the index does not cover; all of it when the
+/// index is not of this log.
+fn fill(config: &Config) -> Result<Filled, Error> {
+    let folder = config.data.join("index");
+    let failed = |source| Error::Io { what: "write the index in", path: folder.clone(), source };
+    let log = Log::open(&config.data)?;
+    let Opened { mut index, mut reach } = Index::open(&folder).map_err(failed)?;
+    if let Some(known) = reach
+        && !log.continues(&known)?
+    {
+        tracing::warn!("the index is not of this log and is built anew");
+        index = Index::anew(&folder).map_err(failed)?;
+        reach = None;
+    }
+    let covered = reach.map_or(0, |reach| reach.covered);
+    let mut recent = Recent::new(config.recent_events);
+    let recovered = log.replay(reach.as_ref(), |record| {
+        let key = index.keys.key(&record.stream);
+        recent.insert(key, record.id, record.position);
+        if record.position < covered {
+            return Ok(());
+        }
+        let stream = (&record.stream[..], key);
+        let (revision, position) = (record.revision, record.position);
+        let entries = catalog::entries(&index.keys, stream, &record.event_type, revision, position);
+        index.insert(entries, || ());
+        // Only between two appends, so that a replay never begins inside of one.
+        if record.following == 0 {
+            let reach = Reach::new(record.next, record.id, &recent);
+            if index.freeze(reach, config.index_memory_events, INDEX_MEMORY_BYTES) {
+                index.write_frozen().map_err(failed)?;
+                index.merge_due(&AtomicBool::new(false)).map_err(failed)?;
+            }
+        }
+        Ok(())
+    })?;
+    Ok(Filled { index, recent, recovered })
 }
 
 impl Drop for Running {

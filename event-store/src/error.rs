@@ -30,6 +30,9 @@ pub enum Error {
         /// What does not fit.
         reason: &'static str,
     },
+    /// What is configured cannot be, or is not safe.
+    #[error("{0}")]
+    Configuration(String),
     /// The gRPC server failed.
     #[error("the gRPC server failed")]
     Transport(#[source] tonic::transport::Error),

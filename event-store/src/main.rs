@@ -1,10 +1,14 @@
 //! The event store as a program of its own.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use anyhow::Context;
-use clap::Parser;
-use event_store::{Config, EventStore};
+use anyhow::{Context, bail};
+use clap::{Parser, ValueEnum};
+use event_store::{Config, Credentials, EventStore, Password, Tls, TlsFiles};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -12,7 +16,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-/// A single-node event store that speaks the KurrentDB gRPC protocol, without TLS.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A single-node event store that speaks the KurrentDB gRPC protocol.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -25,16 +32,44 @@ struct Arguments {
     /// The host and port that clients reach this node at, when it is not the address above.
     #[arg(long, env = "ROUNDTABLE_EVENTSTORE_ADVERTISE", value_parser = host_and_port)]
     advertise: Option<(String, u16)>,
-    /// Only ask whether the store at this address (`host:port`) is healthy.
+    /// The certificate chain of the server, PEM: with it and its key only TLS is spoken. Both are
+    /// read again on SIGHUP.
+    #[arg(long, env = "ROUNDTABLE_EVENTSTORE_TLS_CERTIFICATE", value_name = "FILE")]
+    tls_certificate: Option<PathBuf>,
+    /// The private key of the certificate, PEM.
+    #[arg(long, env = "ROUNDTABLE_EVENTSTORE_TLS_KEY", value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// Whether callers must say who they are. With `off` everybody may do everything.
+    #[arg(long, env = "ROUNDTABLE_EVENTSTORE_CREDENTIALS", default_value = "off")]
+    credentials: Asked,
+    /// Take passwords in clear text from other machines too.
+    #[arg(long, env = "ROUNDTABLE_EVENTSTORE_CREDENTIALS_IN_CLEAR")]
+    credentials_in_clear: bool,
+    /// A file with the first password of the user `admin`; it may be in the variable
+    /// ROUNDTABLE_EVENTSTORE_ADMIN_PASSWORD instead.
+    #[arg(long, env = "ROUNDTABLE_EVENTSTORE_ADMIN_PASSWORD_FILE", value_name = "FILE")]
+    admin_password_file: Option<PathBuf>,
+    /// The same for the user `ops`, with ROUNDTABLE_EVENTSTORE_OPS_PASSWORD.
+    #[arg(long, env = "ROUNDTABLE_EVENTSTORE_OPS_PASSWORD_FILE", value_name = "FILE")]
+    ops_password_file: Option<PathBuf>,
+    /// Only ask whether the store at this address (`host:port`) is healthy; over TLS when the
+    /// certificate is given.
     #[arg(long, value_name = "ADDRESS")]
     check: Option<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Asked {
+    Required,
+    Off,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     if let Some(address) = arguments.check {
-        return event_store::check(&address).await.with_context(|| format!("{address} is sick"));
+        let checked = event_store::check(&address, arguments.tls_certificate.as_deref()).await;
+        return checked.with_context(|| format!("{address} is sick"));
     }
     tracing_subscriber::fmt()
         .json()
@@ -43,19 +78,71 @@ async fn main() -> anyhow::Result<()> {
         )
         .with_writer(std::io::stderr)
         .init();
+    let config = config(&arguments)?;
     // Bound first, so that clients may come while the log is read: they wait, and are not refused.
     let listener = TcpListener::bind(arguments.listen)
         .await
         .with_context(|| format!("cannot listen on {}", arguments.listen))?;
     let address = listener.local_addr()?;
+    config.permits(address)?;
     let shutdown = CancellationToken::new();
     stop_on_signals(&shutdown)?;
-    let config = Config { advertise: arguments.advertise, ..Config::new(arguments.data) };
     let store = tokio::task::spawn_blocking(move || EventStore::open(config)).await??;
+    if let Some(tls) = store.tls() {
+        reload_on_hangup(tls)?;
+    }
     announce(address)?;
     store.serve(listener, shutdown).await?;
     tracing::info!("stopped");
     Ok(())
+}
+
+fn config(arguments: &Arguments) -> anyhow::Result<Config> {
+    let tls = match (&arguments.tls_certificate, &arguments.tls_key) {
+        (Some(certificate), Some(key)) => {
+            Some(TlsFiles { certificate: certificate.clone(), key: key.clone() })
+        }
+        (None, None) => None,
+        (Some(_), None) => bail!("there is a certificate (--tls-certificate) but no --tls-key"),
+        (None, Some(_)) => bail!("there is a key (--tls-key) but no --tls-certificate"),
+    };
+    let admin_password = password("ADMIN", arguments.admin_password_file.as_deref())?;
+    let ops_password = password("OPS", arguments.ops_password_file.as_deref())?;
+    let credentials = match arguments.credentials {
+        Asked::Required => {
+            let in_clear = arguments.credentials_in_clear;
+            Some(Credentials { admin_password, ops_password, in_clear })
+        }
+        Asked::Off => {
+            if admin_password.is_some() || ops_password.is_some() {
+                tracing::warn!("passwords are configured, but credentials are not required");
+            }
+            None
+        }
+    };
+    let advertise = arguments.advertise.clone();
+    Ok(Config { advertise, tls, credentials, ..Config::new(&arguments.data) })
+}
+
+/// The first password of a user, from the file or from the variable; none of them may be on the
+/// command line, where every user of the machine sees it.
+fn password(user: &str, file: Option<&Path>) -> anyhow::Result<Option<Password>> {
+    let variable = format!("ROUNDTABLE_EVENTSTORE_{user}_PASSWORD");
+    #[expect(clippy::disallowed_methods, reason = "main is where configuration is read")]
+    let given = std::env::var(&variable).ok().filter(|password| !password.is_empty());
+    let password = match (given, file) {
+        (Some(_), Some(_)) => bail!("{variable} and {variable}_FILE are both set"),
+        (Some(password), None) => password,
+        (None, Some(file)) => {
+            let text = std::fs::read_to_string(file)
+                .with_context(|| format!("cannot read the password in {}", file.display()))?;
+            // Editors end the last line.
+            let line = text.strip_suffix('\n').unwrap_or(&text);
+            line.strip_suffix('\r').unwrap_or(line).to_owned()
+        }
+        (None, None) => return Ok(None),
+    };
+    Ok(Some(password.into()))
 }
 
 /// Says on standard output, in one line, where the store is ready.
@@ -78,6 +165,22 @@ fn stop_on_signals(shutdown: &CancellationToken) -> std::io::Result<()> {
         }
         tracing::info!("stopping");
         shutdown.cancel();
+    });
+    Ok(())
+}
+
+/// A renewed certificate is served without a restart.
+fn reload_on_hangup(tls: Arc<Tls>) -> std::io::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            let tls = Arc::clone(&tls);
+            match tokio::task::spawn_blocking(move || tls.reload()).await {
+                Ok(Ok(())) => tracing::info!("the certificate was read again"),
+                Ok(Err(error)) => tracing::error!(%error, "the certificate stays as it was"),
+                Err(_) => return,
+            }
+        }
     });
     Ok(())
 }

@@ -34,26 +34,26 @@ pub(crate) struct Rules {
     /// In seconds.
     pub(crate) max_age: Option<u64>,
     pub(crate) truncate_before: u64,
-    /// The position of the tombstone.
-    pub(crate) tombstone: Option<u64>,
 }
 
 impl Rules {
     /// The rules of a metadata stream itself: only its newest event counts.
     pub(crate) const METADATA: Self =
-        Self { max_count: Some(1), max_age: None, truncate_before: 0, tombstone: None };
+        Self { max_count: Some(1), max_age: None, truncate_before: 0 };
 
     pub(crate) fn is_soft_deleted(&self) -> bool {
         self.truncate_before == SOFT_DELETED
     }
 
-    /// Takes the new metadata over; text that is not a JSON object hides nothing.
-    pub(crate) fn replace(&mut self, json: &[u8]) {
+    /// Reads the metadata; text that is not a JSON object hides nothing.
+    pub(crate) fn read(json: &[u8]) -> Self {
         let read = serde_json::from_slice::<Map<String, Value>>(json).unwrap_or_default();
         let number = |key| read.get(key).and_then(Value::as_u64);
-        self.max_count = number("$maxCount").filter(|count| *count > 0);
-        self.max_age = number("$maxAge").filter(|age| *age > 0);
-        self.truncate_before = number(TRUNCATE_BEFORE).unwrap_or(0);
+        Self {
+            max_count: number("$maxCount").filter(|count| *count > 0),
+            max_age: number("$maxAge").filter(|age| *age > 0),
+            truncate_before: number(TRUNCATE_BEFORE).unwrap_or(0),
+        }
     }
 
     /// The first revision that `$tb` and `$maxCount` leave visible; age is the reader's matter,
@@ -64,23 +64,18 @@ impl Rules {
     }
 }
 
-/// A change of rules that a record brings, and the name of the stream it is for.
+/// What an event means beyond being the next of its stream.
 pub(crate) enum Change<'a> {
-    /// Metadata was written: the described stream and the JSON.
-    Metadata(&'a [u8], &'a [u8]),
-    /// The stream of the record has ended.
+    /// It is the metadata of the stream with this name.
+    Metadata(&'a [u8]),
+    /// Its stream has ended.
     Tombstone,
 }
 
-/// What the event means beyond being the next of its stream.
-pub(crate) fn change<'a>(
-    stream: &'a [u8],
-    event_type: &[u8],
-    data: &'a [u8],
-    revision: u64,
-) -> Option<Change<'a>> {
+/// The change that an event brings, if it brings any.
+pub(crate) fn change<'a>(stream: &'a [u8], event_type: &[u8], revision: u64) -> Option<Change<'a>> {
     match event_type {
-        METADATA_TYPE => described(stream).map(|name| Change::Metadata(name, data)),
+        METADATA_TYPE => described(stream).map(Change::Metadata),
         TOMBSTONE_TYPE if revision == TOMBSTONE_REVISION => Some(Change::Tombstone),
         _ => None,
     }

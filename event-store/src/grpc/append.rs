@@ -8,6 +8,7 @@ use super::{
     proto::streams::{AppendReq, AppendResp, append_req, append_resp},
 };
 use crate::{
+    access::{Operation, Visit},
     committer::{Action, Refusal, Written},
     engine::Engine,
     expected::Expected,
@@ -16,6 +17,7 @@ use crate::{
 /// Takes the whole request in, then writes all of it or nothing.
 pub(crate) async fn append(
     engine: &Engine,
+    visit: &Visit,
     mut request: Streaming<AppendReq>,
 ) -> Result<AppendResp, tonic::Status> {
     let options = match request.message().await?.and_then(|first| first.content) {
@@ -23,6 +25,7 @@ pub(crate) async fn append(
         _ => return Err(Fault::bad("the first message must hold the options").into()),
     };
     let stream = convert::stream_name(options.stream_identifier)?;
+    visit.check(Operation::Write(&stream)).await?;
     let expected = expected(options.expected_stream_revision)?;
     let (mut events, mut size) = (Vec::new(), 0);
     while let Some(message) = request.message().await? {
@@ -37,6 +40,8 @@ pub(crate) async fn append(
         }
         events.push(event);
     }
+    // The request may have taken its time.
+    visit.check(Operation::Write(&stream)).await?;
     match engine.write(stream.clone(), expected, Action::Append(events)).await {
         Ok(written) => Ok(success(written)),
         // A wrong version is an ordinary answer of this call, not an error.

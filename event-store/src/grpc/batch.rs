@@ -17,6 +17,7 @@ use super::{
     },
 };
 use crate::{
+    access::{Operation, Visit},
     committer::{Action, Answer, Written},
     engine::Engine,
     expected::Expected,
@@ -49,12 +50,13 @@ enum Outcome {
 /// Reads the session's writes in a task of their own and returns what waits for answers.
 pub(crate) fn take_in(
     engine: Arc<Engine>,
+    visit: Visit,
     requests: Streaming<BatchAppendReq>,
     shutdown: CancellationToken,
 ) -> mpsc::Receiver<Result<Waiting, Status>> {
     let (sender, receiver) = mpsc::channel(IN_FLIGHT);
     tokio::spawn(async move {
-        let session = Session { engine, open: HashMap::new(), size: 0 };
+        let session = Session { engine, visit, open: HashMap::new(), size: 0 };
         let ended = tokio::select! {
             ended = session.run(requests, &sender) => ended,
             () = shutdown.cancelled() => Err(Fault::Stopping.into()),
@@ -90,6 +92,7 @@ pub(crate) async fn answer(waiting: Waiting) -> BatchAppendResp {
 
 struct Session {
     engine: Arc<Engine>,
+    visit: Visit,
     open: HashMap<Uuid, Open>,
     /// The bytes of all writes that are not final yet.
     size: usize,
@@ -151,6 +154,9 @@ impl Session {
             Ok(target) => target,
             Err(fault) => return Outcome::Known(fault),
         };
+        if let Err(fault) = self.visit.check(Operation::Write(&stream)).await {
+            return Outcome::Known(fault);
+        }
         match self.engine.submit(stream.clone(), expected, Action::Append(open.events)).await {
             Ok(answer) => Outcome::Pending(stream, answer),
             Err(refusal) => Outcome::Known(Fault::refused(refusal, &stream)),

@@ -10,10 +10,19 @@ use super::{
         tombstone_req, tombstone_resp,
     },
 };
-use crate::{committer::Action, engine::Engine, expected::Expected};
+use crate::{
+    access::{Operation, Visit},
+    committer::Action,
+    engine::Engine,
+    expected::Expected,
+};
 
 /// Hides all events of a stream; later events may revive it.
-pub(crate) async fn delete(engine: &Engine, request: DeleteReq) -> Result<DeleteResp, Fault> {
+pub(crate) async fn delete(
+    engine: &Engine,
+    visit: &Visit,
+    request: DeleteReq,
+) -> Result<DeleteResp, Fault> {
     use delete_req::options::ExpectedStreamRevision as E;
     use delete_resp::PositionOption as P;
     let options = request.options.ok_or_else(|| Fault::bad("the options are missing"))?;
@@ -25,7 +34,7 @@ pub(crate) async fn delete(engine: &Engine, request: DeleteReq) -> Result<Delete
         None => return Err(Fault::bad("the expected revision is missing")),
     };
     let action = Action::SoftDelete(new_id());
-    let position = write(engine, options.stream_identifier, expected, action).await?;
+    let position = write(engine, visit, options.stream_identifier, expected, action).await?;
     let position_option = Some(position.map_or(P::NoPosition(()), P::Position));
     Ok(DeleteResp { position_option })
 }
@@ -33,6 +42,7 @@ pub(crate) async fn delete(engine: &Engine, request: DeleteReq) -> Result<Delete
 /// Ends a stream for ever.
 pub(crate) async fn tombstone(
     engine: &Engine,
+    visit: &Visit,
     request: TombstoneReq,
 ) -> Result<TombstoneResp, Fault> {
     use tombstone_req::options::ExpectedStreamRevision as E;
@@ -46,18 +56,20 @@ pub(crate) async fn tombstone(
         None => return Err(Fault::bad("the expected revision is missing")),
     };
     let action = Action::Tombstone(new_id());
-    let position = write(engine, options.stream_identifier, expected, action).await?;
+    let position = write(engine, visit, options.stream_identifier, expected, action).await?;
     let position_option = Some(position.map_or(P::NoPosition(()), P::Position));
     Ok(TombstoneResp { position_option })
 }
 
 async fn write(
     engine: &Engine,
+    visit: &Visit,
     identifier: Option<super::proto::shared::StreamIdentifier>,
     expected: Expected,
     action: Action,
 ) -> Result<Option<streams::Position>, Fault> {
     let stream = convert::stream_name(identifier)?;
+    visit.check(Operation::Delete(&stream)).await?;
     match engine.write(stream.clone(), expected, action).await {
         Ok(written) => Ok(written.position.map(convert::position)),
         Err(refusal) => Err(Fault::refused(refusal, &stream)),

@@ -12,7 +12,7 @@ use tonic::{
 use uuid::Uuid;
 
 use super::proto::{google::rpc, shared};
-use crate::{committer::Refusal, expected::Expected, read::Failure};
+use crate::{access, committer::Refusal, expected::Expected, read::Failure};
 
 /// A request that is refused or failed.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ pub(crate) enum Fault {
     },
     MissingMetadata,
     BadRequest(String),
+    /// The caller is not let in, or may not do this.
+    Access(access::Refusal),
     /// The disk does not take what is written: reading goes on, so the connection must too.
     Storage(String),
     /// What was written cannot be read.
@@ -87,6 +89,7 @@ impl Fault {
             }
             Self::MissingMetadata => "Required metadata properties are missing.".to_owned(),
             Self::BadRequest(message) => message.clone(),
+            Self::Access(refusal) => refusal.message(),
             Self::Storage(message) => format!("The store cannot write: {message}"),
             Self::Lost(message) => message.clone(),
             Self::Stopping => "The server is shutting down.".to_owned(),
@@ -118,11 +121,22 @@ impl Fault {
                 let detail = shared::BadRequest { message: message.clone() };
                 (Code::InvalidArgument, message, any("BadRequest", &detail))
             }
+            Self::Access(access::Refusal::Denied | access::Refusal::Unauthenticated) => {
+                let name = "AccessDenied";
+                (Code::PermissionDenied, name.to_owned(), any(name, &shared::AccessDenied {}))
+            }
+            Self::Access(refusal) => (refusal.code(), message, unknown()),
             Self::Storage(_) => (Code::ResourceExhausted, message, unknown()),
             Self::Lost(_) => (Code::DataLoss, message, unknown()),
             Self::Stopping => (Code::Unavailable, message, unknown()),
         };
         rpc::Status { code: code as i32, message, details: Some(details) }
+    }
+}
+
+impl From<access::Refusal> for Fault {
+    fn from(refusal: access::Refusal) -> Self {
+        Self::Access(refusal)
     }
 }
 
@@ -161,6 +175,15 @@ impl From<Fault> for Status {
                 Code::InvalidArgument
             }
             Fault::BadRequest(_) => Code::InvalidArgument,
+            Fault::Access(refusal) => {
+                if let Some(exception) = refusal.exception() {
+                    keys.exception(exception);
+                }
+                if let Some(login) = refusal.login() {
+                    keys.add("login-name", &header_text(login.as_bytes()));
+                }
+                refusal.code()
+            }
             Fault::Storage(_) => Code::ResourceExhausted,
             Fault::Lost(_) => Code::DataLoss,
             Fault::Stopping => Code::Unavailable,

@@ -1,5 +1,6 @@
 //! The protocol: gRPC services over the engine.
 
+mod access;
 mod append;
 mod batch;
 mod convert;
@@ -13,5 +14,8 @@ mod request;
 mod serve;
 mod streams;
 mod subscribe;
+mod users;
 
+pub(crate) use fault::Fault;
 pub(crate) use serve::serve;
+pub(crate) use streams::blocking;

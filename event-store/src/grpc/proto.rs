@@ -28,8 +28,12 @@ pub mod event_store {
         pub mod server_features {
             tonic::include_proto!("event_store.client.server_features");
         }
+
+        pub mod users {
+            tonic::include_proto!("event_store.client.users");
+        }
     }
 }
 
 pub(crate) use event_store::client as shared;
-pub(crate) use event_store::client::{gossip, server_features, streams};
+pub(crate) use event_store::client::{gossip, server_features, streams, users};

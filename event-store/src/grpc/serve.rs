@@ -12,11 +12,11 @@ use super::{
     proto::{
         gossip::gossip_server::GossipServer,
         server_features::server_features_server::ServerFeaturesServer,
-        streams::streams_server::StreamsServer,
+        streams::streams_server::StreamsServer, users::users_server::UsersServer,
     },
-    streams,
+    streams, users,
 };
-use crate::{Error, engine::Engine, net};
+use crate::{Error, access::Gate, engine::Engine, net, tls::Tls};
 
 /// A client keeps all its calls on one connection, so they are many.
 const CALLS: u32 = 100_000;
@@ -32,10 +32,13 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Serves until the shutdown, and then until calls have ended or their time is up.
 pub(crate) async fn serve(
     engine: Arc<Engine>,
+    access: Arc<Gate>,
+    tls: Option<Arc<Tls>>,
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let address = listener.local_addr().map_err(Error::io("examine", "the listener"))?;
+    engine.config.permits(address)?;
     let (host, port) = engine
         .config
         .advertise
@@ -44,7 +47,8 @@ pub(crate) async fn serve(
     // Chunks of writes may be large; single events are limited further on.
     let largest_message = engine.config.max_append_bytes.saturating_add(1 << 20);
     let gossip = gossip::Service { instance: new_id(), host, port };
-    let streams = streams::Service { engine, shutdown: shutdown.clone() };
+    let users = users::Service { access: Arc::clone(&access) };
+    let streams = streams::Service { engine, access, shutdown: shutdown.clone() };
     let serving = Server::builder()
         .max_concurrent_streams(CALLS)
         .initial_stream_window_size(CALL_WINDOW)
@@ -54,7 +58,11 @@ pub(crate) async fn serve(
         .add_service(StreamsServer::new(streams).max_decoding_message_size(largest_message))
         .add_service(ServerFeaturesServer::new(features::Service))
         .add_service(GossipServer::new(gossip))
-        .serve_with_incoming_shutdown(net::incoming(listener), shutdown.clone().cancelled_owned());
+        .add_service(UsersServer::new(users))
+        .serve_with_incoming_shutdown(
+            net::incoming(listener, tls),
+            shutdown.clone().cancelled_owned(),
+        );
     let deadline = async {
         shutdown.cancelled().await;
         tokio::time::sleep(GRACE).await;

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
+    access::Watch,
     append, batch, delete,
     fault::Fault,
     proto::streams::{
@@ -17,11 +18,12 @@ use super::{
     request::{self, Wanted},
     subscribe,
 };
-use crate::engine::Engine;
+use crate::{access::Gate, engine::Engine};
 
 /// The service.
 pub(crate) struct Service {
     pub(crate) engine: Arc<Engine>,
+    pub(crate) access: Arc<Gate>,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -34,7 +36,9 @@ impl Streams for Service {
     type BatchAppendStream = Answers<BatchAppendResp>;
 
     async fn read(&self, request: Request<ReadReq>) -> Result<Response<Self::ReadStream>, Status> {
+        let visit = self.access.admit(request.metadata()).await?;
         let request = request::parse(request.into_inner())?;
+        let watch = Watch::begin(visit, &self.engine, &request.source).await?;
         let engine = Arc::clone(&self.engine);
         let answers = match request.wanted {
             Wanted::Count(_) => read::read(engine, request).await?,
@@ -42,25 +46,28 @@ impl Streams for Service {
                 subscribe::subscribe(engine, request, self.shutdown.clone()).await?
             }
         };
-        Ok(Response::new(answers))
+        Ok(Response::new(watch.over(answers)))
     }
 
     async fn append(
         &self,
         request: Request<Streaming<AppendReq>>,
     ) -> Result<Response<AppendResp>, Status> {
-        append::append(&self.engine, request.into_inner()).await.map(Response::new)
+        let visit = self.access.admit(request.metadata()).await?;
+        append::append(&self.engine, &visit, request.into_inner()).await.map(Response::new)
     }
 
     async fn delete(&self, request: Request<DeleteReq>) -> Result<Response<DeleteResp>, Status> {
-        Ok(Response::new(delete::delete(&self.engine, request.into_inner()).await?))
+        let visit = self.access.admit(request.metadata()).await?;
+        Ok(Response::new(delete::delete(&self.engine, &visit, request.into_inner()).await?))
     }
 
     async fn tombstone(
         &self,
         request: Request<TombstoneReq>,
     ) -> Result<Response<TombstoneResp>, Status> {
-        Ok(Response::new(delete::tombstone(&self.engine, request.into_inner()).await?))
+        let visit = self.access.admit(request.metadata()).await?;
+        Ok(Response::new(delete::tombstone(&self.engine, &visit, request.into_inner()).await?))
     }
 
     async fn batch_append(
@@ -68,7 +75,8 @@ impl Streams for Service {
         request: Request<Streaming<BatchAppendReq>>,
     ) -> Result<Response<Self::BatchAppendStream>, Status> {
         let engine = Arc::clone(&self.engine);
-        let waiting = batch::take_in(engine, request.into_inner(), self.shutdown.clone());
+        let visit = self.access.admit(request.metadata()).await?;
+        let waiting = batch::take_in(engine, visit, request.into_inner(), self.shutdown.clone());
         let answers = stream::unfold(waiting, |mut waiting| async move {
             let answer = match waiting.recv().await? {
                 Ok(write) => Ok(batch::answer(write).await),

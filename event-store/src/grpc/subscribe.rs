@@ -173,14 +173,15 @@ impl FollowStream {
                 last_revision = Some(last);
                 let from = self.next.max(first);
                 if from <= last {
-                    let records = one::records(engine, key, (from, last), false, &mut self.reader)?;
-                    for record in records {
-                        self.next = record.revision + 1;
+                    let found =
+                        one::records(engine, key, (from, last), false, u64::MAX, &mut self.reader)?;
+                    self.next = found.next.unwrap_or(last + 1);
+                    for record in found.records {
                         let resolved = self.resolver.resolve(engine, record)?;
                         page.answers.push(convert::event(resolved, form));
                     }
                 }
-                page.at_end = page.answers.is_empty() || self.next > last;
+                page.at_end = self.next > last;
             }
         }
         if page.at_end {
@@ -254,7 +255,8 @@ fn begin(engine: &Engine, request: ReadRequest) -> Result<Follow, Fault> {
             if let Look::Deleted(_) = look {
                 return Err(Fault::Deleted { stream: name.to_vec() });
             }
-            let last = engine.index().last_revision(engine.keys.key(&name));
+            let state = engine.catalog.state(engine.catalog.key(&name));
+            let last = state.map_err(|error| Fault::failed(error.into()))?.last;
             let next = match from {
                 From::Start => 0,
                 From::At(revision) => revision.saturating_add(1),

@@ -21,6 +21,8 @@ pub(crate) enum ReadError {
     Io { position: u64, source: io::Error },
     #[error("no event at position {position}: {reason}")]
     NotARecord { position: u64, reason: &'static str },
+    #[error("the index cannot be read: {0}")]
+    Index(io::Error),
 }
 
 /// A view of the log below its limit, which is at most the durable head.

@@ -9,7 +9,7 @@ use super::{
     reader::{LogReader, ReadError, SEQUENTIAL},
     segment::{self, Segment, Segments},
 };
-use crate::error::Error;
+use crate::{error::Error, index::Reach};
 
 /// What opening found.
 pub(crate) struct Recovered {
@@ -19,19 +19,57 @@ pub(crate) struct Recovered {
     pub(crate) last_created: u64,
 }
 
-/// Opens the log in the folder and hands every durable record to `apply`, in order.
-pub(crate) fn recover(folder: &Path, mut apply: impl FnMut(&Record)) -> Result<Recovered, Error> {
-    let found = whole_segments(folder)?;
-    let segments = Arc::new(Segments::default());
-    let mut scan = Scan { segments: &segments, head: 0, last_created: 0, apply: &mut apply };
-    let last = found.len() - 1;
-    for (at, segment) in found.into_iter().enumerate() {
-        let segment = Arc::new(segment);
-        segments.push(Arc::clone(&segment));
-        scan.segment(&segment, at == last)?;
+/// A log that was opened, but of which nothing was read yet.
+pub(crate) struct Log {
+    segments: Arc<Segments>,
+    found: Vec<Arc<Segment>>,
+}
+
+impl Log {
+    /// Opens the segments in the folder and checks that they follow each other.
+    pub(crate) fn open(folder: &Path) -> Result<Self, Error> {
+        let found: Vec<_> = whole_segments(folder)?.into_iter().map(Arc::new).collect();
+        let segments = Arc::new(Segments::default());
+        found.iter().for_each(|segment| segments.push(Arc::clone(segment)));
+        Ok(Self { segments, found })
     }
-    let Scan { head, last_created, .. } = scan;
-    Ok(Recovered { segments, head, last_created })
+
+    /// Whether this is the log that an index with this reach was made from.
+    pub(crate) fn continues(&self, reach: &Reach) -> Result<bool, Error> {
+        let last = self.found.last().expect("a log has a segment");
+        let end = last.end()?;
+        if reach.covered > end {
+            return Ok(false);
+        }
+        let mut reader = LogReader::new(Arc::clone(&self.segments), end);
+        let newest = reader.before(reach.covered);
+        let oldest = reader.at(reach.recent_from, SEQUENTIAL);
+        Ok(newest.is_ok_and(|record| record.is_some_and(|record| record.id == reach.last_id))
+            && oldest.is_ok())
+    }
+
+    /// Hands every durable record that the reach does not cover to `apply`, in order, after those
+    /// whose ids it wants remembered.
+    pub(crate) fn replay(
+        self,
+        reach: Option<&Reach>,
+        mut apply: impl FnMut(&Record) -> Result<(), Error>,
+    ) -> Result<Recovered, Error> {
+        let Self { segments, found } = self;
+        let from = reach.map_or(0, |reach| reach.recent_from.min(reach.covered));
+        let durable = reach.map_or(0, |reach| reach.covered);
+        let mut scan =
+            Scan { segments: &segments, durable, head: from, last_created: 0, apply: &mut apply };
+        let last = found.len() - 1;
+        for (at, segment) in found.iter().enumerate() {
+            let ends_before = found.get(at + 1).is_some_and(|next| next.base <= from);
+            if !ends_before {
+                scan.segment(segment, at == last)?;
+            }
+        }
+        let Scan { head, last_created, .. } = scan;
+        Ok(Recovered { segments, head, last_created })
+    }
 }
 
 /// The segments, proved to follow each other without a gap; a new one in an empty folder.
@@ -68,17 +106,20 @@ fn whole_segments(folder: &Path) -> Result<Vec<Segment>, Error> {
 
 struct Scan<'a> {
     segments: &'a Arc<Segments>,
+    /// Below this position everything was durable once.
+    durable: u64,
     head: u64,
     last_created: u64,
-    apply: &'a mut dyn FnMut(&Record),
+    apply: &'a mut dyn FnMut(&Record) -> Result<(), Error>,
 }
 
 impl Scan<'_> {
     fn segment(&mut self, segment: &Segment, is_last: bool) -> Result<(), Error> {
         let end = segment.end()?;
-        self.head = segment.first();
+        self.head = self.head.max(segment.first());
         let Some((broken, reason)) = self.records(segment, end)? else { return Ok(()) };
-        if !is_last || was_durable(segment, self.head, broken, end)? {
+        let proven = self.head < self.durable || was_durable(segment, self.head, broken, end)?;
+        if !is_last || proven {
             return Err(corrupt(segment, broken, reason));
         }
         tracing::warn!(
@@ -107,7 +148,7 @@ impl Scan<'_> {
                 Ok(Some(record)) => record,
                 Ok(None) => break,
                 Err(ReadError::NotARecord { reason, .. }) => return Ok(Some((position, reason))),
-                Err(ReadError::Io { source, .. }) => {
+                Err(ReadError::Io { source, .. } | ReadError::Index(source)) => {
                     return Err(Error::io("read", &segment.path)(source));
                 }
             };
@@ -120,7 +161,7 @@ impl Scan<'_> {
             if complete {
                 for record in append.drain(..) {
                     self.last_created = self.last_created.max(record.created);
-                    (self.apply)(&record);
+                    (self.apply)(&record)?;
                 }
                 self.head = position;
             }

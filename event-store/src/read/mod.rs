@@ -52,9 +52,10 @@ impl Resolver {
         };
         let event = match stream::look(engine, stream, reader)? {
             stream::Look::Present { first, last, key } if (first..=last).contains(&revision) => {
-                let position = engine.index().position(key, revision);
+                let position = engine.catalog.position(key, revision)?;
                 reader.set_limit(engine.head());
-                position.map(|position| reader.at(position, RANDOM)).transpose()?.flatten()
+                let event = position.map(|position| reader.at(position, RANDOM)).transpose()?;
+                event.flatten().filter(|event| Some(event.position) == position)
             }
             _ => None,
         };

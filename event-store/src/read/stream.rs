@@ -6,10 +6,10 @@ use super::{Failure, PAGE_BYTES, PAGE_EVENTS, Resolved, Resolver};
 use crate::{
     committer::ticks,
     engine::Engine,
-    index::StreamKey,
+    index::{entry::Range, key::StreamKey},
     log::{
         frame::Record,
-        reader::{LogReader, RANDOM, SEQUENTIAL},
+        reader::{LogReader, RANDOM, ReadError, SEQUENTIAL},
     },
     metadata::{self, Rules},
 };
@@ -31,23 +31,26 @@ pub(crate) fn look(
     stream: &[u8],
     reader: &mut LogReader,
 ) -> Result<Look, Failure> {
-    let key = engine.keys.key(stream);
-    let described = metadata::described(stream).map(|name| engine.keys.key(name));
-    let (last, mut rules) = {
-        let index = engine.index();
-        // The metadata of a deleted stream is gone with it.
-        if let Some(at) = described.and_then(|described| index.rules(described).tombstone) {
-            return Ok(Look::Deleted(at));
-        }
-        (index.last_revision(key), index.rules(key))
-    };
-    if let Some(at) = rules.tombstone {
+    let catalog = &engine.catalog;
+    let key = catalog.key(stream);
+    let described = metadata::described(stream).map(|name| catalog.key(name));
+    // The metadata of a deleted stream is gone with it.
+    if let Some(described) = described
+        && let Some(at) = catalog.state(described)?.tombstone
+    {
         return Ok(Look::Deleted(at));
     }
+    let state = catalog.state(key)?;
+    if let Some(at) = state.tombstone {
+        return Ok(Look::Deleted(at));
+    }
+    let mut rules = catalog.rules(&state)?;
     if described.is_some() {
         rules = Rules::METADATA;
     }
-    let Some(last) = last.filter(|_| !rules.is_soft_deleted()) else { return Ok(Look::Missing) };
+    let Some(last) = state.last.filter(|_| !rules.is_soft_deleted()) else {
+        return Ok(Look::Missing);
+    };
     let first = rules.first_visible(last);
     let first = match rules.max_age {
         Some(seconds) => first_young(engine, key, first, last, seconds, reader)?,
@@ -69,9 +72,10 @@ fn first_young(
     let (mut low, mut high) = (first, last + 1);
     while low < high {
         let middle = low + (high - low) / 2;
-        let position = engine.index().position(key, middle);
-        let record = position.map(|position| reader.at(position, RANDOM)).transpose()?.flatten();
-        if record.is_some_and(|record| record.created < oldest) {
+        let position = engine.catalog.position(key, middle)?;
+        let record = position.map(|position| present(reader, position, RANDOM)).transpose()?;
+        // What was scavenged is older than what was not.
+        if record.flatten().is_none_or(|record| record.created < oldest) {
             low = middle + 1;
         } else {
             high = middle;
@@ -80,42 +84,70 @@ fn first_young(
     Ok(low)
 }
 
-/// Reads revisions `from..=to` from the log, as many from that end as a page holds, in the order of
+/// The record that starts at the position; `None` when it was scavenged.
+fn present(
+    reader: &mut LogReader,
+    position: u64,
+    ahead: usize,
+) -> Result<Option<Record>, ReadError> {
+    Ok(reader.at(position, ahead)?.filter(|record| record.position == position))
+}
+
+/// Events of one stream, and where to go on behind them.
+pub(crate) struct Records {
+    pub(crate) records: Vec<Record>,
+    /// The next revision in the direction of the read; `None` when there is no more.
+    pub(crate) next: Option<u64>,
+}
+
+/// Reads at most so many of the revisions `from..=to` from the log, from that end and in the order of
 /// the direction.
 pub(crate) fn records(
     engine: &Engine,
     key: StreamKey,
     (from, to): (u64, u64),
     backwards: bool,
+    most: u64,
     reader: &mut LogReader,
-) -> Result<Vec<Record>, Failure> {
-    let wanted = (to + 1).saturating_sub(from).min(PAGE_EVENTS as u64);
-    let from = if backwards { to + 1 - wanted } else { from };
-    let mut positions = engine.index().positions(key, from, wanted as usize);
-    let (Some(&start), Some(&end)) = (positions.first(), positions.last()) else {
-        return Ok(Vec::new());
+) -> Result<Records, Failure> {
+    let most = most.min(PAGE_EVENTS as u64) as usize;
+    let low = if backwards { from.max((to + 1).saturating_sub(most as u64)) } else { from };
+    let mut places = engine.catalog.places(key, Range { from: low, to, most })?;
+    let (Some(&(_, start)), Some(&(last, end))) = (places.first(), places.last()) else {
+        return Ok(Records { records: Vec::new(), next: None });
     };
+    let behind = |revision: u64| {
+        let next = if backwards { revision.checked_sub(1) } else { revision.checked_add(1) };
+        next.filter(|next| (from..=to).contains(next))
+    };
+    let next = behind(if backwards { low } else { last });
     // Events that lie close together are read at once, scattered ones each by itself.
-    let close = (end - start) / (positions.len() as u64) < 2 * RANDOM as u64;
+    let close = (end - start) / (places.len() as u64) < 2 * RANDOM as u64;
     if backwards {
-        positions.reverse();
+        places.reverse();
     }
-    let mut records = Vec::with_capacity(positions.len());
+    let mut records = Vec::with_capacity(places.len());
     let mut bytes = 0;
-    for position in positions {
+    for (revision, position) in places {
         if backwards && close {
             reader.look_back(position, start)?;
         }
         let rest = (end - position) as usize + RANDOM;
         let ahead = if close { rest.min(SEQUENTIAL) } else { RANDOM };
-        let Some(record) = reader.at(position, ahead)? else { break };
+        let Some(record) = present(reader, position, ahead)? else {
+            // Scavenging takes the oldest events of a stream, so there are none further back.
+            if backwards {
+                return Ok(Records { records, next: None });
+            }
+            continue;
+        };
         bytes += record.next - position;
         records.push(record);
         if bytes > PAGE_BYTES {
-            break;
+            return Ok(Records { records, next: behind(revision) });
         }
     }
-    Ok(records)
+    Ok(Records { records, next })
 }
 
 /// A read of a stream with a limit on the number of events.
@@ -132,23 +164,19 @@ pub(crate) struct StreamRead {
 impl StreamRead {
     /// The next page; empty at the end.
     pub(crate) fn page(&mut self, engine: &Engine) -> Result<Vec<Resolved>, Failure> {
-        let Some((next, end)) = self.range.filter(|_| self.remaining > 0) else {
-            return Ok(Vec::new());
-        };
-        let most = self.remaining - 1;
-        let range = if self.backwards {
-            (next.saturating_sub(most).max(end), next)
-        } else {
-            (next, next.saturating_add(most).min(end))
-        };
-        let records = records(engine, self.key, range, self.backwards, &mut self.reader)?;
-        let read = records.len() as u64;
-        let left = if self.backwards { next - end } else { end - next };
-        self.range = (read > 0 && read <= left).then(|| {
-            let next = if self.backwards { next - read } else { next + read };
-            (next, end)
-        });
-        self.remaining -= read;
+        let mut records = Vec::new();
+        // A page of scavenged events is not the end.
+        while records.is_empty()
+            && self.remaining > 0
+            && let Some((next, end)) = self.range
+        {
+            let range = if self.backwards { (end, next) } else { (next, end) };
+            let (backwards, most) = (self.backwards, self.remaining);
+            let page = self::records(engine, self.key, range, backwards, most, &mut self.reader)?;
+            records = page.records;
+            self.remaining -= records.len() as u64;
+            self.range = page.next.map(|next| (next, end));
+        }
         records.into_iter().map(|record| self.resolver.resolve(engine, record)).collect()
     }
 }

@@ -19,8 +19,10 @@ pub(crate) struct Served {
 }
 
 impl Served {
+    /// Serves a store whose index goes to disk every few events, so that every test crosses runs.
     pub(crate) async fn start(data: &Path) -> Self {
-        Self::with(Config::new(data)).await.expect("the store opens")
+        let config = Config { index_memory_events: 4, ..Config::new(data) };
+        Self::with(config).await.expect("the store opens")
     }
 
     pub(crate) async fn with(config: Config) -> Result<Self, Error> {
