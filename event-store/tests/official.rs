@@ -3,6 +3,9 @@
 //! Their scenarios are in `tests/clients`, written in their languages; each test here runs one file
 //! of them against a store of its own.
 
+#[path = "store/certificates.rs"]
+#[expect(dead_code, reason = "the other test programs use the rest")]
+mod certificates;
 #[path = "clients/suite.rs"]
 mod clients;
 #[path = "store/serving.rs"]
@@ -37,6 +40,11 @@ async fn python_outlives_restarts() {
 }
 
 #[tokio::test]
+async fn python_is_let_in_with_credentials_over_tls() {
+    Suite::new(Python, "access").run_guarded().await;
+}
+
+#[tokio::test]
 async fn node_appends() {
     Suite::new(Node, "append").run().await;
 }
@@ -59,4 +67,25 @@ async fn node_subscribes() {
 #[tokio::test]
 async fn node_outlives_restarts() {
     Suite::new(Node, "restart").run().await;
+}
+
+#[tokio::test]
+async fn node_is_let_in_with_credentials_over_tls_and_manages_users() {
+    Suite::new(Node, "access").run_guarded().await;
+}
+
+#[tokio::test]
+#[should_panic(expected = "0 of at least 0 scenarios passed")]
+async fn a_file_without_scenarios_fails() {
+    let folder = tempfile::tempdir().expect("a folder");
+    Suite::of(Node, folder.path().join("none.test.js"), "").run().await;
+}
+
+#[tokio::test]
+#[should_panic(expected = "1 of at least 2 scenarios passed")]
+async fn a_scenario_that_is_skipped_fails() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let scenarios = "import pytest\n\ndef test_a():\n    pass\n\n\
+        @pytest.mark.skip\ndef test_b():\n    pass\n";
+    Suite::of(Python, folder.path().join("test_skip.py"), scenarios).run().await;
 }

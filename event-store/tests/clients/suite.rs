@@ -9,7 +9,10 @@ use std::{
 
 use tokio::process::Command;
 
-use crate::serving::{PROGRAM, Program};
+use crate::{
+    certificates::Issuer,
+    serving::{PROGRAM, Program},
+};
 
 /// Where the scenarios are.
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
@@ -38,19 +41,41 @@ impl Suite {
         Self { language, source: Path::new(SOURCES).join(source) }
     }
 
+    /// A file with these scenarios, which is written first.
+    pub(crate) fn of(language: Language, source: PathBuf, scenarios: &str) -> Self {
+        fs::write(&source, scenarios).expect("it is written");
+        Self { language, source }
+    }
+
     /// Runs all scenarios of the file against a new store, and fails unless all of them pass.
     pub(crate) async fn run(self) {
         let data = tempfile::tempdir().expect("a folder");
         let store = Program::start(data.path()).await;
-        let output = self
-            .command()
-            .env("STORE_ADDRESS", format!("127.0.0.1:{}", store.port))
-            .env("STORE_PROGRAM", PROGRAM)
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .output()
-            .await
-            .expect("the language's program runs");
+        self.drive(self.command().env("STORE_ADDRESS", format!("127.0.0.1:{}", store.port))).await;
+    }
+
+    /// The same against a store that speaks TLS and asks who calls.
+    pub(crate) async fn run_guarded(self) {
+        let (data, issuer) = (tempfile::tempdir().expect("a folder"), Issuer::new());
+        let files = issuer.server("store");
+        let mut program = Command::new(PROGRAM);
+        program.args(["--listen", "127.0.0.1:0", "--credentials", "required", "--data"]);
+        program.arg(data.path()).arg("--tls-certificate").arg(files.certificate);
+        program.arg("--tls-key").arg(files.key);
+        let mut command = self.command();
+        for (user, password) in [("ADMIN", "first-password"), ("OPS", "another-password")] {
+            program.env(format!("ROUNDTABLE_EVENTSTORE_{user}_PASSWORD"), password);
+            command.env(format!("STORE_{user}_PASSWORD"), password);
+        }
+        let store = Program::spawn(&mut program).await;
+        let stranger = Issuer::new();
+        command.env("STORE_CA", issuer.ca()).env("STORE_STRANGER_CA", stranger.ca());
+        self.drive(command.env("STORE_ADDRESS", format!("localhost:{}", store.port))).await;
+    }
+
+    async fn drive(&self, command: &mut Command) {
+        command.env("STORE_PROGRAM", PROGRAM).stdin(Stdio::null()).kill_on_drop(true);
+        let output = command.output().await.expect("the language's program runs");
         self.judge(&output);
     }
 
@@ -63,7 +88,7 @@ impl Suite {
             Language::Python => {
                 let mut command = Command::new(python);
                 command.env("PYTHONDONTWRITEBYTECODE", "1").args(["-m", "pytest"]);
-                command.arg("--rootdir").arg(self.source.parent().expect("a folder"));
+                command.arg("-c").arg(Path::new(SOURCES).join("python/pytest.ini"));
                 command.arg(&self.source);
                 command
             }
