@@ -40,6 +40,16 @@ async fn python_outlives_restarts() {
 }
 
 #[tokio::test]
+async fn python_works_in_groups() {
+    Suite::new(Python, "persistent").run().await;
+}
+
+#[tokio::test]
+async fn python_appends_to_several_streams_at_once() {
+    Suite::new(Python, "sessions").run().await;
+}
+
+#[tokio::test]
 async fn python_is_let_in_with_credentials_over_tls() {
     Suite::new(Python, "access").run_guarded().await;
 }
@@ -67,6 +77,16 @@ async fn node_subscribes() {
 #[tokio::test]
 async fn node_outlives_restarts() {
     Suite::new(Node, "restart").run().await;
+}
+
+#[tokio::test]
+async fn node_works_in_groups() {
+    Suite::new(Node, "persistent").run().await;
+}
+
+#[tokio::test]
+async fn node_appends_to_several_streams_at_once() {
+    Suite::new(Node, "sessions").run().await;
 }
 
 #[tokio::test]
