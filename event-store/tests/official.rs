@@ -55,6 +55,11 @@ async fn python_is_let_in_with_credentials_over_tls() {
 }
 
 #[tokio::test]
+async fn python_is_kept_out_of_sessions_and_groups_it_may_not_use() {
+    Suite::new(Python, "guarded").run_guarded().await;
+}
+
+#[tokio::test]
 async fn node_appends() {
     Suite::new(Node, "append").run().await;
 }
@@ -92,6 +97,11 @@ async fn node_appends_to_several_streams_at_once() {
 #[tokio::test]
 async fn node_is_let_in_with_credentials_over_tls_and_manages_users() {
     Suite::new(Node, "access").run_guarded().await;
+}
+
+#[tokio::test]
+async fn node_is_kept_out_of_sessions_and_groups_it_may_not_use() {
+    Suite::new(Node, "guarded").run_guarded().await;
 }
 
 #[tokio::test]
