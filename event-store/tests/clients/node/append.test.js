@@ -6,7 +6,7 @@ import { randomUUID } from "node:crypto";
 import { all, connect, event, events, ids, kurrent, revisions, scenario, upTo } from "./store.js";
 
 const { ANY, NO_STREAM, STREAM_EXISTS } = kurrent;
-const { MaxAppendSizeExceededError, StreamNotFoundError, UnknownError } = kurrent;
+const { MaxAppendSizeExceededError, StreamNotFoundError } = kurrent;
 const { WrongExpectedVersionError, binaryEvent, jsonEvent } = kurrent;
 
 // The client takes its call for batches, unless a call has credentials of its own: then it takes
