@@ -5,6 +5,8 @@
 mod certificates;
 #[path = "store/persistent/mod.rs"]
 mod persistent;
+#[path = "store/restart.rs"]
+mod restart;
 #[path = "store/serving.rs"]
 mod serving;
 #[path = "store/suite.rs"]
@@ -21,6 +23,7 @@ fn at_revision(last: Option<u64>) -> client::AppendToStreamOptions {
 }
 
 suite::client_suite!(eventstore_original, ExpectedRevision::Exact, expected_revision, stream_id);
+restart::restart_suite!(eventstore_original, ExpectedRevision::Exact, expected_revision, stream_id);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_original_client_works_over_tls_with_its_credentials() {

@@ -41,7 +41,7 @@ pub(crate) struct SourceReader {
 }
 
 enum Kind {
-    Stream { name: Bytes, next: u64, reader: LogReader, resolver: Resolver },
+    Stream { name: Bytes, next: u64, reader: Box<LogReader>, resolver: Box<Resolver> },
     All { read: Box<AllRead>, filter: Option<Filter> },
 }
 
@@ -59,8 +59,8 @@ impl SourceReader {
             EventSource::Stream(name) => Kind::Stream {
                 name: Bytes::from(name.clone()),
                 next: finished.map_or(definition.begin, |finished| finished + 1),
-                reader,
-                resolver,
+                reader: Box::new(reader),
+                resolver: Box::new(resolver),
             },
             EventSource::All => {
                 let filter = definition.filter.as_ref().map(|rule| rule.build()).transpose()?;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use event_store::TlsFiles;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
 /// An issuer, and the folder that its certificates are in.
 pub(crate) struct Issuer {
@@ -15,6 +15,8 @@ impl Issuer {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        // A name of its own: OpenSSL takes what bears the name of its issuer for self-signed.
+        params.distinguished_name.push(DnType::CommonName, "an issuer for tests");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
         let issuer = CertifiedIssuer::self_signed(params, key).expect("a certificate");

@@ -19,6 +19,7 @@ mod persistent;
 mod random;
 mod raw;
 mod reads;
+mod restart;
 mod rewritten;
 mod scavenge;
 mod segments;
@@ -56,3 +57,4 @@ fn at_revision(last: Option<u64>) -> client::AppendToStreamOptions {
 }
 
 suite::client_suite!(eventstore, StreamState::StreamRevision, stream_state, stream_id());
+restart::restart_suite!(eventstore, StreamState::StreamRevision, stream_state, stream_id());
