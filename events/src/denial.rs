@@ -5,6 +5,9 @@ use uuid::Uuid;
 
 use crate::{DomainEvent, Event, UserId};
 
+/// The id of whatever a command was about: a conversation, a message, a person.
+pub type Target = Uuid;
+
 /// An event of a `denial-` stream, of which each person has one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data")]
@@ -20,7 +23,7 @@ pub enum DenialEvent {
         problem: String,
         /// What it was about, where that is one thing.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        target: Option<Uuid>,
+        target: Option<Target>,
     },
 }
 
