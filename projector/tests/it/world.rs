@@ -216,6 +216,23 @@ impl World {
         head
     }
 
+    /// All rows of all tables, as another projector makes them from the whole log.
+    pub(crate) async fn rebuilt(&self) -> String {
+        let head = self.log.head().await.unwrap();
+        let again = self.servers.database().await.unwrap();
+        let postgres = PgPool::connect(&again.url).await.unwrap();
+        let settings = Settings {
+            postgres_url: again.url.clone(),
+            namespace: servers::prefix(),
+            ..self.settings()
+        };
+        let shutdown = CancellationToken::new();
+        let _ended = shutdown.clone().drop_guard();
+        projector::start(settings, self.log.clone(), shutdown).await.unwrap();
+        settled(&postgres, head).await;
+        dump(&postgres).await
+    }
+
     /// Appends events as somebody who does not use our log.
     pub(crate) async fn append_raw(
         &self,
