@@ -1,13 +1,22 @@
-//! What is between two people: nothing, a request, a friendship.
+//! What is between two people: nothing, a request, a friendship, a block in either direction.
+
+use std::collections::BTreeSet;
 
 use events::{FriendshipEvent, UserId};
 use thiserror::Error;
 
 use crate::Decider;
 
+/// What is between two people, and which of them blocks the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Friendship {
+    tie: Tie,
+    blocking: BTreeSet<UserId>,
+}
+
 /// What is between two people.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Friendship {
+pub enum Tie {
     /// Nothing, or nothing any more.
     #[default]
     None,
@@ -20,6 +29,28 @@ pub enum Friendship {
     },
     /// They are friends.
     Friends,
+}
+
+impl Friendship {
+    /// What is between the two.
+    pub const fn tie(&self) -> Tie {
+        self.tie
+    }
+
+    /// Whether they are friends.
+    pub fn are_friends(&self) -> bool {
+        self.tie == Tie::Friends
+    }
+
+    /// Whether this one of the two blocks the other.
+    pub fn is_blocking(&self, user: UserId) -> bool {
+        self.blocking.contains(&user)
+    }
+
+    /// Whether one of them blocks the other: then nothing passes between them.
+    pub fn is_blocked(&self) -> bool {
+        !self.blocking.is_empty()
+    }
 }
 
 /// What one of the two does.
@@ -60,6 +91,35 @@ pub enum Command {
         /// The other.
         of: UserId,
     },
+    /// Want nothing to do with the other.
+    Block {
+        /// Who blocks.
+        by: UserId,
+        /// Whom.
+        of: UserId,
+    },
+    /// Let the other come near again.
+    Unblock {
+        /// Who blocks.
+        by: UserId,
+        /// Whom.
+        of: UserId,
+    },
+}
+
+impl Command {
+    /// Who gives the command, and whom it is about.
+    const fn people(self) -> (UserId, UserId) {
+        match self {
+            Self::Request { by, to: other }
+            | Self::Accept { by, of: other }
+            | Self::Decline { by, of: other }
+            | Self::Cancel { by, to: other }
+            | Self::Remove { by, of: other }
+            | Self::Block { by, of: other }
+            | Self::Unblock { by, of: other } => (by, other),
+        }
+    }
 }
 
 /// Why not.
@@ -74,6 +134,12 @@ pub enum Rejection {
     /// They are friends already.
     #[error("the two are friends already")]
     AlreadyFriends,
+    /// Whoever blocks somebody cannot ask them.
+    #[error("this person is blocked by the one who asks")]
+    Blocking,
+    /// To whom they block, people do not exist.
+    #[error("this person does not exist")]
+    NoSuchUser,
 }
 
 impl Decider for Friendship {
@@ -82,60 +148,73 @@ impl Decider for Friendship {
     type Rejection = Rejection;
 
     fn decide(&self, command: &Command) -> Result<Vec<FriendshipEvent>, Rejection> {
-        match (*command, *self) {
-            (
-                Command::Request { by: one, to: other }
-                | Command::Accept { by: one, of: other }
-                | Command::Decline { by: one, of: other }
-                | Command::Cancel { by: one, to: other }
-                | Command::Remove { by: one, of: other },
-                _,
-            ) if one == other => Err(Rejection::Oneself),
+        let (one, other) = command.people();
+        if one == other {
+            return Err(Rejection::Oneself);
+        }
+        match (*command, self.tie) {
+            (Command::Block { by, .. }, _) if self.is_blocking(by) => Ok(vec![]),
+            (Command::Block { by, of }, _) => Ok(vec![FriendshipEvent::Blocked { by, of }]),
+            (Command::Unblock { by, of }, _) if self.is_blocking(by) => {
+                Ok(vec![FriendshipEvent::Unblocked { by, of }])
+            }
+            (Command::Unblock { .. }, _) => Ok(vec![]),
 
-            (Command::Request { by, to }, Self::None) => {
+            (Command::Request { by, .. }, _) if self.is_blocking(by) => Err(Rejection::Blocking),
+            (Command::Request { .. }, _) if self.is_blocked() => Err(Rejection::NoSuchUser),
+            (Command::Request { by, to }, Tie::None) => {
                 Ok(vec![FriendshipEvent::Requested { from: by, to }])
             }
-            (Command::Request { by, .. }, Self::Requested { from, .. }) if by == from => Ok(vec![]),
-            (Command::Request { by, .. }, Self::Requested { from, .. }) => {
+            (Command::Request { by, .. }, Tie::Requested { from, .. }) if by == from => Ok(vec![]),
+            (Command::Request { by, .. }, Tie::Requested { from, .. }) => {
                 Ok(vec![FriendshipEvent::Accepted { by, of: from }])
             }
-            (Command::Request { .. } | Command::Accept { .. }, Self::Friends) => Ok(vec![]),
+            (Command::Request { .. } | Command::Accept { .. }, Tie::Friends) => Ok(vec![]),
 
-            (Command::Accept { by, of }, Self::Requested { from, .. }) if of == from => {
+            (Command::Accept { by, of }, Tie::Requested { from, .. }) if of == from => {
                 Ok(vec![FriendshipEvent::Accepted { by, of }])
             }
-            (Command::Decline { by, of }, Self::Requested { from, .. }) if of == from => {
+            (Command::Decline { by, of }, Tie::Requested { from, .. }) if of == from => {
                 Ok(vec![FriendshipEvent::Declined { by, of }])
             }
             (
                 Command::Accept { .. } | Command::Decline { .. },
-                Self::None | Self::Requested { .. },
+                Tie::None | Tie::Requested { .. },
             ) => Err(Rejection::NoRequest),
-            (Command::Decline { .. } | Command::Cancel { .. }, Self::Friends) => {
+            (Command::Decline { .. } | Command::Cancel { .. }, Tie::Friends) => {
                 Err(Rejection::AlreadyFriends)
             }
 
-            (Command::Cancel { by, to }, Self::Requested { from, .. }) if by == from => {
+            (Command::Cancel { by, to }, Tie::Requested { from, .. }) if by == from => {
                 Ok(vec![FriendshipEvent::Cancelled { by, to }])
             }
-            (Command::Cancel { .. }, Self::Requested { .. }) => Err(Rejection::NoRequest),
-            (Command::Cancel { .. }, Self::None) => Ok(vec![]),
+            (Command::Cancel { .. }, Tie::Requested { .. }) => Err(Rejection::NoRequest),
+            (Command::Cancel { .. }, Tie::None) => Ok(vec![]),
 
-            (Command::Remove { by, of }, Self::Friends) => {
+            (Command::Remove { by, of }, Tie::Friends) => {
                 Ok(vec![FriendshipEvent::Removed { by, of }])
             }
-            (Command::Remove { .. }, Self::None | Self::Requested { .. }) => Ok(vec![]),
+            (Command::Remove { .. }, Tie::None | Tie::Requested { .. }) => Ok(vec![]),
         }
     }
 
-    fn evolve(self, event: &FriendshipEvent) -> Self {
-        match *event {
-            FriendshipEvent::Requested { from, to } => Self::Requested { from, to },
-            FriendshipEvent::Accepted { .. } => Self::Friends,
+    fn evolve(mut self, event: &FriendshipEvent) -> Self {
+        self.tie = match *event {
+            FriendshipEvent::Requested { from, to } => Tie::Requested { from, to },
+            FriendshipEvent::Accepted { .. } => Tie::Friends,
             FriendshipEvent::Declined { .. }
             | FriendshipEvent::Cancelled { .. }
-            | FriendshipEvent::Removed { .. } => Self::None,
-        }
+            | FriendshipEvent::Removed { .. } => Tie::None,
+            FriendshipEvent::Blocked { by, .. } => {
+                self.blocking.insert(by);
+                Tie::None
+            }
+            FriendshipEvent::Unblocked { by, .. } => {
+                self.blocking.remove(&by);
+                self.tie
+            }
+        };
+        self
     }
 }
 
@@ -158,7 +237,7 @@ mod tests {
     fn a_request_is_made_once() {
         let request = Command::Request { by: user(1), to: user(2) };
         let made = vec![FriendshipEvent::Requested { from: user(1), to: user(2) }];
-        assert_eq!(Friendship::None.decide(&request), Ok(made));
+        assert_eq!(Friendship::default().decide(&request), Ok(made));
         assert_eq!(requested().decide(&request), Ok(vec![]));
         assert_eq!(friends().decide(&request), Ok(vec![]));
     }
@@ -185,7 +264,10 @@ mod tests {
             }
         }
         let (by, of) = (user(2), user(1));
-        assert_eq!(Friendship::None.decide(&Command::Accept { by, of }), Err(Rejection::NoRequest));
+        assert_eq!(
+            Friendship::default().decide(&Command::Accept { by, of }),
+            Err(Rejection::NoRequest)
+        );
         assert_eq!(friends().decide(&Command::Accept { by, of }), Ok(vec![]));
         assert_eq!(friends().decide(&Command::Decline { by, of }), Err(Rejection::AlreadyFriends));
     }
@@ -196,7 +278,7 @@ mod tests {
         let cancelled = vec![FriendshipEvent::Cancelled { by: user(1), to: user(2) }];
         assert_eq!(requested().decide(&cancel(user(1), user(2))), Ok(cancelled));
         assert_eq!(requested().decide(&cancel(user(2), user(1))), Err(Rejection::NoRequest));
-        assert_eq!(Friendship::None.decide(&cancel(user(1), user(2))), Ok(vec![]));
+        assert_eq!(Friendship::default().decide(&cancel(user(1), user(2))), Ok(vec![]));
         let friends = friends().decide(&cancel(user(1), user(2)));
         assert_eq!(friends, Err(Rejection::AlreadyFriends));
     }
@@ -210,25 +292,72 @@ mod tests {
         }
     }
 
+    /// Blocked by 1.
+    fn blocked() -> Friendship {
+        friends().evolve(&FriendshipEvent::Blocked { by: user(1), of: user(2) })
+    }
+
     #[test]
-    fn nobody_is_their_own_friend() {
-        for command in commands_of(user(1), user(1)) {
-            assert_eq!(Friendship::None.decide(&command), Err(Rejection::Oneself));
+    fn a_block_ends_whatever_is_between_the_two_and_is_made_once() {
+        for (by, of) in [(user(1), user(2)), (user(2), user(1))] {
+            let block = Command::Block { by, of };
+            for state in [Friendship::default(), requested(), friends()] {
+                let made = vec![FriendshipEvent::Blocked { by, of }];
+                assert_eq!(state.decide(&block), Ok(made.clone()));
+                let state = state.evolve(&made[0]);
+                assert_eq!((state.tie(), state.is_blocking(by)), (Tie::None, true));
+                assert_eq!(state.decide(&block), Ok(vec![]));
+            }
         }
     }
 
-    fn commands_of(by: UserId, other: UserId) -> [Command; 5] {
+    #[test]
+    fn who_is_blocked_finds_nobody_and_who_blocks_is_told_so() {
+        let request = |by, to| Command::Request { by: user(by), to: user(to) };
+        assert_eq!(blocked().decide(&request(2, 1)), Err(Rejection::NoSuchUser));
+        assert_eq!(blocked().decide(&request(1, 2)), Err(Rejection::Blocking));
+        let accept = Command::Accept { by: user(2), of: user(1) };
+        assert_eq!(blocked().decide(&accept), Err(Rejection::NoRequest));
+    }
+
+    #[test]
+    fn each_blocks_and_unblocks_on_their_own() {
+        let event = |by, of| FriendshipEvent::Blocked { by: user(by), of: user(of) };
+        let lift = |by, of| Command::Unblock { by: user(by), of: user(of) };
+        assert_eq!(blocked().decide(&lift(2, 1)), Ok(vec![]), "that one never blocked");
+        let both = blocked().evolve(&event(2, 1));
+        assert!(both.is_blocking(user(1)) && both.is_blocking(user(2)));
+        let lifted = FriendshipEvent::Unblocked { by: user(1), of: user(2) };
+        assert_eq!(both.decide(&lift(1, 2)), Ok(vec![lifted.clone()]));
+        let one = both.evolve(&lifted);
+        assert!(one.is_blocked() && !one.is_blocking(user(1)));
+        let request = Command::Request { by: user(1), to: user(2) };
+        assert_eq!(one.decide(&request), Err(Rejection::NoSuchUser), "the other still blocks");
+        let none = one.evolve(&FriendshipEvent::Unblocked { by: user(2), of: user(1) });
+        assert_eq!(none, Friendship::default(), "friends they have to become anew");
+    }
+
+    #[test]
+    fn nobody_is_their_own_friend() {
+        for command in commands_of(user(1), user(1)) {
+            assert_eq!(Friendship::default().decide(&command), Err(Rejection::Oneself));
+        }
+    }
+
+    fn commands_of(by: UserId, other: UserId) -> [Command; 7] {
         [
             Command::Request { by, to: other },
             Command::Accept { by, of: other },
             Command::Decline { by, of: other },
             Command::Cancel { by, to: other },
             Command::Remove { by, of: other },
+            Command::Block { by, of: other },
+            Command::Unblock { by, of: other },
         ]
     }
 
     fn command() -> impl Strategy<Value = Command> {
-        (1..3_u8, 1..3_u8, 0..5_usize)
+        (1..3_u8, 1..3_u8, 0..7_usize)
             .prop_map(|(by, other, kind)| commands_of(user(by), user(other))[kind])
     }
 
@@ -236,9 +365,10 @@ mod tests {
         #[test]
         fn the_laws_hold(commands in proptest::collection::vec(command(), 0..40)) {
             hold::<Friendship>(&commands, |_| false, |before, after| {
-                let friends = |state: &Friendship| *state == Friendship::Friends;
-                let asked = matches!(before, Friendship::Requested { .. });
-                assert!(friends(before) || !friends(after) || asked, "nobody befriends unasked");
+                let asked = matches!(before.tie(), Tie::Requested { .. });
+                let befriended = !before.are_friends() && after.are_friends();
+                assert!(!befriended || asked, "nobody befriends unasked");
+                assert!(!after.is_blocked() || after.tie() == Tie::None, "a block lets nothing pass");
             });
         }
     }

@@ -1,14 +1,21 @@
 //! The rules of Roundtable, pure: no clock, no randomness, no I/O. Time and ids are arguments.
 //!
-//! One file per kind of stream holds its state, its commands, its rejections and their tests.
+//! One file, or one folder, per kind of stream holds its state, its commands, its rejections and
+//! their tests. What a rule has to know of another stream is a fact in the command.
 
 pub mod conversation;
 pub mod decider;
+pub mod denial;
+pub mod file;
 pub mod friendship;
 pub mod login;
 pub mod message;
+pub mod notification;
 pub mod receipt;
+pub mod report;
 pub mod reservation;
+pub mod session;
 pub mod user;
+pub mod whiteboard;
 
 pub use decider::Decider;

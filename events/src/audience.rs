@@ -6,8 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
-    ConversationEvent, ConversationId, DomainEvent, FriendshipEvent, LoginEvent, MessageEvent,
-    ReceiptEvent, UserEvent, UserId,
+    ConversationEvent, ConversationId, DomainEvent, FileEvent, FriendshipEvent, LoginEvent,
+    MessageEvent, ReceiptEvent, ReportEvent, UserEvent, UserId,
 };
 
 /// A group of sockets that get the same frames, and the NATS subject they come on.
@@ -34,9 +34,18 @@ impl Audience {
     /// not belong to the conversation's audience before, or after.
     pub fn of(event: &DomainEvent) -> Vec<Self> {
         match event {
-            DomainEvent::User(
-                UserEvent::SignedUp { user, .. } | UserEvent::ProfileChanged { user, .. },
-            ) => vec![Self::User(*user)],
+            DomainEvent::User(event) => match event {
+                UserEvent::SignedUp { user, .. }
+                | UserEvent::ProfileChanged { user, .. }
+                | UserEvent::Onboarded { user }
+                | UserEvent::RoleChanged { user, .. }
+                | UserEvent::Suspended { user, .. }
+                | UserEvent::Reinstated { user, .. }
+                | UserEvent::PushSubscribed { user, .. }
+                | UserEvent::PushUnsubscribed { user, .. }
+                | UserEvent::NotificationsRead { user, .. } => vec![Self::User(*user)],
+                UserEvent::PasswordRehashed { .. } => vec![],
+            },
             DomainEvent::Reservation(_) => vec![],
             DomainEvent::Login(
                 LoginEvent::Opened { user, .. }
@@ -50,6 +59,10 @@ impl Audience {
                 | FriendshipEvent::Cancelled { by: one, to: other }
                 | FriendshipEvent::Removed { by: one, of: other },
             ) => vec![Self::User(*one), Self::User(*other)],
+            // Who is blocked is not told.
+            DomainEvent::Friendship(
+                FriendshipEvent::Blocked { by, .. } | FriendshipEvent::Unblocked { by, .. },
+            ) => vec![Self::User(*by)],
             DomainEvent::Conversation(event) => match event {
                 ConversationEvent::Opened { members, .. } => {
                     members.iter().map(|member| Self::User(member.user)).collect()
@@ -60,14 +73,39 @@ impl Audience {
                 | ConversationEvent::MemberUnbanned { conversation, user, .. } => {
                     vec![Self::Conversation(*conversation), Self::User(*user)]
                 }
+                ConversationEvent::TitleChanged { conversation, .. }
+                | ConversationEvent::RoleChanged { conversation, .. }
+                | ConversationEvent::OwnershipTransferred { conversation, .. }
+                | ConversationEvent::SlowModeChanged { conversation, .. }
+                | ConversationEvent::MessagePinned { conversation, .. }
+                | ConversationEvent::MessageUnpinned { conversation, .. } => {
+                    vec![Self::Conversation(*conversation)]
+                }
+                // An invitation is the secret of whoever made it.
+                ConversationEvent::InviteMade { by, .. }
+                | ConversationEvent::InviteRevoked { by, .. } => vec![Self::User(*by)],
             },
-            DomainEvent::Message(MessageEvent::Sent { conversation, .. }) => {
-                vec![Self::Conversation(*conversation)]
-            }
+            DomainEvent::Message(
+                MessageEvent::Sent { conversation, .. }
+                | MessageEvent::Edited { conversation, .. }
+                | MessageEvent::Deleted { conversation, .. }
+                | MessageEvent::Reacted { conversation, .. }
+                | MessageEvent::Unreacted { conversation, .. },
+            ) => vec![Self::Conversation(*conversation)],
             DomainEvent::Receipt(
                 ReceiptEvent::Delivered { conversation, .. }
                 | ReceiptEvent::Read { conversation, .. },
             ) => vec![Self::Conversation(*conversation)],
+            DomainEvent::Session(event) => vec![Self::Conversation(event.conversation())],
+            DomainEvent::Whiteboard(event) => vec![Self::Conversation(event.conversation())],
+            DomainEvent::File(
+                FileEvent::Uploaded { owner, .. } | FileEvent::Removed { owner, .. },
+            ) => vec![Self::User(*owner)],
+            DomainEvent::Notification(event) => vec![Self::User(event.user())],
+            DomainEvent::Report(
+                ReportEvent::Filed { by, .. } | ReportEvent::Resolved { by, .. },
+            ) => vec![Self::User(*by)],
+            DomainEvent::Denial(_) => vec![],
         }
     }
 }

@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use crate::upcast;
 use crate::{
-    ConversationEvent, FriendshipEvent, LoginEvent, MessageEvent, ReceiptEvent, ReservationEvent,
-    UserEvent,
+    ConversationEvent, DenialEvent, FileEvent, FriendshipEvent, LoginEvent, MessageEvent,
+    NotificationEvent, ReceiptEvent, ReportEvent, ReservationEvent, SessionEvent, UserEvent,
+    WhiteboardEvent,
 };
 
 /// The events of one kind of stream: an enum with `#[serde(tag = "type", content = "data")]`,
@@ -90,11 +91,23 @@ pub enum Category {
     Message,
     /// How far a person received and read a conversation.
     Receipt,
+    /// A study session.
+    Session,
+    /// The whiteboard of a study session.
+    Whiteboard,
+    /// A file that was uploaded.
+    File,
+    /// A notification of one person.
+    Notification,
+    /// A report to the moderators.
+    Report,
+    /// What one person was not allowed to do.
+    Denial,
 }
 
 impl Category {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 14] = [
         Self::User,
         Self::Email,
         Self::Handle,
@@ -103,6 +116,12 @@ impl Category {
         Self::Conversation,
         Self::Message,
         Self::Receipt,
+        Self::Session,
+        Self::Whiteboard,
+        Self::File,
+        Self::Notification,
+        Self::Report,
+        Self::Denial,
     ];
 
     /// The part of a stream's name before the first hyphen.
@@ -116,6 +135,12 @@ impl Category {
             Self::Conversation => "conversation",
             Self::Message => "message",
             Self::Receipt => "receipt",
+            Self::Session => "session",
+            Self::Whiteboard => "whiteboard",
+            Self::File => "file",
+            Self::Notification => "notification",
+            Self::Report => "report",
+            Self::Denial => "denial",
         }
     }
 }
@@ -137,6 +162,18 @@ pub enum DomainEvent {
     Message(MessageEvent),
     /// Of a `receipt-` stream.
     Receipt(ReceiptEvent),
+    /// Of a `session-` stream.
+    Session(SessionEvent),
+    /// Of a `whiteboard-` stream.
+    Whiteboard(WhiteboardEvent),
+    /// Of a `file-` stream.
+    File(FileEvent),
+    /// Of a `notification-` stream.
+    Notification(NotificationEvent),
+    /// Of a `report-` stream.
+    Report(ReportEvent),
+    /// Of a `denial-` stream.
+    Denial(DenialEvent),
 }
 
 /// Applies the same expression to the event of whichever category.
@@ -150,6 +187,12 @@ macro_rules! each_category {
             DomainEvent::Conversation($event) => $result,
             DomainEvent::Message($event) => $result,
             DomainEvent::Receipt($event) => $result,
+            DomainEvent::Session($event) => $result,
+            DomainEvent::Whiteboard($event) => $result,
+            DomainEvent::File($event) => $result,
+            DomainEvent::Notification($event) => $result,
+            DomainEvent::Report($event) => $result,
+            DomainEvent::Denial($event) => $result,
         }
     };
 }
@@ -183,6 +226,12 @@ impl DomainEvent {
             Category::Conversation => read::<ConversationEvent>,
             Category::Message => read::<MessageEvent>,
             Category::Receipt => read::<ReceiptEvent>,
+            Category::Session => read::<SessionEvent>,
+            Category::Whiteboard => read::<WhiteboardEvent>,
+            Category::File => read::<FileEvent>,
+            Category::Notification => read::<NotificationEvent>,
+            Category::Report => read::<ReportEvent>,
+            Category::Denial => read::<DenialEvent>,
         };
         read(event_type, schema_version, data)
     }

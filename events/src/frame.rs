@@ -38,17 +38,34 @@ pub fn frame(envelope: &Envelope<DomainEvent>) -> Value {
 /// The fields that no client may see, not even the person's own.
 fn secrets(event: &DomainEvent) -> &'static [&'static str] {
     match event {
-        DomainEvent::User(UserEvent::SignedUp { .. }) => &["password_hash"],
+        DomainEvent::User(UserEvent::SignedUp { .. } | UserEvent::PasswordRehashed { .. }) => {
+            &["password_hash"]
+        }
+        DomainEvent::User(UserEvent::PushSubscribed { .. }) => &["endpoint", "p256dh", "auth"],
         DomainEvent::Login(LoginEvent::Opened { .. } | LoginEvent::Refreshed { .. }) => {
             &["refresh_digest"]
         }
-        DomainEvent::User(UserEvent::ProfileChanged { .. })
+        DomainEvent::User(
+            UserEvent::ProfileChanged { .. }
+            | UserEvent::Onboarded { .. }
+            | UserEvent::RoleChanged { .. }
+            | UserEvent::Suspended { .. }
+            | UserEvent::Reinstated { .. }
+            | UserEvent::PushUnsubscribed { .. }
+            | UserEvent::NotificationsRead { .. },
+        )
         | DomainEvent::Login(LoginEvent::Closed { .. })
         | DomainEvent::Reservation(_)
         | DomainEvent::Friendship(_)
         | DomainEvent::Conversation(_)
         | DomainEvent::Message(_)
-        | DomainEvent::Receipt(_) => &[],
+        | DomainEvent::Receipt(_)
+        | DomainEvent::Session(_)
+        | DomainEvent::Whiteboard(_)
+        | DomainEvent::File(_)
+        | DomainEvent::Notification(_)
+        | DomainEvent::Report(_)
+        | DomainEvent::Denial(_) => &[],
     }
 }
 
@@ -101,6 +118,18 @@ mod tests {
         })
     }
 
+    fn renamed(name: Option<Personal<String>>) -> UserEvent {
+        UserEvent::ProfileChanged {
+            user: ADA,
+            name,
+            bio: None,
+            native_language: None,
+            learning_language: None,
+            location: None,
+            avatar: None,
+        }
+    }
+
     #[test]
     fn personal_data_is_plain_and_secrets_are_left_out() {
         let personal = |text: &str| Personal::new(ADA, text.to_owned());
@@ -120,10 +149,10 @@ mod tests {
     #[test]
     fn what_is_erased_or_sealed_is_null_and_only_the_latter_is_said() {
         let erased = Some(Personal::Erased { subject: ADA });
-        let frame = frame_of(UserEvent::ProfileChanged { user: ADA, name: erased, bio: None });
+        let frame = frame_of(renamed(erased));
         assert_eq!((&frame["data"]["name"], frame.get("sealed")), (&Value::Null, None));
         let sealed = Some(Personal::Sealed { subject: ADA, data: "AA".to_owned() });
-        let frame = frame_of(UserEvent::ProfileChanged { user: ADA, name: sealed, bio: None });
+        let frame = frame_of(renamed(sealed));
         assert_eq!(frame["data"]["name"], Value::Null);
         assert_eq!(frame["sealed"], true);
     }

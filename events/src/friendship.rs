@@ -48,6 +48,22 @@ pub enum FriendshipEvent {
         /// The other.
         of: UserId,
     },
+    /// One wants nothing to do with the other; a friendship or request between them is over.
+    #[serde(rename = "friendship.blocked")]
+    Blocked {
+        /// Who blocked.
+        by: UserId,
+        /// Whom.
+        of: UserId,
+    },
+    /// One lets the other come near again.
+    #[serde(rename = "friendship.unblocked")]
+    Unblocked {
+        /// Who had blocked.
+        by: UserId,
+        /// Whom.
+        of: UserId,
+    },
 }
 
 impl Event for FriendshipEvent {
@@ -58,6 +74,8 @@ impl Event for FriendshipEvent {
             Self::Declined { .. } => "friendship.declined",
             Self::Cancelled { .. } => "friendship.cancelled",
             Self::Removed { .. } => "friendship.removed",
+            Self::Blocked { .. } => "friendship.blocked",
+            Self::Unblocked { .. } => "friendship.unblocked",
         }
     }
 }

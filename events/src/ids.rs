@@ -62,6 +62,20 @@ id! {
     ConversationId,
     /// A message in a conversation.
     MessageId,
+    /// A study session.
+    StudySessionId,
+    /// A file that was uploaded.
+    FileId,
+    /// A notification to one person.
+    NotificationId,
+    /// A report to the moderators.
+    ReportId,
+    /// An invitation into a group, which anybody who has its code may use.
+    InviteId,
+    /// A browser that gets notifications by web push.
+    PushId,
+    /// Something drawn on a whiteboard.
+    ElementId,
     /// An event in the log.
     EventId,
 }

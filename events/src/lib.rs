@@ -15,27 +15,42 @@ pub mod stream;
 pub mod upcast;
 
 pub mod conversation;
+pub mod denial;
+pub mod file;
 pub mod friendship;
 pub mod login;
 pub mod message;
+pub mod notification;
 pub mod receipt;
+pub mod report;
 pub mod reservation;
+pub mod session;
 pub mod user;
+pub mod whiteboard;
 
 pub use audience::Audience;
 pub use conversation::ConversationEvent;
+pub use denial::DenialEvent;
 pub use envelope::{Envelope, Metadata};
 pub use event::{Category, DecodeError, DomainEvent, Event};
+pub use file::FileEvent;
 pub use friendship::FriendshipEvent;
-pub use ids::{ConversationId, EventId, LoginId, MessageId, UserId};
+pub use ids::{
+    ConversationId, ElementId, EventId, FileId, InviteId, LoginId, MessageId, NotificationId,
+    PushId, ReportId, StudySessionId, UserId,
+};
 pub use login::LoginEvent;
 pub use message::MessageEvent;
+pub use notification::NotificationEvent;
 pub use personal::Personal;
 pub use position::Position;
 pub use receipt::ReceiptEvent;
+pub use report::ReportEvent;
 pub use reservation::ReservationEvent;
+pub use session::SessionEvent;
 pub use stream::StreamName;
 pub use user::UserEvent;
+pub use whiteboard::WhiteboardEvent;
 
 /// A moment, in UTC.
 pub type Moment = chrono::DateTime<chrono::Utc>;

@@ -4,7 +4,10 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use crate::{Category, ConversationId, LoginId, MessageId, UserId};
+use crate::{
+    Category, ConversationId, FileId, LoginId, MessageId, NotificationId, ReportId, StudySessionId,
+    UserId,
+};
 
 /// The name of a stream of the log.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,6 +53,36 @@ impl StreamName {
     /// How far a person received and read a conversation.
     pub fn receipt(conversation: ConversationId, user: UserId) -> Self {
         Self(format!("receipt-{conversation}-{user}"))
+    }
+
+    /// A study session.
+    pub fn session(id: StudySessionId) -> Self {
+        Self(format!("session-{id}"))
+    }
+
+    /// The whiteboard of a study session.
+    pub fn whiteboard(id: StudySessionId) -> Self {
+        Self(format!("whiteboard-{id}"))
+    }
+
+    /// A file that was uploaded.
+    pub fn file(id: FileId) -> Self {
+        Self(format!("file-{id}"))
+    }
+
+    /// A notification of one person.
+    pub fn notification(id: NotificationId) -> Self {
+        Self(format!("notification-{id}"))
+    }
+
+    /// A report to the moderators.
+    pub fn report(id: ReportId) -> Self {
+        Self(format!("report-{id}"))
+    }
+
+    /// What a person was not allowed to do.
+    pub fn denial(id: UserId) -> Self {
+        Self(format!("denial-{id}"))
     }
 
     /// A name as it was read from the log, ours or foreign.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DomainEvent, Event, Personal, UserId};
+use crate::{DomainEvent, Event, FileId, Moment, Personal, Position, PushId, UserId};
 
 /// An event of a `user-` stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,7 +33,117 @@ pub enum UserEvent {
         /// The new text about oneself.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         bio: Option<Personal<String>>,
+        /// The language they speak, as a tag of BCP 47.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        native_language: Option<Personal<String>>,
+        /// The language they learn, as a tag of BCP 47.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        learning_language: Option<Personal<String>>,
+        /// Where they are, in their own words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        location: Option<Personal<String>>,
+        /// Their picture.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        avatar: Option<Avatar>,
     },
+    /// A person told everything that others need to find them.
+    #[serde(rename = "user.onboarded")]
+    Onboarded {
+        /// Who.
+        user: UserId,
+    },
+    /// The password was hashed anew, because the hash was of an old kind.
+    #[serde(rename = "user.password_rehashed")]
+    PasswordRehashed {
+        /// Whose.
+        user: UserId,
+        /// The new hash, as a PHC string.
+        password_hash: Personal<String>,
+    },
+    /// A person's role on the whole platform changed.
+    #[serde(rename = "user.role_changed")]
+    RoleChanged {
+        /// Whose.
+        user: UserId,
+        /// The new role.
+        role: PlatformRole,
+        /// Who changed it.
+        by: UserId,
+    },
+    /// A person may not do anything for a while, or for good.
+    #[serde(rename = "user.suspended")]
+    Suspended {
+        /// Who.
+        user: UserId,
+        /// Until when; for good when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Moment>,
+        /// Why, for the person to read.
+        reason: Personal<String>,
+        /// Who decided it.
+        by: UserId,
+    },
+    /// A suspended person may act again.
+    #[serde(rename = "user.reinstated")]
+    Reinstated {
+        /// Who.
+        user: UserId,
+        /// Who decided it.
+        by: UserId,
+    },
+    /// A browser is to get notifications by web push (RFC 8030).
+    #[serde(rename = "user.push_subscribed")]
+    PushSubscribed {
+        /// Whose.
+        user: UserId,
+        /// Which subscription.
+        push: PushId,
+        /// Where to send to.
+        endpoint: Personal<String>,
+        /// The browser's public key, P-256 in base64url (RFC 8291).
+        p256dh: Personal<String>,
+        /// The shared secret, 16 bytes in base64url (RFC 8291).
+        auth: Personal<String>,
+    },
+    /// A browser is to get no more notifications, or has gone.
+    #[serde(rename = "user.push_unsubscribed")]
+    PushUnsubscribed {
+        /// Whose.
+        user: UserId,
+        /// Which subscription.
+        push: PushId,
+    },
+    /// The person has seen all notifications up to a position.
+    #[serde(rename = "user.notifications_read")]
+    NotificationsRead {
+        /// Who.
+        user: UserId,
+        /// Up to and including the notification that was raised there.
+        upto: Position,
+    },
+}
+
+/// A person's picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Avatar {
+    /// One of the pictures that everybody may use, counted from 1.
+    Preset(u8),
+    /// A picture of their own.
+    File(FileId),
+}
+
+/// What a person may do on the whole platform.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlatformRole {
+    /// What everybody may.
+    #[default]
+    User,
+    /// Also decide on reports.
+    Moderator,
+    /// Also decide who is a moderator.
+    Admin,
 }
 
 impl Event for UserEvent {
@@ -41,6 +151,14 @@ impl Event for UserEvent {
         match self {
             Self::SignedUp { .. } => "user.signed_up",
             Self::ProfileChanged { .. } => "user.profile_changed",
+            Self::Onboarded { .. } => "user.onboarded",
+            Self::PasswordRehashed { .. } => "user.password_rehashed",
+            Self::RoleChanged { .. } => "user.role_changed",
+            Self::Suspended { .. } => "user.suspended",
+            Self::Reinstated { .. } => "user.reinstated",
+            Self::PushSubscribed { .. } => "user.push_subscribed",
+            Self::PushUnsubscribed { .. } => "user.push_unsubscribed",
+            Self::NotificationsRead { .. } => "user.notifications_read",
         }
     }
 }

@@ -69,7 +69,7 @@ pub(crate) async fn open_direct(
     let (by, with) = (identity.user, body.with);
     let call = Call::new(app, by, key, "conversation.open_direct", &body);
     let between = app.log().state::<Friendship>(&StreamName::friendship(by, with)).await?;
-    let friends = *between.state == Friendship::Friends;
+    let friends = between.state.are_friends();
     let command = conversation::Command::OpenDirect { by, with, friends };
     let conversation = ConversationId::direct(by, with);
     let opened =

@@ -176,8 +176,9 @@ pub(crate) async fn change_profile(
     body: ChangeProfile,
 ) -> Result<Accepted, Problem> {
     let call = Call::new(app, identity.user, key, "user.change_profile", &body);
-    let command = user::Command::ChangeProfile { name: body.name, bio: body.bio };
-    transact(app, &call, &command).await
+    let ChangeProfile { name, bio } = body;
+    let profile = user::Profile { name, bio, ..user::Profile::default() };
+    transact(app, &call, &user::Command::ChangeProfile(profile)).await
 }
 
 /// Refuses what is about a person who does not exist.

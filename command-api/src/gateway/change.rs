@@ -92,6 +92,7 @@ mod tests {
     use chrono::DateTime;
     use events::conversation::{ConversationKind, Role};
     use events::login::CloseReason;
+    use events::message::MessageKind;
     use events::{
         ConversationEvent, DomainEvent, Envelope, EventId, LoginEvent, MessageEvent, MessageId,
         Metadata, Personal, Position, StreamName,
@@ -142,7 +143,12 @@ mod tests {
                 Some(Change::Came(conversation, vec![user(1), user(2)])),
             ),
             (
-                frame(ConversationEvent::MemberAdded { conversation, user: user(3), by: user(1) }),
+                frame(ConversationEvent::MemberAdded {
+                    conversation,
+                    user: user(3),
+                    by: user(1),
+                    invite: None,
+                }),
                 Some(Change::Came(conversation, vec![user(3)])),
             ),
             (
@@ -183,6 +189,11 @@ mod tests {
             conversation: ConversationId::new(Uuid::nil()),
             sender: user(1),
             text: Personal::new(user(1), text.to_owned()),
+            kind: MessageKind::Text,
+            reply_to: None,
+            thread: None,
+            mentions: vec![],
+            attachments: vec![],
         };
         assert_eq!(Change::of(&frame(sent)), None);
     }

@@ -182,7 +182,7 @@ async fn a_group_is_its_owners_to_decide_about() {
     let member = |who: &str| format!("/v1/conversations/{group}/members/{who}");
     let ban = format!("/v1/conversations/{group}/bans/{}", eve.id);
     let (status, problem) = bob.write(&world, "PUT", &member(&eve.id), Value::Null).await;
-    assert_eq!((status.as_u16(), slug(&problem).as_str()), (403, "not-owner"));
+    assert_eq!((status.as_u16(), slug(&problem).as_str()), (403, "role-forbids"));
     ada.must(&world, "PUT", &member(&eve.id), Value::Null).await;
     eve.say(&world, &group, "hello").await;
     ada.must(&world, "PUT", &ban, Value::Null).await;

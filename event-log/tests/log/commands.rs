@@ -1,7 +1,7 @@
 //! Conflicts, repeats, and commands over several streams.
 
 use domain::friendship::{Command as Friends, Friendship, Rejection};
-use domain::message::{Command as Messages, Message};
+use domain::message::{Action, Command as Messages, Draft, Message, Place};
 use domain::receipt::{Command as Receive, Kind, Receipt};
 use domain::reservation::{Command as Names, Reservation};
 use domain::user::{Command as Users, User};
@@ -12,12 +12,12 @@ use uuid::Uuid;
 use crate::world::{World, by, conversation, user};
 
 fn send(text: &str) -> Messages {
-    Messages::Send {
+    let conversation = conversation(6);
+    Messages {
         message: MessageId::new(Uuid::from_u128(5)),
-        conversation: conversation(6),
         by: user(1),
-        text: text.to_owned(),
-        member: true,
+        place: Place { conversation, member: true, blocked: false, moderator: false },
+        action: Action::Send(Draft { text: text.to_owned(), ..Draft::default() }),
     }
 }
 
@@ -122,9 +122,8 @@ async fn a_repeat_is_answered_even_if_it_would_be_rejected_by_now() {
     let stream = StreamName::message(MessageId::new(Uuid::from_u128(5)));
     let context = by(user(1), 1, "a");
     let first = log.transact_new::<Message>(&stream, &send("hello"), &context).await.unwrap();
-    let context = crate::world::by(user(1), 1, "a");
-    let Messages::Send { message, conversation, by, text, .. } = send("hello");
-    let removed = Messages::Send { message, conversation, by, text, member: false };
+    let mut removed = send("hello");
+    removed.place.member = false;
     let again = log.transact_new::<Message>(&stream, &removed, &context).await.unwrap();
     assert_eq!((again.position, again.repeated), (first.position, true));
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use domain::friendship::{Command as Friends, Friendship};
-use domain::user::{Command, User};
+use domain::user::{Command, Profile, User};
 use event_log::{Dependency, EventLog, OpenError, TransactError};
 use events::{Position, StreamName};
 use futures::StreamExt;
@@ -12,7 +12,8 @@ use crate::privacy::sign_up;
 use crate::world::{World, by, user};
 
 async fn rename(log: &EventLog, number: u128, key: u128) -> Result<(), Option<Dependency>> {
-    let command = Command::ChangeProfile { name: Some(format!("name {key}")), bio: None };
+    let name = Some(format!("name {key}"));
+    let command = Command::ChangeProfile(Profile { name, ..Profile::default() });
     let stream = StreamName::user(user(number));
     match log.transact::<User>(&stream, &command, &by(user(number), key, "a")).await {
         Ok(_) => Ok(()),

@@ -1,6 +1,6 @@
 //! Sealing, opening, erasing.
 
-use domain::user::{Command, User};
+use domain::user::{Command, Profile, User};
 use event_log::{EventLog, OpenError, Opened, Recorded, TransactError};
 use events::{DomainEvent, Personal, Position, StreamName, UserEvent};
 
@@ -66,7 +66,8 @@ async fn data_with_a_destroyed_key_is_erased_and_nothing_more_is_sealed() {
         let all = log.read_all(Position::START, 10).await.unwrap();
         assert_eq!(name_in(&log, &all[0]).await, Personal::Erased { subject: user(1) });
         assert_eq!(name_in(&log, &all[1]).await.open().unwrap(), SECRET, "another person's stays");
-        let rename = Command::ChangeProfile { name: Some("Eve".to_owned()), bio: None };
+        let name = Some("Eve".to_owned());
+        let rename = Command::ChangeProfile(Profile { name, ..Profile::default() });
         let stream = StreamName::user(user(1));
         let refused = log.transact::<User>(&stream, &rename, &by(user(1), 2, "b")).await;
         assert!(matches!(refused, Err(TransactError::Erased)), "{refused:?}");

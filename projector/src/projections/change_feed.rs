@@ -150,14 +150,28 @@ fn membership(event: &Envelope<DomainEvent>) -> Vec<Op> {
             | ConversationEvent::MemberBanned { conversation, user, .. } => {
                 vec![Op::Leave { conversation: *conversation, user: *user, until: position }]
             }
-            ConversationEvent::MemberUnbanned { .. } => vec![],
+            ConversationEvent::MemberUnbanned { .. }
+            | ConversationEvent::TitleChanged { .. }
+            | ConversationEvent::RoleChanged { .. }
+            | ConversationEvent::OwnershipTransferred { .. }
+            | ConversationEvent::InviteMade { .. }
+            | ConversationEvent::InviteRevoked { .. }
+            | ConversationEvent::SlowModeChanged { .. }
+            | ConversationEvent::MessagePinned { .. }
+            | ConversationEvent::MessageUnpinned { .. } => vec![],
         },
         DomainEvent::User(_)
         | DomainEvent::Reservation(_)
         | DomainEvent::Login(_)
         | DomainEvent::Friendship(_)
         | DomainEvent::Message(_)
-        | DomainEvent::Receipt(_) => vec![],
+        | DomainEvent::Receipt(_)
+        | DomainEvent::Session(_)
+        | DomainEvent::Whiteboard(_)
+        | DomainEvent::File(_)
+        | DomainEvent::Notification(_)
+        | DomainEvent::Report(_)
+        | DomainEvent::Denial(_) => vec![],
     }
 }
 
@@ -240,21 +254,16 @@ async fn leave(
 
 #[cfg(test)]
 mod tests {
-    use events::{EventId, MessageEvent, MessageId, Personal, ReservationEvent};
+    use events::{EventId, MessageId, ReservationEvent};
     use uuid::Uuid;
 
     use super::*;
-    use crate::projections::testing::{moment, recorded, user};
+    use crate::projections::testing::{moment, recorded, sent, user};
 
     #[test]
     fn an_event_is_a_frame_for_its_audiences() {
         let conversation = ConversationId::new(Uuid::from_u128(9));
-        let event = recorded(MessageEvent::Sent {
-            message: MessageId::new(Uuid::from_u128(3)),
-            conversation,
-            sender: user(1),
-            text: Personal::new(user(1), "Hello".to_owned()),
-        });
+        let event = recorded(sent(MessageId::new(Uuid::from_u128(3)), conversation, "Hello"));
         let ops = ChangeFeed::project(&event);
         let frame = frame(&event).to_string();
         assert!(frame.contains("\"text\":\"Hello\""), "{frame}");
@@ -273,7 +282,12 @@ mod tests {
     #[test]
     fn membership_is_an_interval() {
         let conversation = ConversationId::new(Uuid::from_u128(9));
-        let added = ConversationEvent::MemberAdded { conversation, user: user(2), by: user(1) };
+        let added = ConversationEvent::MemberAdded {
+            conversation,
+            user: user(2),
+            by: user(1),
+            invite: None,
+        };
         let from = Position::at(7);
         let join = Op::Join { conversation, users: vec![user(2)], from };
         assert_eq!(ChangeFeed::project(&recorded(added))[0], join);

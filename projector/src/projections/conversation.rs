@@ -7,7 +7,7 @@ use events::{
 };
 use sqlx::PgConnection;
 
-use super::{ApplyError, Projection, text};
+use super::{ApplyError, Projection, last_of_each, text};
 
 /// The read model.
 #[derive(Debug, Default)]
@@ -28,6 +28,13 @@ pub enum Op {
         opened_at: Moment,
         /// By which event.
         position: Position,
+    },
+    /// A group has another title.
+    Retitle {
+        /// The conversation.
+        conversation: ConversationId,
+        /// The new title, unless it was erased.
+        title: Option<String>,
     },
     /// Something was said.
     Message {
@@ -56,25 +63,48 @@ impl Projection for Conversation {
                     opened_at: at,
                     position,
                 }],
+                ConversationEvent::TitleChanged { conversation, title, .. } => {
+                    vec![Op::Retitle { conversation: *conversation, title: text(title) }]
+                }
                 ConversationEvent::MemberAdded { .. }
                 | ConversationEvent::MemberRemoved { .. }
                 | ConversationEvent::MemberBanned { .. }
-                | ConversationEvent::MemberUnbanned { .. } => vec![],
+                | ConversationEvent::MemberUnbanned { .. }
+                | ConversationEvent::RoleChanged { .. }
+                | ConversationEvent::OwnershipTransferred { .. }
+                | ConversationEvent::InviteMade { .. }
+                | ConversationEvent::InviteRevoked { .. }
+                | ConversationEvent::SlowModeChanged { .. }
+                | ConversationEvent::MessagePinned { .. }
+                | ConversationEvent::MessageUnpinned { .. } => vec![],
             },
-            DomainEvent::Message(MessageEvent::Sent { conversation, .. }) => {
-                vec![Op::Message { conversation: *conversation, sent_at: at, position }]
-            }
+            DomainEvent::Message(about) => match about {
+                MessageEvent::Sent { conversation, .. } => {
+                    vec![Op::Message { conversation: *conversation, sent_at: at, position }]
+                }
+                MessageEvent::Edited { .. }
+                | MessageEvent::Deleted { .. }
+                | MessageEvent::Reacted { .. }
+                | MessageEvent::Unreacted { .. } => vec![],
+            },
             DomainEvent::User(_)
             | DomainEvent::Reservation(_)
             | DomainEvent::Login(_)
             | DomainEvent::Friendship(_)
-            | DomainEvent::Receipt(_) => vec![],
+            | DomainEvent::Receipt(_)
+            | DomainEvent::Session(_)
+            | DomainEvent::Whiteboard(_)
+            | DomainEvent::File(_)
+            | DomainEvent::Notification(_)
+            | DomainEvent::Report(_)
+            | DomainEvent::Denial(_) => vec![],
         }
     }
 
     async fn apply(&mut self, db: &mut PgConnection, ops: Vec<Op>) -> Result<(), ApplyError> {
-        // Nothing is said before the conversation was opened, so all openings may come first.
+        // Nothing happens before the conversation was opened, so all openings may come first.
         insert(db, &ops).await?;
+        retitle(db, &ops).await?;
         count(db, &ops).await?;
         Ok(())
     }
@@ -86,11 +116,12 @@ async fn insert(db: &mut PgConnection, ops: &[Op]) -> Result<(), sqlx::Error> {
             let kind = match kind {
                 ConversationKind::Direct => "direct",
                 ConversationKind::Group => "group",
+                ConversationKind::Study => "study",
             };
             let title = title.as_deref();
             Some((conversation.uuid(), kind, title, *opened_at, position.to_bytes()))
         }
-        Op::Message { .. } => None,
+        Op::Retitle { .. } | Op::Message { .. } => None,
     });
     let (ids, kinds, titles, times, positions): (Vec<_>, Vec<_>, Vec<_>, Vec<_>, Vec<_>) =
         rows.collect();
@@ -106,6 +137,27 @@ async fn insert(db: &mut PgConnection, ops: &[Op]) -> Result<(), sqlx::Error> {
     .bind(titles)
     .bind(times)
     .bind(positions)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+async fn retitle(db: &mut PgConnection, ops: &[Op]) -> Result<(), sqlx::Error> {
+    let titles = last_of_each(ops.iter().filter_map(|op| match op {
+        Op::Retitle { conversation, title } => Some((conversation.uuid(), title.as_deref())),
+        Op::Insert { .. } | Op::Message { .. } => None,
+    }));
+    if titles.is_empty() {
+        return Ok(());
+    }
+    let (ids, titles): (Vec<_>, Vec<_>) = titles.into_iter().collect();
+    sqlx::query(
+        "update conversation set title = new.title
+         from unnest($1::uuid[], $2::text[]) as new (id, title)
+         where conversation_id = new.id",
+    )
+    .bind(ids)
+    .bind(titles)
     .execute(db)
     .await?;
     Ok(())
@@ -152,7 +204,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::projections::testing::{moment, recorded, user};
+    use crate::projections::testing::{moment, recorded, sent, user};
 
     #[test]
     fn it_is_opened_once_and_counts_what_is_said() {
@@ -173,15 +225,15 @@ mod tests {
                 position: Position::at(7),
             }]
         );
-        let sent = MessageEvent::Sent {
-            message: MessageId::new(Uuid::from_u128(3)),
-            conversation,
-            sender: user(1),
-            text: Personal::new(user(1), "Hello".to_owned()),
-        };
+        let sent = sent(MessageId::new(Uuid::from_u128(3)), conversation, "Hello");
         let message = Op::Message { conversation, sent_at: moment(), position: Position::at(7) };
         assert_eq!(Conversation::project(&recorded(sent)), vec![message]);
-        let added = ConversationEvent::MemberAdded { conversation, user: user(2), by: user(1) };
+        let (user, by) = (user(2), user(1));
+        let added = ConversationEvent::MemberAdded { conversation, user, by, invite: None };
         assert_eq!(Conversation::project(&recorded(added)), vec![]);
+        let title = Personal::new(by, "Maths".to_owned());
+        let renamed = ConversationEvent::TitleChanged { conversation, title, by };
+        let retitle = Op::Retitle { conversation, title: Some("Maths".to_owned()) };
+        assert_eq!(Conversation::project(&recorded(renamed)), vec![retitle]);
     }
 }

@@ -41,17 +41,26 @@ impl Projection for FriendList {
                     since: event.recorded_at,
                     position: event.position,
                 }],
-                FriendshipEvent::Removed { by, of } => vec![Op::Part { pair: [by, of] }],
+                FriendshipEvent::Removed { by, of } | FriendshipEvent::Blocked { by, of } => {
+                    vec![Op::Part { pair: [by, of] }]
+                }
                 FriendshipEvent::Requested { .. }
                 | FriendshipEvent::Declined { .. }
-                | FriendshipEvent::Cancelled { .. } => vec![],
+                | FriendshipEvent::Cancelled { .. }
+                | FriendshipEvent::Unblocked { .. } => vec![],
             },
             DomainEvent::User(_)
             | DomainEvent::Reservation(_)
             | DomainEvent::Login(_)
             | DomainEvent::Conversation(_)
             | DomainEvent::Message(_)
-            | DomainEvent::Receipt(_) => vec![],
+            | DomainEvent::Receipt(_)
+            | DomainEvent::Session(_)
+            | DomainEvent::Whiteboard(_)
+            | DomainEvent::File(_)
+            | DomainEvent::Notification(_)
+            | DomainEvent::Report(_)
+            | DomainEvent::Denial(_) => vec![],
         }
     }
 
@@ -136,7 +145,9 @@ mod tests {
         let befriend = Op::Befriend { pair: [bob, ada], since: moment(), position };
         assert_eq!(project(FriendshipEvent::Accepted { by: bob, of: ada }), vec![befriend.clone()]);
         let part = Op::Part { pair: [ada, bob] };
-        assert_eq!(project(FriendshipEvent::Removed { by: ada, of: bob }), vec![part]);
+        assert_eq!(project(FriendshipEvent::Removed { by: ada, of: bob }), vec![part.clone()]);
+        assert_eq!(project(FriendshipEvent::Blocked { by: ada, of: bob }), vec![part]);
+        assert_eq!(project(FriendshipEvent::Unblocked { by: ada, of: bob }), vec![]);
         let keys = [format!("friends:{bob}"), format!("friends:{ada}")];
         assert_eq!(FriendList::stale_caches(&befriend), keys);
     }

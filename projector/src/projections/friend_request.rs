@@ -50,14 +50,24 @@ impl Projection for FriendRequest {
                     vec![Op::Close { from: of, to: by }]
                 }
                 FriendshipEvent::Cancelled { by, to } => vec![Op::Close { from: by, to }],
-                FriendshipEvent::Removed { .. } => vec![],
+                // Whoever of the two had asked.
+                FriendshipEvent::Blocked { by, of } => {
+                    vec![Op::Close { from: by, to: of }, Op::Close { from: of, to: by }]
+                }
+                FriendshipEvent::Removed { .. } | FriendshipEvent::Unblocked { .. } => vec![],
             },
             DomainEvent::User(_)
             | DomainEvent::Reservation(_)
             | DomainEvent::Login(_)
             | DomainEvent::Conversation(_)
             | DomainEvent::Message(_)
-            | DomainEvent::Receipt(_) => vec![],
+            | DomainEvent::Receipt(_)
+            | DomainEvent::Session(_)
+            | DomainEvent::Whiteboard(_)
+            | DomainEvent::File(_)
+            | DomainEvent::Notification(_)
+            | DomainEvent::Report(_)
+            | DomainEvent::Denial(_) => vec![],
         }
     }
 
@@ -140,6 +150,9 @@ mod tests {
         assert_eq!(project(FriendshipEvent::Declined { by: bob, of: ada }), close);
         assert_eq!(project(FriendshipEvent::Cancelled { by: ada, to: bob }), close);
         assert_eq!(project(FriendshipEvent::Removed { by: bob, of: ada }), vec![]);
+        let both = vec![Op::Close { from: ada, to: bob }, Op::Close { from: bob, to: ada }];
+        assert_eq!(project(FriendshipEvent::Blocked { by: ada, of: bob }), both);
+        assert_eq!(project(FriendshipEvent::Unblocked { by: ada, of: bob }), vec![]);
         let keys = [format!("friend_requests:out:{ada}"), format!("friend_requests:in:{bob}")];
         assert_eq!(FriendRequest::stale_caches(&open), keys);
     }

@@ -9,13 +9,27 @@ use events::{
 };
 use sqlx::PgConnection;
 
-use super::{ApplyError, Projection, text};
+use super::{ApplyError, Projection, last_of_each, text};
 
 /// The read model.
 #[derive(Debug, Default)]
 pub struct Message {
     /// The months whose partitions are known to be there.
     months: BTreeSet<(i32, u32)>,
+}
+
+/// What there is to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Op {
+    /// A message is new.
+    Insert(Insert),
+    /// It says something else, or nothing any more.
+    Rewrite {
+        /// The message.
+        message: MessageId,
+        /// What it says, unless it was deleted or erased.
+        text: Option<String>,
+    },
 }
 
 /// A message is new.
@@ -38,42 +52,63 @@ pub struct Insert {
 impl Projection for Message {
     const NAME: &'static str = "message";
     const FOLLOWS: &'static [Category] = &[Category::Message];
-    type Op = Insert;
+    type Op = Op;
 
-    fn project(event: &Envelope<DomainEvent>) -> Vec<Insert> {
+    fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {
         match &event.event {
-            DomainEvent::Message(MessageEvent::Sent {
-                message,
-                conversation,
-                sender,
-                text: says,
-            }) => {
-                vec![Insert {
-                    conversation: *conversation,
-                    message: *message,
-                    sender: *sender,
-                    text: text(says),
-                    sent_at: event.recorded_at,
-                    position: event.position,
-                }]
-            }
+            DomainEvent::Message(about) => match about {
+                MessageEvent::Sent { message, conversation, sender, text: says, .. } => {
+                    vec![Op::Insert(Insert {
+                        conversation: *conversation,
+                        message: *message,
+                        sender: *sender,
+                        text: text(says),
+                        sent_at: event.recorded_at,
+                        position: event.position,
+                    })]
+                }
+                MessageEvent::Edited { message, text: says, .. } => {
+                    vec![Op::Rewrite { message: *message, text: text(says) }]
+                }
+                MessageEvent::Deleted { message, .. } => {
+                    vec![Op::Rewrite { message: *message, text: None }]
+                }
+                MessageEvent::Reacted { .. } | MessageEvent::Unreacted { .. } => vec![],
+            },
             DomainEvent::User(_)
             | DomainEvent::Reservation(_)
             | DomainEvent::Login(_)
             | DomainEvent::Friendship(_)
             | DomainEvent::Conversation(_)
-            | DomainEvent::Receipt(_) => vec![],
+            | DomainEvent::Receipt(_)
+            | DomainEvent::Session(_)
+            | DomainEvent::Whiteboard(_)
+            | DomainEvent::File(_)
+            | DomainEvent::Notification(_)
+            | DomainEvent::Report(_)
+            | DomainEvent::Denial(_) => vec![],
         }
     }
 
-    async fn apply(&mut self, db: &mut PgConnection, ops: Vec<Insert>) -> Result<(), ApplyError> {
-        for op in &ops {
+    async fn apply(&mut self, db: &mut PgConnection, ops: Vec<Op>) -> Result<(), ApplyError> {
+        // A message is sent before it is edited or deleted, so all sendings may come first.
+        let (mut new, mut texts) = (Vec::new(), Vec::new());
+        for op in ops {
+            match op {
+                Op::Insert(insert) => new.push(insert),
+                Op::Rewrite { message, text } => texts.push((message, text)),
+            }
+        }
+        for op in &new {
             let month = (op.sent_at.year(), op.sent_at.month());
             if self.months.insert(month) {
                 make_partition(db, op.sent_at).await?;
             }
         }
-        insert(db, ops).await?;
+        if !new.is_empty() {
+            insert(db, new).await?;
+        }
+        rewrite(db, last_of_each(texts)).await?;
         Ok(())
     }
 
@@ -143,31 +178,59 @@ async fn insert(db: &mut PgConnection, ops: Vec<Insert>) -> Result<(), sqlx::Err
     Ok(())
 }
 
+async fn rewrite(
+    db: &mut PgConnection,
+    texts: Vec<(MessageId, Option<String>)>,
+) -> Result<(), sqlx::Error> {
+    if texts.is_empty() {
+        return Ok(());
+    }
+    let rows = texts.into_iter().map(|(message, text)| (message.uuid(), text));
+    let (messages, texts): (Vec<_>, Vec<_>) = rows.collect();
+    sqlx::query(
+        "update message set text = new.text
+         from unnest($1::uuid[], $2::text[]) as new (id, text)
+         where message_id = new.id",
+    )
+    .bind(messages)
+    .bind(texts)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use events::{Personal, ReceiptEvent};
     use uuid::Uuid;
 
     use super::*;
-    use crate::projections::testing::{moment, recorded, user};
+    use crate::projections::testing::{moment, recorded, sent, user};
 
     #[test]
-    fn a_message_is_a_row_and_an_erased_one_has_no_text() {
+    fn a_message_is_a_row_and_says_what_it_says_now() {
         let conversation = ConversationId::new(Uuid::from_u128(9));
         let message = MessageId::new(Uuid::from_u128(3));
-        let sent = |text| MessageEvent::Sent { message, conversation, sender: user(1), text };
-        let row = |text: Option<&str>| Insert {
+        let project = |event: MessageEvent| Message::project(&recorded(event));
+        let row = Op::Insert(Insert {
             conversation,
             message,
             sender: user(1),
-            text: text.map(str::to_owned),
+            text: Some("Hello".to_owned()),
             sent_at: moment(),
             position: Position::at(7),
-        };
-        let open = Personal::new(user(1), "Hello".to_owned());
-        assert_eq!(Message::project(&recorded(sent(open))), vec![row(Some("Hello"))]);
-        let erased = Personal::Erased { subject: user(1) };
-        assert_eq!(Message::project(&recorded(sent(erased))), vec![row(None)]);
+        });
+        assert_eq!(project(sent(message, conversation, "Hello")), vec![row]);
+        let by = user(1);
+        let edited =
+            |text| MessageEvent::Edited { message, conversation, text, mentions: vec![], by };
+        let rewrite =
+            |text: Option<&str>| vec![Op::Rewrite { message, text: text.map(str::to_owned) }];
+        let open = Personal::new(user(1), "Ho".to_owned());
+        assert_eq!(project(edited(open)), rewrite(Some("Ho")));
+        assert_eq!(project(edited(Personal::Erased { subject: user(1) })), rewrite(None));
+        let deleted = MessageEvent::Deleted { message, conversation, by };
+        assert_eq!(project(deleted), rewrite(None));
         let upto = Position::at(5);
         let read = ReceiptEvent::Read { conversation, user: user(2), message, upto };
         assert_eq!(Message::project(&recorded(read)), vec![]);

@@ -108,7 +108,11 @@ pub(crate) mod testing {
     //! Envelopes for the tests of projections.
 
     use chrono::DateTime;
-    use events::{DomainEvent, Envelope, EventId, Metadata, Position, StreamName, UserId};
+    use events::message::MessageKind;
+    use events::{
+        ConversationId, DomainEvent, Envelope, EventId, MessageEvent, MessageId, Metadata,
+        Personal, Position, StreamName, UserId,
+    };
     use uuid::Uuid;
 
     /// A person for a test.
@@ -134,6 +138,25 @@ pub(crate) mod testing {
                 decided_on: None,
             },
             event: event.into(),
+        }
+    }
+
+    /// A message of person 1 that is words only.
+    pub(crate) fn sent(
+        message: MessageId,
+        conversation: ConversationId,
+        text: &str,
+    ) -> MessageEvent {
+        MessageEvent::Sent {
+            message,
+            conversation,
+            sender: user(1),
+            text: Personal::new(user(1), text.to_owned()),
+            kind: MessageKind::Text,
+            reply_to: None,
+            thread: None,
+            mentions: vec![],
+            attachments: vec![],
         }
     }
 

@@ -71,11 +71,25 @@ impl Projection for ReadCursor {
                 }
                 ConversationEvent::MemberRemoved { .. }
                 | ConversationEvent::MemberBanned { .. }
-                | ConversationEvent::MemberUnbanned { .. } => vec![],
+                | ConversationEvent::MemberUnbanned { .. }
+                | ConversationEvent::TitleChanged { .. }
+                | ConversationEvent::RoleChanged { .. }
+                | ConversationEvent::OwnershipTransferred { .. }
+                | ConversationEvent::InviteMade { .. }
+                | ConversationEvent::InviteRevoked { .. }
+                | ConversationEvent::SlowModeChanged { .. }
+                | ConversationEvent::MessagePinned { .. }
+                | ConversationEvent::MessageUnpinned { .. } => vec![],
             },
-            DomainEvent::Message(MessageEvent::Sent { conversation, sender, .. }) => {
-                vec![Op::Sent { conversation: *conversation, sender: *sender }]
-            }
+            DomainEvent::Message(about) => match about {
+                MessageEvent::Sent { conversation, sender, .. } => {
+                    vec![Op::Sent { conversation: *conversation, sender: *sender }]
+                }
+                MessageEvent::Edited { .. }
+                | MessageEvent::Deleted { .. }
+                | MessageEvent::Reacted { .. }
+                | MessageEvent::Unreacted { .. } => vec![],
+            },
             DomainEvent::Receipt(receipt) => {
                 let (read, (conversation, user, message, upto)) = match *receipt {
                     ReceiptEvent::Delivered { conversation, user, message, upto } => {
@@ -90,7 +104,13 @@ impl Projection for ReadCursor {
             DomainEvent::User(_)
             | DomainEvent::Reservation(_)
             | DomainEvent::Login(_)
-            | DomainEvent::Friendship(_) => vec![],
+            | DomainEvent::Friendship(_)
+            | DomainEvent::Session(_)
+            | DomainEvent::Whiteboard(_)
+            | DomainEvent::File(_)
+            | DomainEvent::Notification(_)
+            | DomainEvent::Report(_)
+            | DomainEvent::Denial(_) => vec![],
         }
     }
 

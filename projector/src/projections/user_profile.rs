@@ -46,25 +46,39 @@ impl Projection for UserProfile {
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {
         let position = event.position;
         match &event.event {
-            DomainEvent::User(UserEvent::SignedUp { user, handle, name, .. }) => {
-                vec![Op::Insert {
+            DomainEvent::User(about) => match about {
+                UserEvent::SignedUp { user, handle, name, .. } => vec![Op::Insert {
                     user: *user,
                     handle: text(handle),
                     name: text(name),
                     created_at: event.recorded_at,
                     position,
-                }]
-            }
-            DomainEvent::User(UserEvent::ProfileChanged { user, name, bio }) => {
-                let (name, bio) = (name.as_ref().map(text), bio.as_ref().map(text));
-                vec![Op::Update { user: *user, name, bio, position }]
-            }
+                }],
+                UserEvent::ProfileChanged { user, name, bio, .. } => {
+                    let (name, bio) = (name.as_ref().map(text), bio.as_ref().map(text));
+                    vec![Op::Update { user: *user, name, bio, position }]
+                }
+                UserEvent::Onboarded { .. }
+                | UserEvent::PasswordRehashed { .. }
+                | UserEvent::RoleChanged { .. }
+                | UserEvent::Suspended { .. }
+                | UserEvent::Reinstated { .. }
+                | UserEvent::PushSubscribed { .. }
+                | UserEvent::PushUnsubscribed { .. }
+                | UserEvent::NotificationsRead { .. } => vec![],
+            },
             DomainEvent::Reservation(_)
             | DomainEvent::Login(_)
             | DomainEvent::Friendship(_)
             | DomainEvent::Conversation(_)
             | DomainEvent::Message(_)
-            | DomainEvent::Receipt(_) => vec![],
+            | DomainEvent::Receipt(_)
+            | DomainEvent::Session(_)
+            | DomainEvent::Whiteboard(_)
+            | DomainEvent::File(_)
+            | DomainEvent::Notification(_)
+            | DomainEvent::Report(_)
+            | DomainEvent::Denial(_) => vec![],
         }
     }
 
@@ -172,7 +186,15 @@ mod tests {
     fn what_is_absent_stays_and_what_is_erased_goes() {
         let ada = user(1);
         let erased = Some(Personal::Erased { subject: ada });
-        let event = UserEvent::ProfileChanged { user: ada, name: erased, bio: None };
+        let event = UserEvent::ProfileChanged {
+            user: ada,
+            name: erased,
+            bio: None,
+            native_language: None,
+            learning_language: None,
+            location: None,
+            avatar: None,
+        };
         assert_eq!(
             UserProfile::project(&recorded(event)),
             vec![Op::Update { user: ada, name: Some(None), bio: None, position: Position::at(7) }]

@@ -178,8 +178,21 @@ impl World {
     ) -> (MessageId, Position) {
         let number = self.keys.fetch_add(1, Ordering::Relaxed);
         let message = MessageId::new(Uuid::from_u128(0xd000 + u128::from(number)));
-        let text = text.to_owned();
-        let command = message::Command::Send { message, conversation, by, text, member: true };
+        let draft = message::Draft { text: text.to_owned(), ..message::Draft::default() };
+        let action = message::Action::Send(draft);
+        self.message(by, conversation, message, action).await
+    }
+
+    /// Does something to a message, as somebody who may do everything.
+    pub(crate) async fn message(
+        &self,
+        by: UserId,
+        conversation: ConversationId,
+        message: MessageId,
+        action: message::Action,
+    ) -> (MessageId, Position) {
+        let place = message::Place { conversation, member: true, blocked: false, moderator: true };
+        let command = message::Command { message, by, place, action };
         let stream = StreamName::message(message);
         (message, self.act::<message::Message>(&stream, by, command).await)
     }
@@ -201,6 +214,23 @@ impl World {
         let head = self.log.head().await.unwrap();
         settled(&self.postgres, head).await;
         head
+    }
+
+    /// All rows of all tables, as another projector makes them from the whole log.
+    pub(crate) async fn rebuilt(&self) -> String {
+        let head = self.log.head().await.unwrap();
+        let again = self.servers.database().await.unwrap();
+        let postgres = PgPool::connect(&again.url).await.unwrap();
+        let settings = Settings {
+            postgres_url: again.url.clone(),
+            namespace: servers::prefix(),
+            ..self.settings()
+        };
+        let shutdown = CancellationToken::new();
+        let _ended = shutdown.clone().drop_guard();
+        projector::start(settings, self.log.clone(), shutdown).await.unwrap();
+        settled(&postgres, head).await;
+        dump(&postgres).await
     }
 
     /// Appends events as somebody who does not use our log.

@@ -1,0 +1,107 @@
+//! What each rule that says no is called for clients: one function for each decider.
+
+mod people;
+mod sessions;
+mod talk;
+
+use std::time::Duration;
+
+use event_log::TransactError;
+use http::StatusCode;
+use service::Problem;
+
+pub(crate) use people::{of_friendship, of_login, of_reservation, of_user};
+pub(crate) use talk::{of_conversation, of_message, of_receipt};
+
+/// Why a command had no effect; `rejected` names the rule, where one said no.
+pub(crate) fn of_transaction<R: std::error::Error + 'static>(
+    error: TransactError<R>,
+    rejected: impl FnOnce(R) -> Problem,
+) -> Problem {
+    match error {
+        TransactError::Rejected(rejection) => rejected(rejection),
+        TransactError::KeyReused => Problem::key_reused(),
+        TransactError::Contention => Problem::contention(),
+        TransactError::TooLarge => Problem::too_large(),
+        TransactError::Erased => Problem::no_such_user(),
+        TransactError::Unavailable(away) => {
+            tracing::warn!(error = %away, "a command could not be recorded");
+            Problem::unavailable(away.retry_after)
+        }
+        TransactError::Failed(fault) => {
+            tracing::error!(
+                error = &fault as &dyn std::error::Error,
+                "the log failed a command and would again"
+            );
+            Problem::internal()
+        }
+    }
+}
+
+/// 401: the address or the password is wrong, and it is not said which.
+pub(crate) const fn wrong_credentials() -> Problem {
+    unauthorized("wrong-credentials", "The address or the password is wrong")
+}
+
+/// 401: no log-in has this refresh token.
+pub(crate) const fn wrong_refresh_token() -> Problem {
+    unauthorized("refresh-invalid", "The refresh token is not one of ours")
+}
+
+/// 401: a refresh token that had been replaced was shown again; its log-in has ended.
+pub(crate) const fn refresh_reused() -> Problem {
+    unauthorized("refresh-reused", "This refresh token was used before; the log-in has ended")
+}
+
+/// 503: what is sealed cannot be read now.
+pub(crate) const fn vault_away() -> Problem {
+    Problem::unavailable(Duration::from_secs(1))
+}
+
+const fn oneself() -> Problem {
+    invalid("oneself", "This takes two people")
+}
+
+const fn not_friends() -> Problem {
+    forbidden("not-friends", "A direct conversation is between friends")
+}
+
+const fn banned() -> Problem {
+    forbidden("banned", "This person is banned here")
+}
+
+const fn moderators_only() -> Problem {
+    forbidden("moderators-only", "Only a moderator of the platform may do this")
+}
+
+const fn no_such_message() -> Problem {
+    missing("no-such-message", "This message does not exist in the conversation")
+}
+
+const fn invalid_title() -> Problem {
+    invalid("invalid-title", "A title has 1 to 200 characters that are not all blank")
+}
+
+const fn unauthorized(slug: &'static str, title: &'static str) -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, slug, title)
+}
+
+const fn forbidden(slug: &'static str, title: &'static str) -> Problem {
+    Problem::new(StatusCode::FORBIDDEN, slug, title)
+}
+
+const fn missing(slug: &'static str, title: &'static str) -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, slug, title)
+}
+
+const fn gone(slug: &'static str, title: &'static str) -> Problem {
+    Problem::new(StatusCode::GONE, slug, title)
+}
+
+const fn conflict(slug: &'static str, title: &'static str) -> Problem {
+    Problem::new(StatusCode::CONFLICT, slug, title)
+}
+
+const fn invalid(slug: &'static str, title: &'static str) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, slug, title)
+}
