@@ -108,6 +108,7 @@ impl Engine {
             Action::Append(events) => events.iter().map(|event| frame::size(&stream, event)).sum(),
             Action::SoftDelete(_) | Action::Tombstone(_) => 0,
         };
+        self.fits(bytes)?;
         let room = self.room(bytes).await;
         let command = Command::Write { stream, expected, action, answer, room };
         self.commands.send(command).await.map_err(|_| Refusal::Stopped)?;
@@ -123,10 +124,22 @@ impl Engine {
     /// Queues a transaction and waits until it is durable.
     pub(crate) async fn transact(&self, transaction: Transaction) -> transaction::Answer {
         let (answer, receiver) = oneshot::channel();
+        self.fits(transaction.bytes())?;
         let room = self.room(transaction.bytes()).await;
         let command = Command::Transact { transaction, answer, room };
         self.commands.send(command).await.map_err(|_| Refusal::Stopped)?;
         receiver.await.unwrap_or(Err(Refusal::Stopped.into()))
+    }
+
+    /// Whether the store can still take writes.
+    pub(crate) fn is_alive(&self) -> bool {
+        !self.commands.is_closed()
+    }
+
+    /// Events of no size take room in the log too: each has a header and its stream's name.
+    fn fits(&self, bytes: usize) -> Result<(), Refusal> {
+        let most = self.config.max_append_bytes.saturating_mul(2).min(1 << 31);
+        if bytes > most { Err(Refusal::TooBig) } else { Ok(()) }
     }
 
     async fn room(&self, bytes: usize) -> Room {
@@ -208,9 +221,18 @@ struct Filled {
     recovered: Recovered,
 }
 
-/// Opens index and log, and reads what of the log the index does not cover; all of it when the
-/// index is not of this log.
+/// Opens index and log. An index that turns out to be damaged is built anew, once.
 fn fill(config: &Config) -> Result<Filled, Error> {
+    let filled = read(config)?;
+    if !filled.index.is_damaged() {
+        return Ok(filled);
+    }
+    drop(filled);
+    read(config)
+}
+
+/// Reads what of the log the index does not cover; all of it when the index is not of this log.
+fn read(config: &Config) -> Result<Filled, Error> {
     let folder = config.data.join("index");
     let failed = |source| Error::Io { what: "write the index in", path: folder.clone(), source };
     let log = Log::open(&config.data)?;
@@ -239,7 +261,12 @@ fn fill(config: &Config) -> Result<Filled, Error> {
             let reach = Reach::new(record.next, (record.id, record.position), &recent);
             if index.freeze(reach, config.index_memory_events, INDEX_MEMORY_BYTES) {
                 index.write_frozen().map_err(failed)?;
-                index.merge_due(&AtomicBool::new(false)).map_err(failed)?;
+                if let Err(error) = index.merge_due(&AtomicBool::new(false)) {
+                    let error = index.note(error);
+                    if !index.is_damaged() {
+                        return Err(failed(error));
+                    }
+                }
             }
         }
         Ok(())

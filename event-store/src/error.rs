@@ -33,6 +33,9 @@ pub enum Error {
     /// What is configured cannot be, or is not safe.
     #[error("{0}")]
     Configuration(String),
+    /// The index cannot be written, and has grown in memory as far as it may.
+    #[error("the index has not been written for too long")]
+    IndexOverdue,
     /// The gRPC server failed.
     #[error("the gRPC server failed")]
     Transport(#[source] tonic::transport::Error),

@@ -1,8 +1,11 @@
 //! Filters of `$all`: by stream or type, with prefixes or a regular expression.
 
-use fancy_regex::Regex;
+use fancy_regex::{Regex, RegexBuilder};
 
 use crate::log::frame::Record;
+
+/// Steps that an expression may take to decide about one event.
+const STEPS: usize = 50_000;
 
 /// Which events a reader of `$all` wants.
 #[derive(Debug)]
@@ -35,7 +38,8 @@ impl Filter {
         let rule = if regex.is_empty() {
             Rule::Prefixes(prefixes)
         } else {
-            Rule::Regex(Box::new(Regex::new(regex).map_err(Box::new)?))
+            let regex = RegexBuilder::new(regex).backtrack_limit(STEPS).build();
+            Rule::Regex(Box::new(regex.map_err(Box::new)?))
         };
         Ok(Self { on, rule })
     }

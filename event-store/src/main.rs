@@ -108,6 +108,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         .with_writer(std::io::stderr)
         .init();
     let config = config(&arguments)?;
+    allow_many_files();
     // Bound first, so that clients may come while the log is read: they wait, and are not refused.
     let listener = TcpListener::bind(arguments.listen)
         .await
@@ -124,6 +125,17 @@ async fn main() -> anyhow::Result<ExitCode> {
     store.serve(listener, shutdown).await?;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Every segment of the log is an open file, and so is every connection.
+fn allow_many_files() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the number of open files cannot be raised");
+    }
 }
 
 fn config(arguments: &Arguments) -> anyhow::Result<Config> {

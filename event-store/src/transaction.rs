@@ -120,6 +120,11 @@ impl Transaction {
         Some(target)
     }
 
+    /// The streams that will be written.
+    pub(crate) fn streams(&self) -> impl Iterator<Item = &Bytes> {
+        self.targets.iter().map(|target| &target.stream)
+    }
+
     pub(crate) fn target_of(&self, stream: &[u8]) -> Option<usize> {
         self.by_name.get(stream).copied()
     }

@@ -8,9 +8,12 @@
 //! publishes first and looks for followers afterwards, and one that is woken before it waits does
 //! not wait.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard,
-    atomic::{AtomicUsize, Ordering, fence},
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, AtomicUsize, Ordering, fence},
+    },
 };
 
 use tokio::sync::Notify;
@@ -21,23 +24,25 @@ use crate::index::key::{ByKey, StreamKey};
 #[derive(Debug, Default)]
 pub(crate) struct Wakes {
     registered: AtomicUsize,
-    followers: Mutex<ByKey<Vec<Arc<Notify>>>>,
+    next: AtomicU64,
+    followers: Mutex<ByKey<HashMap<u64, Arc<Notify>>>>,
 }
 
 impl Wakes {
     /// Registers a follower of the streams until the registration is dropped.
     pub(crate) fn register(self: &Arc<Self>, keys: Vec<StreamKey>) -> Registration {
         let notify = Arc::new(Notify::new());
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
         let mut followers = self.followers();
         for key in &keys {
-            followers.entry(*key).or_default().push(Arc::clone(&notify));
+            followers.entry(*key).or_default().insert(number, Arc::clone(&notify));
         }
         drop(followers);
         self.registered.fetch_add(1, Ordering::Relaxed);
         // Pairs with the fence in `wake`: either the committer sees this registration, or what it
         // published before it looked is seen by whoever reads after this.
         fence(Ordering::SeqCst);
-        Registration { wakes: Arc::clone(self), keys, notify }
+        Registration { wakes: Arc::clone(self), keys, number, notify }
     }
 
     /// Wakes the followers of the streams, which were published before.
@@ -47,19 +52,19 @@ impl Wakes {
             return;
         }
         let followers = self.followers();
-        for notify in keys.filter_map(|key| followers.get(&key)).flatten() {
+        for notify in keys.filter_map(|key| followers.get(&key)).flat_map(HashMap::values) {
             notify.notify_one();
         }
     }
 
     /// Wakes everyone, because nothing will be written any more.
     fn wake_all(&self) {
-        for notify in self.followers().values().flatten() {
+        for notify in self.followers().values().flat_map(HashMap::values) {
             notify.notify_one();
         }
     }
 
-    fn followers(&self) -> MutexGuard<'_, ByKey<Vec<Arc<Notify>>>> {
+    fn followers(&self) -> MutexGuard<'_, ByKey<HashMap<u64, Arc<Notify>>>> {
         self.followers.lock().expect("no panic while the followers are locked")
     }
 }
@@ -68,6 +73,8 @@ impl Wakes {
 pub(crate) struct Registration {
     wakes: Arc<Wakes>,
     keys: Vec<StreamKey>,
+    /// Its own among all.
+    number: u64,
     notify: Arc<Notify>,
 }
 
@@ -83,7 +90,7 @@ impl Drop for Registration {
         let mut followers = self.wakes.followers();
         for key in &self.keys {
             if let Some(of_stream) = followers.get_mut(key) {
-                of_stream.retain(|notify| !Arc::ptr_eq(notify, &self.notify));
+                of_stream.remove(&self.number);
                 if of_stream.is_empty() {
                     followers.remove(key);
                 }

@@ -210,8 +210,11 @@ impl Gate {
 /// The stream that a metadata stream describes, and the one that this describes, and so on: the
 /// metadata of metadata has no list of its own.
 fn subject(stream: &[u8]) -> Option<&[u8]> {
-    let described = metadata::described(stream)?;
-    Some(subject(described).unwrap_or(described))
+    let mut subject = metadata::described(stream)?;
+    while let Some(described) = metadata::described(subject) {
+        subject = described;
+    }
+    Some(subject)
 }
 
 impl Visit {

@@ -121,6 +121,7 @@ impl Session {
     ) -> Result<(), Status> {
         while let Some(request) = requests.message().await? {
             let correlation = request.correlation_id.clone();
+            self.look(&request).await?;
             let Some(open) = self.chunk(request)? else { continue };
             let identifier = open.identifier.clone();
             let outcome = self.hand_over(open).await;
@@ -129,6 +130,17 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// Keeps nothing in memory for a caller who may not write it.
+    async fn look(&mut self, request: &BatchAppendReq) -> Result<(), Fault> {
+        let identifier = request.options.as_ref().and_then(|it| it.stream_identifier.as_ref());
+        match identifier {
+            Some(identifier) if !request.is_final => {
+                self.visit.check(Operation::Write(&identifier.stream_name)).await
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Adds a chunk to its write, and returns the write when it is whole.

@@ -31,10 +31,14 @@ pub(crate) enum IdForm {
     Text,
 }
 
+/// The longest name of a stream in bytes: that of its metadata stream, which has two more, still fits
+/// into 16 bits.
+const LONGEST_NAME: usize = u16::MAX as usize - 2;
+
 /// The name in the identifier: not empty, UTF-8, and not the name of the whole log.
 pub(crate) fn stream_name(identifier: Option<shared::StreamIdentifier>) -> Result<Bytes, Fault> {
     let name = identifier.ok_or_else(|| Fault::bad("the stream is missing"))?.stream_name;
-    if name.is_empty() || name.len() > usize::from(u16::MAX) || name == "$all" {
+    if name.is_empty() || name.len() > LONGEST_NAME || name == "$all" {
         return Err(Fault::bad("the name of the stream is empty, too long or reserved"));
     }
     if std::str::from_utf8(&name).is_err() {

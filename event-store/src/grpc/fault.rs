@@ -62,6 +62,7 @@ impl Fault {
                 Self::WrongVersion { stream: stream.to_vec(), expected, current }
             }
             Refusal::Deleted => Self::Deleted { stream: stream.to_vec() },
+            Refusal::TooBig => Self::bad("with the stream's name in each, the events are too long"),
             Refusal::Storage(message) => Self::Storage(message),
             Refusal::Stopped => Self::Stopping,
         }
@@ -230,7 +231,7 @@ impl Keys {
 fn header_text(name: &[u8]) -> String {
     let mut text = String::with_capacity(name.len());
     for byte in name {
-        if byte.is_ascii_graphic() && *byte != b'%' {
+        if byte.is_ascii_graphic() && *byte != b'%' || *byte == b' ' {
             text.push(char::from(*byte));
         } else {
             write!(text, "%{byte:02X}").expect("a string takes any text");

@@ -44,6 +44,11 @@ pub(crate) struct Filtered {
     pub(crate) checkpoint_every: u64,
 }
 
+/// The longest expression of a filter, in bytes.
+const LONGEST_REGEX: usize = 8 << 10;
+/// The most prefixes of a filter.
+const MOST_PREFIXES: usize = 1000;
+
 /// The window that stands for a count in a filter.
 const DEFAULT_WINDOW: u64 = 32;
 
@@ -137,6 +142,9 @@ fn parse_filter(options: read_req::FilterOptions) -> Result<Filtered, Fault> {
         Some(Window::Max(max)) => u64::from(max),
         Some(Window::Count(())) | None => DEFAULT_WINDOW,
     };
+    if expression.regex.len() > LONGEST_REGEX || expression.prefix.len() > MOST_PREFIXES {
+        return Err(Fault::bad("the expression of the filter is too long"));
+    }
     let filter = Filter::new(on, &expression.regex, expression.prefix)
         .map_err(|error| Fault::bad(format!("the expression of the filter is wrong: {error}")))?;
     let checkpoint_every = window * u64::from(options.checkpoint_interval_multiplier);

@@ -62,7 +62,7 @@ pub(crate) async fn serve(
         .unwrap_or_else(|| (address.ip().to_string(), address.port()));
     // Chunks of writes may be large; single events are limited further on.
     let largest_message = engine.config.max_append_bytes.saturating_add(1 << 20);
-    let gossip = gossip::Service { instance: new_id(), host, port };
+    let gossip = gossip::Service { engine: Arc::clone(&engine), instance: new_id(), host, port };
     let users = users::Service { access: Arc::clone(&access) };
     let operations = operations::Service {
         engine: Arc::clone(&engine),

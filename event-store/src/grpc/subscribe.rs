@@ -201,7 +201,7 @@ impl FollowStream {
         let head = engine.head();
         self.reader.set_limit(head);
         match look {
-            Look::Deleted(position) => return self.ended(position, form),
+            Look::Deleted(position) => return self.ended(engine, position, form),
             Look::Missing => page.at_end = true,
             Look::Present { key, first, last } => {
                 last_revision = Some(last);
@@ -230,8 +230,20 @@ impl FollowStream {
         Ok(page)
     }
 
-    /// The tombstone is the last thing that is delivered.
-    fn ended(&mut self, position: u64, form: IdForm) -> Result<Page, Failure> {
+    /// The tombstone is the last thing that is delivered, behind what was written before it.
+    fn ended(&mut self, engine: &Engine, position: u64, form: IdForm) -> Result<Page, Failure> {
+        let key = engine.catalog.key(&self.name);
+        if let Some(last) = engine.catalog.state(key)?.last.filter(|last| self.next <= *last) {
+            let range = (self.next, last);
+            let found = one::records(engine, key, range, false, u64::MAX, &mut self.reader)?;
+            self.next = found.next.unwrap_or(last + 1);
+            let mut page = Page::default();
+            for record in found.records {
+                let resolved = self.resolver.resolve(engine, record)?;
+                page.answers.push(convert::event(resolved, form));
+            }
+            return Ok(page);
+        }
         let mut page = Page { at_end: true, ..Page::default() };
         if let Some(record) = self.reader.at(position, RANDOM)?
             && record.stream == self.name

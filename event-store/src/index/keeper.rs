@@ -24,8 +24,9 @@ use crate::Error;
 const FAN_IN: usize = 4;
 /// During a merge a frozen table waits for at most this many entries.
 const ATTENTION: u64 = 1 << 16;
-/// How soon a step that failed is tried again.
+/// How soon a step that failed is tried again, at first and when it has failed many times.
 const AGAIN: Duration = Duration::from_secs(1);
+const AGAIN_AT_LAST: Duration = Duration::from_secs(600);
 
 /// What the keeper is asked to do.
 enum Task {
@@ -92,15 +93,14 @@ impl Drop for Keeper {
 }
 
 fn keep(index: &Index, asked: &Receiver<Task>, stop: &AtomicBool) {
-    let mut failed = false;
+    let mut again = None;
     loop {
-        let task = if failed {
-            match asked.recv_timeout(AGAIN) {
+        let task = match again {
+            Some(delay) => match asked.recv_timeout(delay) {
                 Err(RecvTimeoutError::Timeout) => Ok(Task::Write),
                 task => task,
-            }
-        } else {
-            asked.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            },
+            None => asked.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
         let worked = match task {
             Ok(_) if stop.load(Ordering::Acquire) => return,
@@ -108,10 +108,14 @@ fn keep(index: &Index, asked: &Receiver<Task>, stop: &AtomicBool) {
             Ok(Task::Sweep(present)) => index.sweep(&present, stop),
             Ok(Task::Stop) | Err(_) => return,
         };
-        failed = worked.is_err();
-        if let Err(error) = worked {
-            tracing::error!(%error, "the index cannot be written and grows in memory meanwhile");
-        }
+        again = match worked {
+            Ok(()) => None,
+            Err(error) => {
+                let error = index.note(error);
+                tracing::error!(%error, "the index cannot be written and grows in memory meanwhile");
+                Some(again.map_or(AGAIN, |delay: Duration| (2 * delay).min(AGAIN_AT_LAST)))
+            }
+        };
     }
 }
 
@@ -131,7 +135,10 @@ impl Index {
 
     /// Merges runs until there are fewer than [`FAN_IN`] of each size.
     pub(crate) fn merge_due(&self, stop: &AtomicBool) -> io::Result<()> {
-        while let Some(group) = self.due() {
+        // A run that cannot be read cannot be merged either; the next start builds all anew.
+        while !self.is_damaged()
+            && let Some(group) = self.due()
+        {
             if !self.merge(&group, &|_| Ok(true), stop)? {
                 return Ok(());
             }
@@ -157,8 +164,13 @@ impl Index {
         stop: &AtomicBool,
     ) -> io::Result<bool> {
         let beside = self.folder.join("merge.new");
-        if !self.write_merged(group, &beside, present, stop)? {
-            return Ok(false);
+        match self.write_merged(group, &beside, present, stop) {
+            Ok(true) => {}
+            // What is half done only takes room, which the log may need.
+            unfinished => {
+                fs::remove_file(&beside)?;
+                return unfinished;
+            }
         }
         // The number is taken last: a table may have been written while this merge went on.
         let number = self.next_number();
@@ -220,7 +232,7 @@ impl Index {
     }
 
     fn next_number(&self) -> u64 {
-        self.read().checkpoint.runs.iter().max().map_or(1, |number| number + 1)
+        self.next_number.fetch_add(1, Ordering::Relaxed)
     }
 
     fn open_run(&self, number: u64) -> io::Result<Arc<Run>> {
@@ -248,7 +260,9 @@ impl Index {
             (checkpoint.covered, checkpoint.last) = (covered, last);
             checkpoint.recent_from = recent_from;
         }
-        checkpoint.store(&self.folder)?;
+        if !self.is_damaged() {
+            checkpoint.store(&self.folder)?;
+        }
         let mut tables = self.write();
         tables.checkpoint = checkpoint;
         tables.runs = Arc::new(runs);

@@ -22,7 +22,10 @@ mod write;
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{
+        Arc, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
 use uuid::Uuid;
@@ -53,6 +56,11 @@ pub(crate) struct Index {
     folder: PathBuf,
     pub(crate) keys: Keys,
     tables: RwLock<Tables>,
+    /// The number of the next run. None is used twice, whatever failed: a checkpoint that was thought
+    /// lost may name it.
+    next_number: AtomicU64,
+    /// Something in the files is not what was written: no checkpoint is stored any more.
+    damaged: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -102,7 +110,10 @@ impl Index {
                         reach: (covered > 0).then_some(reach),
                     });
                 }
-                Err(error) => tracing::warn!(%error, "the index is damaged and is built anew"),
+                Err(error) if is_damage(&error) => {
+                    tracing::warn!(%error, "the index is damaged and is built anew");
+                }
+                Err(error) => return Err(error),
             }
         }
         Ok(Opened { index: Self::anew(folder)?, reach: None })
@@ -119,8 +130,15 @@ impl Index {
     fn with(folder: &Path, checkpoint: Checkpoint, runs: Vec<(u64, Arc<Run>)>) -> Self {
         let keys = Keys::new(checkpoint.secret.as_bytes());
         let runs = Arc::new(runs);
+        let next = checkpoint.runs.iter().max().map_or(1, |number| number + 1);
         let tables = Tables { active: Memory::default(), frozen: None, runs, checkpoint };
-        Self { folder: folder.to_owned(), keys, tables: RwLock::new(tables) }
+        Self {
+            folder: folder.to_owned(),
+            keys,
+            tables: RwLock::new(tables),
+            next_number: AtomicU64::new(next),
+            damaged: AtomicBool::new(false),
+        }
     }
 
     /// What is known of the stream.
@@ -185,9 +203,19 @@ impl Index {
         freezes
     }
 
+    /// How many entries wait in memory for the keeper to write them.
+    pub(crate) fn waiting(&self) -> usize {
+        self.read().active.len()
+    }
+
+    /// Whether something in the files is not what was written.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.damaged.load(Ordering::Acquire)
+    }
+
     /// A damaged index must not be trusted at the next start either.
-    fn note(&self, error: io::Error) -> io::Error {
-        if error.kind() == io::ErrorKind::InvalidData {
+    pub(crate) fn note(&self, error: io::Error) -> io::Error {
+        if is_damage(&error) && !self.damaged.swap(true, Ordering::AcqRel) {
             tracing::error!(%error, "the index is damaged; a restart builds it anew from the log");
             if let Err(error) = checkpoint::discard(&self.folder) {
                 tracing::error!(%error, "the checkpoint of the index cannot be removed");
@@ -203,6 +231,12 @@ impl Index {
     fn write(&self) -> RwLockWriteGuard<'_, Tables> {
         self.tables.write().expect("no panic while the index is locked")
     }
+}
+
+/// Whether files are not what was written, rather than out of reach.
+fn is_damage(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
+    matches!(error.kind(), InvalidData | NotFound | UnexpectedEof)
 }
 
 fn open_runs(folder: &Path, checkpoint: &Checkpoint) -> io::Result<Vec<(u64, Arc<Run>)>> {

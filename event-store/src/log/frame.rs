@@ -96,15 +96,17 @@ pub(crate) fn encode(out: &mut Vec<u8>, head: &Head<'_>, event: &Proposed) {
     let length = (size(head.stream, event) - PREFIX - SUFFIX) as u32;
     out.put_u32_le(length);
     out.put_u32_le(0);
-    out.put_u32_le((head.position - head.durable) as u32);
+    let back = u32::try_from(head.position - head.durable);
+    out.put_u32_le(back.expect("a batch is shorter than 4 GiB"));
     out.put_u32_le(head.following);
     out.put_u64_le(head.revision);
     out.put_u64_le(head.created);
     out.put_slice(event.id.as_bytes());
     out.put_u8(if event.is_json { JSON } else { 0 });
     out.put_u8(0);
-    out.put_u16_le(event.event_type.len() as u16);
-    out.put_u16_le(head.stream.len() as u16);
+    for name in [&event.event_type[..], head.stream] {
+        out.put_u16_le(u16::try_from(name.len()).expect("names are checked where they come in"));
+    }
     out.put_u16_le(0);
     out.put_u32_le(event.custom_metadata.len() as u32);
     out.put_u32_le(event.data.len() as u32);

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -48,7 +49,12 @@ impl Log {
         let last = self.found.last().expect("a log has a segment");
         let end = last.end()?;
         if reach.covered > end {
-            return Ok(false);
+            // What the index covers was durable: to go on would hide that it is lost.
+            return Err(corrupt(
+                last,
+                end,
+                "the log ends before what its index knows (remove the folder `index` when the log is another one)",
+            ));
         }
         let mut reader = LogReader::new(Arc::clone(&self.segments), end);
         let (id, position) = reach.last;
@@ -68,8 +74,14 @@ impl Log {
         let Self { folder, segments, found, half_made } = self;
         let from = reach.map_or(0, |reach| reach.recent_from.min(reach.covered));
         let durable = reach.map_or(0, |reach| reach.covered);
-        let mut scan =
-            Scan { segments: &segments, durable, head: from, last_created: 0, apply: &mut apply };
+        let mut scan = Scan {
+            segments: &segments,
+            durable,
+            head: from,
+            group: from,
+            last_created: 0,
+            apply: &mut apply,
+        };
         let last = found.len() - 1;
         for (at, segment) in found.iter().enumerate() {
             let ends_before = found.get(at + 1).is_some_and(|next| next.base <= from);
@@ -81,14 +93,14 @@ impl Log {
             let reason = "the log ends before what is known of it";
             return Err(corrupt(&found[last], scan.head, reason));
         }
-        let Scan { head, mut last_created, .. } = scan;
+        let Scan { head, group, mut last_created, .. } = scan;
         if from > 0 && last_created == 0 {
             last_created = newest_created(&segments, head)?;
         }
         if let Some(half_made) = half_made {
             fs::remove_file(&half_made.path).map_err(Error::io("remove", &half_made.path))?;
         }
-        keep(&folder, &segments, head)?;
+        keep(&folder, &segments, group, head)?;
         Ok(Recovered { segments, head, last_created })
     }
 }
@@ -109,9 +121,19 @@ fn newest_created(segments: &Arc<Segments>, head: u64) -> Result<u64, Error> {
 }
 
 /// Makes durable what was found, before anyone sees it or goes on behind it: the process before
-/// this one may have ended between a write and its sync.
-fn keep(folder: &Path, segments: &Segments, head: u64) -> Result<(), Error> {
+/// this one may have ended between a write and its sync, or after a sync that failed. After that a
+/// page may count as written though it is not, so the last batch is written once more.
+fn keep(folder: &Path, segments: &Segments, group: u64, head: u64) -> Result<(), Error> {
     let (last, _) = segments.holding(head).expect("a recovered log has a segment");
+    let mut at = group.max(last.base);
+    let mut bytes = vec![0; SEQUENTIAL];
+    while at < head && last.table.is_none() {
+        let length = (head - at).min(SEQUENTIAL as u64) as usize;
+        let part = &mut bytes[..length];
+        last.file.read_exact_at(part, at - last.base).map_err(Error::io("read", &last.path))?;
+        last.file.write_all_at(part, at - last.base).map_err(Error::io("write", &last.path))?;
+        at += length as u64;
+    }
     last.file.sync_all().map_err(Error::io("sync", &last.path))?;
     segment::sync_folder(folder)
 }
@@ -164,6 +186,8 @@ struct Scan<'a> {
     /// Below this position everything was durable once.
     durable: u64,
     head: u64,
+    /// Where the batch of the last record began: what lies below was synced before it.
+    group: u64,
     last_created: u64,
     apply: &'a mut dyn FnMut(&Record) -> Result<(), Error>,
 }
@@ -257,6 +281,7 @@ impl Scan<'_> {
             if complete {
                 for record in append.drain(..) {
                     self.last_created = self.last_created.max(record.created);
+                    self.group = record.durable;
                     (self.apply)(&record)?;
                 }
                 self.head = position;

@@ -230,6 +230,7 @@ pub(crate) fn describe(refusal: Refusal) -> String {
     match refusal {
         Refusal::WrongVersion { .. } => "somebody else wrote the stream".to_owned(),
         Refusal::Deleted => "the stream is deleted".to_owned(),
+        Refusal::TooBig => "the event is too long".to_owned(),
         Refusal::Storage(message) => message,
         Refusal::Stopped => "the store is closed".to_owned(),
     }

@@ -90,10 +90,19 @@ impl SourceReader {
                 let head = engine.head();
                 reader.set_limit(head);
                 let mut page = Page { all: true, ..Page::default() };
-                if let Look::Present { key, first, last } = look {
+                let rest = match look {
+                    Look::Present { key, first, last } => Some((key, first, last)),
+                    // What was written before the end of the stream is still handed out.
+                    Look::Deleted(_) => {
+                        let key = engine.catalog.key(name);
+                        engine.catalog.state(key)?.last.map(|last| (key, 0, last))
+                    }
+                    Look::Missing => None,
+                };
+                if let Some((key, first, last)) = rest {
                     // What was cut off the stream will never be read.
-                    page.last = first.max(*next).checked_sub(1);
                     let from = first.max(*next);
+                    page.last = from.checked_sub(1);
                     if from <= last {
                         let (range, most) = ((from, last), most as u64);
                         let read = stream::records(engine, key, range, false, most, reader)?;

@@ -31,7 +31,7 @@ pub(crate) enum Failure {
     Log(#[from] ReadError),
     #[error("the filter needs too many steps: {0}")]
     Filter(#[from] Box<fancy_regex::Error>),
-    #[error("the position {0} is not that of an event")]
+    #[error("invalid position: {0} is not that of an event")]
     InvalidPosition(u64),
 }
 

@@ -44,6 +44,8 @@ pub(crate) fn look(
     if let Some(at) = state.tombstone {
         return Ok(Look::Deleted(at));
     }
+    // The state is not older than what the reader may see.
+    reader.set_limit(engine.head());
     let mut rules = catalog.rules(&state)?;
     if described.is_some() {
         rules = Rules::METADATA;

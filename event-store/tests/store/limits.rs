@@ -109,3 +109,27 @@ async fn many_records_are_taken_and_a_message_of_countless_parts_is_not() {
     let refused = stage.records(vec![empty], checks).await.expect_err("too many checks");
     assert!(refused.message().contains("checks"), "{refused:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_longest_name_can_be_deleted_and_the_log_opens_again() {
+    use eventstore::{AppendToStreamOptions, Client, DeleteStreamOptions, EventData};
+
+    let data = tempfile::tempdir().expect("a folder");
+    let name = "n".repeat(usize::from(u16::MAX) - 2);
+    let write = async |client: &Client, name: &str| {
+        let event = EventData::binary("kind", vec![1].into());
+        client.append_to_stream(name, &AppendToStreamOptions::default(), event).await
+    };
+    for _ in 0..3 {
+        let served = crate::serving::Served::start(data.path()).await;
+        let client = Client::new(served.url().parse().expect("a URL")).expect("a client");
+        write(&client, &name).await.expect("written");
+        client
+            .delete_stream(name.as_str(), &DeleteStreamOptions::default())
+            .await
+            .expect("deleted");
+        write(&client, "another").await.expect("written");
+        write(&client, &format!("{name}n")).await.expect_err("one more is too long");
+        served.stop().await;
+    }
+}

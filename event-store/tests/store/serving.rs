@@ -25,6 +25,13 @@ impl Served {
         Self::with(config).await.expect("the store opens")
     }
 
+    /// Serves a store whose index stays in memory, for tests that take from the log what was not
+    /// acknowledged: an index on disk would know that it was there.
+    #[allow(dead_code, reason = "some test programs take nothing away")]
+    pub(crate) async fn without_index(data: &Path) -> Self {
+        Self::with(Config::new(data)).await.expect("the store opens")
+    }
+
     pub(crate) async fn with(config: Config) -> Result<Self, Error> {
         let store = EventStore::open(config)?;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");

@@ -227,7 +227,7 @@ pub(crate) fn checks(stream: &str, expected_state: i64) -> Vec<ConsistencyCheck>
 async fn a_transaction_cut_anywhere_leaves_nothing_of_itself() {
     let data = tempfile::tempdir().expect("a folder");
     let segment = data.path().join("log-0000000000000000");
-    let served = Served::start(data.path()).await;
+    let served = Served::without_index(data.path()).await;
     let mut client = connect(served.port).await;
     let alone = futures::stream::iter([part("before", NO_STREAM, 1)]);
     client.append_session(alone).await.expect("written");
@@ -238,7 +238,7 @@ async fn a_transaction_cut_anywhere_leaves_nothing_of_itself() {
     let whole = std::fs::read(&segment).expect("a segment");
     for length in (start..=whole.len()).step_by(7).chain([whole.len() - 1, whole.len()]) {
         std::fs::write(&segment, &whole[..length]).expect("cut");
-        let served = Served::start(data.path()).await;
+        let served = Served::without_index(data.path()).await;
         let first = Client::new(served.url().parse().expect("a URL")).expect("a client");
         let mut expected = vec!["before"];
         if length == whole.len() {

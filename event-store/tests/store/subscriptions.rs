@@ -204,3 +204,39 @@ async fn a_slow_subscriber_misses_nothing() {
         assert_says(&mut subscription, [event(&format!("large-{number}"), 0)]).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_whose_events_expire_is_followed_without_a_gap() {
+    let (_data, _served, client) = stage().await;
+    let rules = EventData::json("$metadata", &serde_json::json!({ "$maxAge": 1000 }));
+    let options = AppendToStreamOptions::default().stream_state(StreamState::Any);
+    client.append_to_stream("$$a", &options, rules.expect("JSON")).await.expect("written");
+    let mut subscription =
+        client.subscribe_to_stream("a", &SubscribeToStreamOptions::default()).await;
+    assert_says(&mut subscription, [Said::Confirmed, Said::CaughtUp(None, None)]).await;
+    for revision in 0..20 {
+        append(&client, "a", "kind", 1).await;
+        assert_says(&mut subscription, [event("a", revision)]).await;
+    }
+    append(&client, "a", "kind", 300).await;
+    assert_says(&mut subscription, (20..320).map(|revision| event("a", revision))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_written_right_before_a_tombstone_is_delivered_before_it() {
+    let (_data, _served, client) = stage().await;
+    append(&client, "a", "kind", 1).await;
+    let mut subscription =
+        client.subscribe_to_stream("a", &SubscribeToStreamOptions::default()).await;
+    assert_says(&mut subscription, [Said::Confirmed, Said::CaughtUp(Some(0), None)]).await;
+    // Nobody looks in between: the subscription is polled when both are there.
+    append(&client, "a", "kind", 2).await;
+    client.tombstone_stream("a", &TombstoneStreamOptions::default()).await.expect("tombstoned");
+    let mut seen = Vec::new();
+    while let Ok(said) = subscription.next_subscription_event().await {
+        if let SubscriptionEvent::EventAppeared(ResolvedEvent { event: Some(event), .. }) = said {
+            seen.push(event.revision);
+        }
+    }
+    assert_eq!(seen, [1, 2, i64::MAX as u64]);
+}

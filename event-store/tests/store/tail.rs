@@ -40,7 +40,7 @@ async fn streams(served: &Served) -> Vec<String> {
 
 /// A log with the appends a (one event), b (two events) and c (two events), and their ends.
 async fn three_appends(data: &Path) -> [usize; 3] {
-    let served = Served::start(data).await;
+    let served = Served::without_index(data).await;
     let client = client(&served);
     let mut ends = [0; 3];
     for (end, (stream, count)) in ends.iter_mut().zip([("a", 1), ("b", 2), ("c", 2)]) {
@@ -58,7 +58,7 @@ async fn a_log_cut_anywhere_keeps_its_whole_appends_and_goes_on() {
     let whole = fs::read(segment(data.path())).expect("a segment");
     for length in a..=c {
         fs::write(segment(data.path()), &whole[..length]).expect("cut");
-        let served = Served::start(data.path()).await;
+        let served = Served::without_index(data.path()).await;
         let mut expected = vec!["a"];
         expected.extend(["b", "b"].into_iter().filter(|_| length >= b));
         expected.extend(["c", "c"].into_iter().filter(|_| length >= c));
@@ -101,7 +101,7 @@ async fn zeros_behind_the_log_are_cut_off() {
     let [.., c] = three_appends(data.path()).await;
     let file = File::options().write(true).open(segment(data.path())).expect("a segment");
     file.set_len(c as u64 + 9000).expect("longer");
-    let served = Served::start(data.path()).await;
+    let served = Served::without_index(data.path()).await;
     assert_eq!(streams(&served).await.len(), 5);
     served.stop().await;
     assert_eq!(file.metadata().expect("a segment").len(), c as u64);
@@ -160,7 +160,7 @@ async fn a_log_of_many_segments_is_read_whole_and_misses_none() {
 /// A log whose last append is of one event, of three, or of two streams: events that revive a
 /// deleted stream go with the metadata that says so.
 async fn last_append(data: &Path, kind: &str) {
-    let served = Served::start(data).await;
+    let served = Served::without_index(data).await;
     let client = client(&served);
     append(&client, "a", 2).await;
     append(&client, "b", 1).await;

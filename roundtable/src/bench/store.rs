@@ -130,7 +130,7 @@ async fn measure(bench: &Store, site: &mut Site) -> Result<StoreReport> {
         eprintln!("the data are in memory, where nothing is synced: choose a disk with --data");
     }
     let (window, mut figures) = (bench.window(), Figures::default());
-    let (mut idle, mut busy) = (Seen::new(), Seen::new());
+    let (mut idle, mut busy, mut echo) = (Seen::new(), Seen::new(), histogram());
     for round in 1..=bench.rounds() {
         eprintln!("round {round} of {}", bench.rounds());
         for step in STEPS {
@@ -140,6 +140,9 @@ async fn measure(bench: &Store, site: &mut Site) -> Result<StoreReport> {
         }
         site.settle().await?;
         idle.add(&follow(site, window, IDLE).await?);
+        let pace = pace(window, IDLE)?;
+        let echoed = subscriber::echo(&site.clients(On::Echo)[0], pace, &site.numbers).await?;
+        echo.add(&echoed).expect("the bounds are the same");
         busy.add(&follow(site, window, BUSY).await?);
     }
     read(bench, site, &mut figures).await?;
@@ -163,6 +166,7 @@ async fn measure(bench: &Store, site: &mut Site) -> Result<StoreReport> {
         subscriber: Latency::of(&idle.from_call),
         subscriber_from_answer: Latency::of(&idle.from_answer),
         subscriber_append: Latency::of(&idle.answers),
+        subscriber_echo: Latency::of(&echo),
         subscriber_at_2000_per_s: Latency::of(&busy.from_call),
         open_ms,
         events: site.written,
@@ -174,13 +178,17 @@ async fn measure(bench: &Store, site: &mut Site) -> Result<StoreReport> {
 
 /// Appends at a pace and follows; the follower has a connection of its own.
 async fn follow(site: &mut Site, window: Window, between: Duration) -> Result<Seen> {
+    let clients = site.clients(On::Store);
+    let pace = pace(window, between)?;
+    let seen = subscriber::follow(&clients[0], &clients[1], pace, &site.numbers).await?;
+    site.written += u64::from(pace.count);
+    Ok(seen)
+}
+
+fn pace(window: Window, between: Duration) -> Result<Pace> {
     let due = window.span.as_nanos() / between.as_nanos();
     let count = u32::try_from(due.min(u128::from(window.calls)))?.max(1);
-    let clients = site.clients(On::Store);
-    let pace = Pace { between, count };
-    let seen = subscriber::follow(&clients[0], &clients[1], pace, &site.numbers).await?;
-    site.written += u64::from(count);
-    Ok(seen)
+    Ok(Pace { between, count })
 }
 
 /// Reads the whole log and a long stream, and holds the log against what was acknowledged.

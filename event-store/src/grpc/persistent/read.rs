@@ -73,8 +73,13 @@ async fn next(
 
 /// Passes on what the consumer says. When it has nothing more to say, the subscription goes on.
 async fn listen(mut requests: Streaming<ReadReq>, voice: Voice) {
-    while let Ok(Some(request)) = requests.message().await {
-        let said = said(request).unwrap_or_else(Said::Nonsense);
+    loop {
+        let said = match requests.message().await {
+            Ok(Some(request)) => said(request).unwrap_or_else(Said::Nonsense),
+            Ok(None) => break,
+            // What is not heard would be sent again for ever.
+            Err(status) => Said::Nonsense(status.message().to_owned()),
+        };
         let nonsense = matches!(said, Said::Nonsense(_));
         if !voice.say(said).await || nonsense {
             break;

@@ -23,6 +23,9 @@ use crate::{
     transaction::{Aborted, Actual, State, Violation},
 };
 
+/// The most checks that do not hold of which the client is told.
+const REPORTED: usize = 32;
+
 /// A transaction that is refused or failed.
 #[derive(Debug)]
 pub(super) enum Fault {
@@ -117,7 +120,8 @@ fn refused(aborted: Aborted) -> Status {
         Aborted::Violated(violations) => {
             let message =
                 format!("Append failed: {} consistency check(s) do not hold.", violations.len());
-            let violations = violations.into_iter().map(violation).collect();
+            // Clients take 16 KiB of headers.
+            let violations = violations.into_iter().take(REPORTED).map(violation).collect();
             let detail = AppendConsistencyViolationErrorDetails { violations };
             detailed(Code::FailedPrecondition, message, "AppendConsistencyViolation", &detail)
         }

@@ -93,6 +93,10 @@ async fn session(
             intake.add(target, &stream, Record::take(record)?.compact())?;
         }
     }
+    // The session may have taken its time.
+    for stream in intake.transaction.streams() {
+        visit.check(Operation::Write(stream)).await?;
+    }
     let last = intake.write().await?;
     Ok(AppendSessionResponse {
         position: last.iter().map(|last| number(last.position)).max().unwrap_or_default(),

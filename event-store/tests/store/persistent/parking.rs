@@ -91,6 +91,8 @@ async fn what_is_replayed_and_not_finished_stays_parked() {
     parked(&stage, 3).await;
     stage.client.replay_parked_messages("a", "group", &Default::default()).await.expect("replayed");
     assert_replayed(&mut subscription, [(0, 0)]).await;
+    // The acknowledgement has arrived.
+    stage.until("a", |info| info.stats.total_in_flight_messages == 2).await;
     stage
         .client
         .restart_persistent_subscription_subsystem(&Default::default())

@@ -48,6 +48,8 @@ pub struct StoreReport {
     pub subscriber_from_answer: Latency,
     /// From the call of append until its answer, of the same events.
     pub subscriber_append: Latency,
+    /// From the call of append on the echo until its answer, at the same pace: nothing is stored.
+    pub subscriber_echo: Latency,
     /// As `subscriber`, at 2,000 appends a second.
     pub subscriber_at_2000_per_s: Latency,
     /// From the start of the store's process on the data, after a clean stop, until it answered a
@@ -183,6 +185,7 @@ impl fmt::Display for StoreReport {
         let latencies = [
             ("append to subscriber", self.subscriber),
             ("  from the answer", self.subscriber_from_answer),
+            ("  the call alone (echo)", self.subscriber_echo),
             ("  at 2,000 a second", self.subscriber_at_2000_per_s),
         ];
         let latencies = latencies.into_iter().chain(self.latency_ms.iter().map(|(n, l)| (*n, *l)));

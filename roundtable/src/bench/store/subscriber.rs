@@ -92,6 +92,19 @@ pub(super) async fn follow(
     Ok(all)
 }
 
+/// Appends to the echo at the same pace: what of the latency is the call's, and not the store's.
+///
+/// # Errors
+/// When a call fails.
+pub(super) async fn echo(client: &Client, pace: Pace, numbers: &Numbers) -> Result<Histogram<u64>> {
+    let mut answers = histogram();
+    for append in append_all(client, pace, numbers).await? {
+        let (called, answered) = append.await.context("a call was dropped")??;
+        record(&mut answers, answered.saturating_duration_since(called));
+    }
+    Ok(answers)
+}
+
 /// Starts each append when it is due. A thread keeps time: timers of the runtime are a millisecond
 /// coarse.
 async fn append_all(client: &Client, pace: Pace, numbers: &Numbers) -> Result<Vec<Appended>> {

@@ -1,5 +1,8 @@
 //! The one thread that appends: takes what is queued, writes it, syncs once, answers all.
 
+mod command;
+mod view;
+
 use std::{
     sync::{
         Arc,
@@ -9,21 +12,21 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
+use self::command::Reply;
+pub(crate) use self::{
+    command::{Action, Answer, Command, Refusal, Room, Written},
+    view::{Metadata, View},
+};
 use crate::{
     batch::{Batch, Part},
     catalog::Catalog,
-    expected::{self, Current, Decision, Expected, Known, Lookup},
-    index::{Reach, entry::State, keeper::Tasks, key::StreamKey, recent::Recent},
-    log::{
-        frame::{Proposed, Record},
-        reader::ReadError,
-        writer::Writer,
-    },
-    metadata::{self, METADATA_TYPE, Rules, SOFT_DELETED, TOMBSTONE_REVISION, TOMBSTONE_TYPE},
-    transaction::{self, Aborted, Transaction},
+    expected::{self, Decision, Expected, Known},
+    index::{Reach, keeper::Tasks, recent::Recent},
+    log::{frame::Proposed, writer::Writer},
+    metadata::{SOFT_DELETED, TOMBSTONE_REVISION, TOMBSTONE_TYPE},
     wake::Waker,
 };
 
@@ -32,6 +35,11 @@ const BATCH_BYTES: usize = 8 << 20;
 /// A batch is closed when it holds this many commands.
 const BATCH_COMMANDS: usize = 8192;
 
+/// When so many times what the index holds in memory waits to be written, appends are refused.
+const OVERDUE: usize = 16;
+/// Below so many entries they never are.
+const LEAST_OVERDUE: usize = 1 << 16;
+
 /// When so many commands came at once, more are on their way, and a sync for few of them would take
 /// the processor from those who bring them.
 const CROWD: usize = 4;
@@ -39,75 +47,6 @@ const CROWD: usize = 4;
 /// a sync takes about as long as all of them.
 const SLICE: Duration = Duration::from_micros(100);
 const SLICES: u32 = 10;
-
-/// What is to be written to a stream.
-pub(crate) enum Action {
-    Append(Vec<Proposed>),
-    /// Hides everything written so far; the id is for the event that says so.
-    SoftDelete(Uuid),
-    /// Ends the stream for ever.
-    Tombstone(Uuid),
-}
-
-/// A write, and where its answer goes once it is durable.
-pub(crate) enum Command {
-    Write {
-        stream: Bytes,
-        expected: Expected,
-        action: Action,
-        answer: oneshot::Sender<Answer>,
-        room: Room,
-    },
-    Transact {
-        transaction: Transaction,
-        answer: oneshot::Sender<transaction::Answer>,
-        room: Room,
-    },
-    Stop,
-}
-
-/// What the bytes of a waiting write take of what all may take; it is given back when they are gone.
-pub(crate) type Room = OwnedSemaphorePermit;
-
-pub(crate) type Answer = Result<Written, Refusal>;
-
-/// A write that is durable, or was before.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Written {
-    pub(crate) revision: Option<u64>,
-    pub(crate) position: Option<u64>,
-}
-
-/// Why nothing was written.
-#[derive(Clone, Debug)]
-pub(crate) enum Refusal {
-    WrongVersion { expected: Expected, current: Option<u64> },
-    Deleted,
-    Storage(String),
-    Stopped,
-}
-
-/// What was decided, and who is told once it is durable.
-enum Reply {
-    Write(oneshot::Sender<Answer>, Answer),
-    Transact(oneshot::Sender<transaction::Answer>, transaction::Answer),
-}
-
-impl Reply {
-    /// Tells the outcome, or why nothing at all could be written. A caller that has gone away has
-    /// no interest in the answer.
-    fn send(self, failure: Option<Refusal>) {
-        match self {
-            Self::Write(sender, answer) => {
-                let _ = sender.send(failure.map_or(answer, Err));
-            }
-            Self::Transact(sender, answer) => {
-                let failure = failure.map(|refusal| Err(Aborted::Refused(refusal)));
-                let _ = sender.send(failure.unwrap_or(answer));
-            }
-        }
-    }
-}
 
 /// Everything the thread owns or shares.
 pub(crate) struct Committer {
@@ -154,7 +93,7 @@ impl Committer {
         batch: &mut Batch,
         answers: &mut Vec<Reply>,
     ) {
-        let begun = self.writer.begin();
+        let begun = self.ready();
         self.last_created = self.last_created.max(ticks(SystemTime::now()));
         batch.reset(self.writer.head(), self.last_created);
         let mut next = Some(first);
@@ -196,6 +135,16 @@ impl Committer {
         for answer in answers.drain(..) {
             answer.send(failure.clone());
         }
+    }
+
+    /// Makes ready for a batch, unless the index has not been written for so long that it would take
+    /// all the memory.
+    fn ready(&mut self) -> Result<u64, crate::Error> {
+        let most = self.memory.0.saturating_mul(OVERDUE).max(LEAST_OVERDUE);
+        if self.catalog.index().waiting() > most {
+            return Err(crate::Error::IndexOverdue);
+        }
+        self.writer.begin()
     }
 
     fn commit(&mut self, batch: &mut Batch) -> Result<(), crate::Error> {
@@ -274,119 +223,6 @@ impl Committer {
                 Ok(Written { revision: Some(TOMBSTONE_REVISION), position: Some(position) })
             }
         }
-    }
-}
-
-/// The streams as they will be when the batch is durable, seen from one of them.
-pub(crate) struct View<'a> {
-    pub(crate) committer: &'a Committer,
-    pub(crate) batch: &'a mut Batch,
-    pub(crate) key: StreamKey,
-}
-
-/// A metadata event that is still to be appended, and its place.
-pub(crate) struct Metadata {
-    pub(crate) stream: Vec<u8>,
-    pub(crate) revision: u64,
-    pub(crate) event: Proposed,
-}
-
-impl View<'_> {
-    fn state(&self, key: StreamKey) -> Result<State, Refusal> {
-        Ok(self.batch.state(key).or_older(self.committer.catalog.state(key)?))
-    }
-
-    pub(crate) fn current(&self, stream: &[u8], expected: Expected) -> Result<Current, Refusal> {
-        let state = self.state(self.key)?;
-        let rules = match self.batch.metadata(self.key) {
-            Some(json) => Rules::read(json),
-            None => self.committer.catalog.rules(&state)?,
-        };
-        // Only one expectation asks whether a stream without events has metadata.
-        let has_metadata = expected == Expected::StreamExists && state.last.is_none() && {
-            let metadata = self.committer.catalog.key(&metadata::metadata_stream(stream));
-            self.state(metadata)?.last.is_some()
-        };
-        Ok(Current {
-            last: state.last,
-            tombstoned: state.tombstone.is_some(),
-            soft_deleted: rules.is_soft_deleted(),
-            has_metadata,
-        })
-    }
-
-    /// Appends metadata with a new `$tb`, and the events that go with it, as one append.
-    fn with_metadata(
-        &mut self,
-        stream: &[u8],
-        truncate_before: u64,
-        id: Uuid,
-        events: Option<Part<'_>>,
-    ) -> Result<u64, Refusal> {
-        let Metadata { stream, revision, event } = self.metadata(stream, truncate_before, id)?;
-        let metadata = [event];
-        let mut parts = vec![Part { stream: &stream, revision, events: &metadata }];
-        parts.extend(events);
-        Ok(self.batch.append(&self.committer.catalog.index().keys, &parts))
-    }
-
-    /// The metadata of the stream with a new `$tb`.
-    pub(crate) fn metadata(
-        &self,
-        stream: &[u8],
-        truncate_before: u64,
-        id: Uuid,
-    ) -> Result<Metadata, Refusal> {
-        let name = metadata::metadata_stream(stream);
-        let last = self.state(self.committer.catalog.key(&name))?.last;
-        let json = match (self.batch.metadata(self.key), self.state(self.key)?.metadata) {
-            (Some(json), _) => json.clone(),
-            (None, Some(position)) => self.committer.record(position)?.data,
-            (None, None) => Bytes::new(),
-        };
-        let json = metadata::with_truncate_before(&json, truncate_before);
-        let event = event(id, METADATA_TYPE, true, json);
-        Ok(Metadata { stream: name, revision: last.map_or(0, |last| last + 1), event })
-    }
-}
-
-impl Lookup for View<'_> {
-    type Error = Refusal;
-
-    fn by_id(&mut self, id: Uuid) -> Result<Option<Known>, Refusal> {
-        if let Some(known) = self.batch.by_id(self.key, id) {
-            return Ok(Some(known));
-        }
-        let Some(position) = self.committer.recent.get(self.key, id) else { return Ok(None) };
-        // The event may have been scavenged since it was remembered.
-        let record = self.committer.catalog.record(position)?;
-        let record = record.filter(|record| {
-            record.id == id && self.committer.catalog.key(&record.stream) == self.key
-        });
-        Ok(record.map(|record| Known { id, revision: record.revision, position }))
-    }
-
-    fn by_revision(&mut self, revision: u64) -> Result<Option<Known>, Refusal> {
-        if let Some(known) = self.batch.by_revision(self.key, revision) {
-            return Ok(Some(known));
-        }
-        let catalog = &self.committer.catalog;
-        let Some(position) = catalog.position(self.key, revision)? else { return Ok(None) };
-        let record = catalog.record(position)?;
-        Ok(record.map(|record| Known { id: record.id, revision, position }))
-    }
-}
-
-impl Committer {
-    fn record(&self, position: u64) -> Result<Record, Refusal> {
-        let lost = ReadError::NotARecord { position, reason: "the index points elsewhere" };
-        Ok(self.catalog.record(position)?.ok_or(lost)?)
-    }
-}
-
-impl From<ReadError> for Refusal {
-    fn from(error: ReadError) -> Self {
-        Self::Storage(error.to_string())
     }
 }
 
