@@ -1,4 +1,4 @@
-//! The commands that work on a folder instead of serving it.
+//! The commands that do something else than serving a store.
 
 use std::{
     io::{self, Write},
@@ -38,6 +38,13 @@ pub(crate) enum Command {
         #[command(flatten)]
         folder: Folder,
     },
+    /// Ask a running store, which takes no credentials, to give back the space of events that nobody
+    /// can read any more.
+    Scavenge {
+        /// The host and port of the store.
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:2113")]
+        at: String,
+    },
 }
 
 /// Which store.
@@ -49,7 +56,7 @@ pub(crate) struct Folder {
 }
 
 /// Does it, and says on standard output what came of it.
-pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Verify { folder, json } => verify(folder, json),
         Command::Backup { folder, to } => {
@@ -63,6 +70,11 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Restore { from, folder } => {
             let report = event_store::restore(&from, &folder.data)?;
             tell_report(&report)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Scavenge { at } => {
+            let id = event_store::scavenge(&at).await?;
+            say(&format!("scavenging: the stream $scavenges-{id} tells what becomes of it"))?;
             Ok(ExitCode::SUCCESS)
         }
     }

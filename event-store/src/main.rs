@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context, bail};
@@ -77,6 +78,15 @@ struct Arguments {
         value_parser = clap::value_parser!(u64).range(1..1 << 32),
     )]
     index_memory_events: u64,
+    /// Give back the space of events that nobody can read any more, every so many hours; never when
+    /// it is 0.
+    #[arg(
+        long,
+        env = "ROUNDTABLE_EVENTSTORE_SCAVENGE_HOURS",
+        value_name = "HOURS",
+        default_value_t = 0,
+    )]
+    scavenge_hours: u32,
     /// Only ask whether the store at this address (`host:port`) is healthy; over TLS when the
     /// certificate is given.
     #[arg(long, value_name = "ADDRESS")]
@@ -93,7 +103,7 @@ enum Asked {
 async fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
     if let Some(command) = arguments.command {
-        return cli::run(command);
+        return cli::run(command).await;
     }
     if let Some(address) = arguments.check {
         let checked = event_store::check(&address, arguments.tls_certificate.as_deref()).await;
@@ -167,6 +177,8 @@ fn config(arguments: &Arguments) -> anyhow::Result<Config> {
         tls,
         credentials,
         segment_bytes: arguments.segment_bytes,
+        scavenge_every: (arguments.scavenge_hours > 0)
+            .then(|| Duration::from_secs(3600) * arguments.scavenge_hours),
         index_memory_events: usize::try_from(arguments.index_memory_events)?,
         ..Config::new(&arguments.data)
     })

@@ -26,6 +26,10 @@ async fn one_scavenge_runs_at_a_time_and_can_be_stopped() {
     assert_eq!((second.status(), second.id()), (ScavengeStatus::InProgress, first.id()));
     let asked = event_store::scavenge(&format!("127.0.0.1:{}", stage.served.port)).await;
     assert_eq!(asked.expect("an answer").to_string(), first.id());
+    let mut program = tokio::process::Command::new(crate::serving::PROGRAM);
+    let program = program.args(["scavenge", "--at", &format!("127.0.0.1:{}", stage.served.port)]);
+    let told = program.output().await.expect("it runs");
+    assert!(String::from_utf8_lossy(&told.stdout).contains(first.id()), "{told:?}");
     assert_eq!(stage.revisions("a").await, Ok(vec![9]), "it is served meanwhile");
     for unknown in [&crate::serving::new_id().to_string(), "nonsense \u{e4}", ""] {
         let refused = operator.stop_scavenge(unknown, &Default::default()).await;
