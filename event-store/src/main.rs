@@ -84,7 +84,7 @@ struct Arguments {
         long,
         env = "ROUNDTABLE_EVENTSTORE_SCAVENGE_HOURS",
         value_name = "HOURS",
-        default_value_t = 0,
+        default_value_t = 0
     )]
     scavenge_hours: u32,
     /// Only ask whether the store at this address (`host:port`) is healthy; over TLS when the
