@@ -90,18 +90,20 @@ async fn many_who_attach_while_others_talk_miss_nothing() {
     let group = ada.group(&world, &[&bob]).await;
     let start = ada.say(&world, &group, "start").await.to_string();
     let texts: Vec<String> = (0..150).map(|n| n.to_string()).collect();
+    let (said, so_far) = tokio::sync::watch::channel(0);
     let talk = async {
         for text in &texts {
             ada.say(&world, &group, text).await;
+            said.send_modify(|said| *said += 1);
         }
     };
-    let listen = async |after: u64| {
-        tokio::time::sleep(Duration::from_millis(after)).await;
+    let listen = async |after: usize| {
+        so_far.clone().wait_for(|said| *said >= after).await.unwrap();
         let (mut socket, _) = bob.connect(&world, Some(&start)).await;
         socket.messages(150).await
     };
     let (_, one, two, three, four) =
-        tokio::join!(talk, listen(0), listen(100), listen(200), listen(300));
+        tokio::join!(talk, listen(0), listen(20), listen(60), listen(110));
     for heard in [one, two, three, four] {
         assert_eq!(heard, texts);
     }
