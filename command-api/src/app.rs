@@ -9,13 +9,15 @@ use axum::extract::FromRef;
 use event_log::EventLog;
 use http::HeaderValue;
 use service::health::Need;
-use service::{Authenticator, Config, Health, Tokens};
+use service::{Authenticator, Config, Health, Redis, Tokens};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use utoipa::openapi::{RefOr, Schema};
 
 use crate::Settings;
+use crate::commands;
 use crate::gateway::Gateway;
 use crate::passwords::Passwords;
 use crate::routes;
@@ -35,6 +37,7 @@ struct Inner {
     secure_cookies: bool,
     allowed_origins: Vec<HeaderValue>,
     postgres: PgPool,
+    redis: Redis,
 }
 
 impl App {
@@ -66,6 +69,8 @@ impl App {
         let Settings { limits, argon2_memory_kib, namespace } = settings;
         let passwords =
             tokio::task::spawn_blocking(move || Passwords::new(argon2_memory_kib)).await??;
+        let redis = Redis::new(&config.redis_url, &namespace)
+            .context("ROUNDTABLE_REDIS_URL is no URL of Redis")?;
         let gateway =
             Gateway::start(config, &namespace, limits, log.clone(), postgres.clone(), shutdown)
                 .await?;
@@ -77,12 +82,23 @@ impl App {
             secure_cookies: config.secure_cookies,
             allowed_origins: config.allowed_origins.clone(),
             postgres,
+            redis,
         })))
     }
 
     /// The routes, without what surrounds those of a whole process ([`service::http::app`]).
     pub fn router(&self) -> Router {
-        routes::router().with_state(self.clone())
+        Router::from(routes::router()).with_state(self.clone())
+    }
+
+    /// The description of the routes (OpenAPI).
+    pub fn openapi() -> utoipa::openapi::OpenApi {
+        routes::router().into_openapi()
+    }
+
+    /// The name of each command of the gateway, and the schema of its body.
+    pub fn commands() -> Vec<(&'static str, RefOr<Schema>)> {
+        commands::schemas().collect()
     }
 
     /// What the service needs, and whether it is there.
@@ -93,6 +109,7 @@ impl App {
         let log = self.log().clone();
         let postgres = self.0.postgres.clone();
         let nats = self.0.gateway.nats().clone();
+        let redis = self.0.redis.clone();
         Health::new()
             .with("event_store", Need::Required, move || {
                 let log = log.clone();
@@ -107,6 +124,10 @@ impl App {
                     let answer = sqlx::query("select 1").execute(&postgres).await;
                     answer.map(|_| "answers".to_owned()).map_err(|_| "does not answer".to_owned())
                 }
+            })
+            .with("redis", Need::Optional, move || {
+                let redis = redis.clone();
+                async move { redis.probe().await }
             })
             .with("nats", Need::Optional, move || {
                 let state = nats.connection_state();
@@ -144,6 +165,11 @@ impl App {
 
     pub(crate) fn passwords(&self) -> &Passwords {
         &self.0.passwords
+    }
+
+    #[expect(dead_code, reason = "limits, presence and receipts are about to use it")]
+    pub(crate) fn redis(&self) -> &Redis {
+        &self.0.redis
     }
 
     pub(crate) fn gateway(&self) -> &Gateway {

@@ -10,6 +10,7 @@ macro_rules! id {
     ($(#[doc = $doc:literal] $name:ident,)*) => {$(
         #[doc = $doc]
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         #[serde(transparent)]
         pub struct $name(Uuid);
 

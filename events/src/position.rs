@@ -97,6 +97,20 @@ impl<'de> Deserialize<'de> for Position {
     }
 }
 
+#[cfg(feature = "openapi")]
+impl utoipa::PartialSchema for Position {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        utoipa::openapi::ObjectBuilder::new()
+            .schema_type(utoipa::openapi::schema::Type::String)
+            .description(Some("A place in the log, to be given back as it came."))
+            .examples(["52137"])
+            .into()
+    }
+}
+
+#[cfg(feature = "openapi")]
+impl utoipa::ToSchema for Position {}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,19 +5,12 @@
 //! read goes to Postgres.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
 use events::{Position, UserId};
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{AsyncCommands, Client, RedisError, Script};
+use redis::{AsyncCommands, RedisError, Script};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-
-/// A cache must be faster than what it saves.
-const PATIENCE: Duration = Duration::from_millis(250);
-/// After a failure nobody waits for Redis for so long.
-const REST: Duration = Duration::from_secs(1);
+use service::Redis;
 
 /// The lists that are cached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,26 +47,15 @@ struct Cached<T> {
 /// The cache.
 #[derive(Clone)]
 pub(crate) struct Cache {
-    redis: ConnectionManager,
+    redis: Redis,
     fill: Arc<Script>,
-    /// Until when nobody asks Redis, in milliseconds after `started`.
-    resting: Arc<AtomicU64>,
-    started: Instant,
 }
 
 impl Cache {
     /// Connects when it is first needed.
     pub(crate) fn new(url: &str) -> Result<Self, RedisError> {
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(PATIENCE))
-            .set_response_timeout(Some(PATIENCE))
-            .set_number_of_retries(0);
-        Ok(Self {
-            redis: ConnectionManager::new_lazy_with_config(Client::open(url)?, config)?,
-            fill: Arc::new(Script::new(include_str!("fill.lua"))),
-            resting: Arc::default(),
-            started: Instant::now(),
-        })
+        let fill = Arc::new(Script::new(include_str!("fill.lua")));
+        Ok(Self { redis: Redis::new(url, "")?, fill })
     }
 
     /// A list, if it is there and not older than `after`.
@@ -83,18 +65,11 @@ impl Cache {
         of: UserId,
         after: Position,
     ) -> Option<Vec<T>> {
-        if self.rests() {
-            return None;
-        }
-        let mut redis = self.redis.clone();
-        let found: Result<Option<Vec<u8>>, _> = bounded(redis.get(list.key(of))).await;
-        let cached: Cached<T> = match found {
-            Ok(found) => serde_json::from_slice(&found?).ok()?,
-            Err(error) => {
-                self.rest(&error);
-                return None;
-            }
+        let get = |mut redis: redis::aio::ConnectionManager| async move {
+            redis.get::<_, Option<Vec<u8>>>(list.key(of)).await
         };
+        let found = self.redis.ask(get).await.ok()??;
+        let cached: Cached<T> = serde_json::from_slice(&found).ok()?;
         (cached.position >= hex_of(after)).then_some(cached.items)
     }
 
@@ -111,51 +86,25 @@ impl Cache {
             position: &'a str,
             items: &'a [T],
         }
-        if self.rests() {
-            return;
-        }
         let (key, position) = (list.key(of), hex_of(position));
         let value = serde_json::to_vec(&Filled { position: &position, items })
             .expect("lists of ids and times are JSON");
-        let mut redis = self.redis.clone();
         let mut call = self.fill.key(&key);
         call.key(format!("{key}:floor")).arg(position).arg(value).arg(list.seconds());
-        let filled: Result<i64, _> = bounded(call.invoke_async(&mut redis)).await;
-        if let Err(error) = filled {
-            self.rest(&error);
-        }
+        let fill = |mut redis: redis::aio::ConnectionManager| async move {
+            call.invoke_async::<i64>(&mut redis).await
+        };
+        // Without it the next reader asks Postgres, which is said in the log once.
+        let _ = self.redis.ask(fill).await;
     }
 
     /// Whether Redis answers.
     pub(crate) async fn probe(&self) -> Result<String, String> {
-        let mut redis = self.redis.clone();
-        let pong: Result<String, _> = bounded(redis.ping()).await;
-        pong.map(|_| "answers".to_owned()).map_err(|error| error.to_string())
-    }
-
-    fn rests(&self) -> bool {
-        self.now() < self.resting.load(Ordering::Relaxed)
-    }
-
-    fn rest(&self, error: &RedisError) {
-        tracing::warn!(%error, "Redis did not answer: reading from Postgres");
-        let rest = u64::try_from(REST.as_millis()).expect("a second fits");
-        self.resting.store(self.now() + rest, Ordering::Relaxed);
-    }
-
-    fn now(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+        self.redis.probe().await
     }
 }
 
 /// The text whose order is the order of positions, as the projector writes it into the marks.
 pub(crate) fn hex_of(position: Position) -> String {
     hex::encode(position.to_bytes())
-}
-
-/// Connecting, waiting in line and the answer together may not take longer.
-async fn bounded<T>(call: impl Future<Output = Result<T, RedisError>>) -> Result<T, RedisError> {
-    tokio::time::timeout(PATIENCE, call).await.unwrap_or_else(|_| {
-        Err(RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut)))
-    })
 }

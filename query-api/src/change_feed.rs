@@ -5,7 +5,11 @@ use events::{Position, UserId};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use service::openapi::{After, Refusal};
 use service::{Json, Problem};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::asked::Asked;
 use crate::failure::{Answer, Failure};
@@ -15,9 +19,14 @@ use crate::reads::{Eyes, Reads, position_of};
 
 const PROJECTION: &str = "change_feed";
 
+pub(crate) fn router() -> OpenApiRouter<Reads> {
+    OpenApiRouter::new().routes(routes!(page))
+}
+
 /// A page of the reader's frames, in the order of the log.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Feed {
+    #[schema(value_type = Vec<serde_json::Value>)]
     items: Vec<Box<RawValue>>,
     /// What to ask for next: all up to here has been said.
     next: Position,
@@ -26,17 +35,25 @@ pub(crate) struct Feed {
 }
 
 /// Since when.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Since {
+struct Since {
     after_position: Option<Position>,
     #[serde(default)]
     limit: Limit,
 }
 
-/// `GET /v1/feed?after_position=`: the frames after a position; without one, from the horizon on.
-/// From before the horizon there is nothing to resume (410): the client has to load anew.
-pub(crate) async fn page(State(reads): State<Reads>, asked: Asked<Since>) -> Answer<Feed> {
+/// The frames after a position; without one, from the horizon on. From before the horizon there is
+/// nothing to resume (410): the client has to load anew.
+#[utoipa::path(
+    get,
+    path = "/v1/feed",
+    tag = "feed",
+    params(Since, After),
+    responses((status = 200, body = Feed), Refusal),
+)]
+async fn page(State(reads): State<Reads>, asked: Asked<Since>) -> Answer<Feed> {
     let Asked { reader, after, query: Since { after_position, limit } } = asked;
     reads.checkpoints.reach(&[PROJECTION], after).await?;
     let mut eyes = reads.eyes_of(reader).await?;

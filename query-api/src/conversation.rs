@@ -3,8 +3,12 @@
 use axum::extract::State;
 use events::{ConversationId, Moment, Position, UserId};
 use serde::{Deserialize, Serialize};
+use service::openapi::{After, Refusal};
 use service::{Json, Path, Problem};
 use sqlx::FromRow;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::asked::{Asked, Nothing};
@@ -16,8 +20,12 @@ use crate::reads::{Eyes, Reads};
 
 const PROJECTIONS: &[&str] = &["conversation", "member", "message", "read_cursor"];
 
+pub(crate) fn router() -> OpenApiRouter<Reads> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(one))
+}
+
 /// A conversation of the reader.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Conversation {
     id: ConversationId,
     /// `direct` or `group`.
@@ -26,6 +34,7 @@ pub(crate) struct Conversation {
     title: Option<String>,
     /// The other, in a direct conversation.
     with: Option<UserId>,
+    #[schema(value_type = String, format = DateTime)]
     opened_at: Moment,
     /// What the reader is in it.
     role: String,
@@ -71,7 +80,7 @@ impl From<Row> for Conversation {
 }
 
 /// A conversation and everybody in it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Detail {
     #[serde(flatten)]
     conversation: Conversation,
@@ -79,11 +88,12 @@ pub(crate) struct Detail {
 }
 
 /// Somebody in a conversation, and how far they received and read.
-#[derive(Debug, Serialize, FromRow)]
+#[derive(Debug, Serialize, FromRow, ToSchema)]
 struct Member {
     #[sqlx(try_from = "Uuid")]
     user_id: UserId,
     role: String,
+    #[schema(value_type = String, format = DateTime)]
     joined_at: Moment,
     delivered_ordinal: i64,
     read_ordinal: i64,
@@ -92,16 +102,24 @@ struct Member {
 }
 
 /// Which page.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Before {
+struct Before {
     #[serde(default)]
     limit: Limit,
     before: Option<Position>,
 }
 
-/// `GET /v1/conversations`: the most recently active first; the next page with `?before=`.
-pub(crate) async fn list(
+/// The conversations, the most recently active first; the next page with `?before=`.
+#[utoipa::path(
+    get,
+    path = "/v1/conversations",
+    tag = "conversations",
+    params(Before, After),
+    responses((status = 200, body = Page<Conversation, Place>), Refusal),
+)]
+async fn list(
     State(reads): State<Reads>,
     asked: Asked<Before>,
 ) -> Answer<Page<Conversation, Place>> {
@@ -113,8 +131,15 @@ pub(crate) async fn list(
     Ok(Json(Page::of(conversations, limit, |conversation| conversation.position)))
 }
 
-/// `GET /v1/conversations/{id}`: to who is not in it, it does not exist.
-pub(crate) async fn one(
+/// A conversation; to who is not in it, it does not exist.
+#[utoipa::path(
+    get,
+    path = "/v1/conversations/{id}",
+    tag = "conversations",
+    params(("id" = ConversationId, Path), After),
+    responses((status = 200, body = Detail), Refusal),
+)]
+async fn one(
     State(reads): State<Reads>,
     Path(id): Path<ConversationId>,
     asked: Asked<Nothing>,

@@ -4,7 +4,11 @@ use axum::extract::State;
 use events::{Moment, UserId};
 use serde::{Deserialize, Serialize};
 use service::Json;
+use service::openapi::{After, Refusal};
 use sqlx::FromRow;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::asked::Asked;
@@ -18,28 +22,38 @@ const PROJECTION: &str = "friend_list";
 /// A longer list is not kept in the cache; its pages are read from Postgres.
 const CACHED_AT_MOST: i64 = 2000;
 
+pub(crate) fn router() -> OpenApiRouter<Reads> {
+    OpenApiRouter::new().routes(routes!(list))
+}
+
 /// A friend of the reader.
-#[derive(Clone, Debug, Serialize, Deserialize, FromRow)]
+#[derive(Clone, Debug, Serialize, Deserialize, FromRow, ToSchema)]
 pub(crate) struct Friend {
     #[sqlx(rename = "friend_id", try_from = "Uuid")]
     user_id: UserId,
+    #[schema(value_type = String, format = DateTime)]
     since: Moment,
 }
 
 /// Which page.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct ById {
+struct ById {
     #[serde(default)]
     limit: Limit,
     after_id: Option<UserId>,
 }
 
-/// `GET /v1/friends`: in the order of their ids; the next page with `?after_id=`.
-pub(crate) async fn list(
-    State(reads): State<Reads>,
-    asked: Asked<ById>,
-) -> Answer<Page<Friend, UserId>> {
+/// The friends, in the order of their ids; the next page with `?after_id=`.
+#[utoipa::path(
+    get,
+    path = "/v1/friends",
+    tag = "friends",
+    params(ById, After),
+    responses((status = 200, body = Page<Friend, UserId>), Refusal),
+)]
+async fn list(State(reads): State<Reads>, asked: Asked<ById>) -> Answer<Page<Friend, UserId>> {
     let Asked { reader, after, query: ById { limit, after_id } } = asked;
     let rows = match reads.cache.read(List::Friends, reader, after).await {
         Some(all) => cut(all, after_id, limit),

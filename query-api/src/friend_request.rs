@@ -4,7 +4,11 @@ use axum::extract::State;
 use events::{Moment, UserId};
 use serde::{Deserialize, Serialize};
 use service::Json;
+use service::openapi::{After, Refusal};
 use sqlx::FromRow;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::asked::Asked;
@@ -18,18 +22,23 @@ const PROJECTION: &str = "friend_request";
 /// A longer list is not kept in the cache; its pages are read from Postgres.
 const CACHED_AT_MOST: i64 = 1000;
 
+pub(crate) fn router() -> OpenApiRouter<Reads> {
+    OpenApiRouter::new().routes(routes!(list))
+}
+
 /// A request between the reader and somebody.
-#[derive(Clone, Debug, Serialize, Deserialize, FromRow)]
+#[derive(Clone, Debug, Serialize, Deserialize, FromRow, ToSchema)]
 pub(crate) struct FriendRequest {
     #[sqlx(rename = "from_id", try_from = "Uuid")]
     from: UserId,
     #[sqlx(rename = "to_id", try_from = "Uuid")]
     to: UserId,
+    #[schema(value_type = String, format = DateTime)]
     requested_at: Moment,
 }
 
 /// Which of the two lists.
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Clone, Copy, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum Direction {
     Incoming,
@@ -37,9 +46,10 @@ enum Direction {
 }
 
 /// Which list, which page.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Which {
+struct Which {
     direction: Direction,
     #[serde(default)]
     limit: Limit,
@@ -78,9 +88,16 @@ impl Direction {
     }
 }
 
-/// `GET /v1/friend-requests?direction=incoming|outgoing`: in the order of the others' ids; the next
-/// page with `?after_id=`.
-pub(crate) async fn list(
+/// The requests that nobody has answered yet, in the order of the others' ids; the next page with
+/// `?after_id=`.
+#[utoipa::path(
+    get,
+    path = "/v1/friend-requests",
+    tag = "friends",
+    params(Which, After),
+    responses((status = 200, body = Page<FriendRequest, UserId>), Refusal),
+)]
+async fn list(
     State(reads): State<Reads>,
     asked: Asked<Which>,
 ) -> Answer<Page<FriendRequest, UserId>> {

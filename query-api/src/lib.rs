@@ -27,13 +27,13 @@ use axum::Router;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use event_log::EventLog;
 use service::health::Need;
 use service::{Authenticator, Config, Health, Identity, Tokens};
 use sqlx::postgres::PgPoolOptions;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use utoipa_axum::router::OpenApiRouter;
 
 use asked::Reader;
 use reads::Reads;
@@ -65,7 +65,13 @@ impl App {
     pub fn router(&self) -> Router {
         let authenticated =
             middleware::from_fn_with_state(self.authenticator.clone(), authenticated);
-        routes().route_layer(authenticated).with_state(self.reads.clone())
+        let routes = Router::from(routes());
+        routes.route_layer(authenticated).with_state(self.reads.clone())
+    }
+
+    /// The description of the routes (OpenAPI).
+    pub fn openapi() -> utoipa::openapi::OpenApi {
+        routes().into_openapi()
     }
 
     /// What the reads depend on.
@@ -117,17 +123,14 @@ pub async fn serve(
     Ok(())
 }
 
-fn routes() -> Router<Reads> {
-    Router::new()
-        .route("/v1/users", get(user_profile::by_handle))
-        .route("/v1/users/me", get(user_profile::me))
-        .route("/v1/users/{id}", get(user_profile::by_id))
-        .route("/v1/friends", get(friend_list::list))
-        .route("/v1/friend-requests", get(friend_request::list))
-        .route("/v1/conversations", get(conversation::list))
-        .route("/v1/conversations/{id}", get(conversation::one))
-        .route("/v1/conversations/{id}/messages", get(message::list))
-        .route("/v1/feed", get(change_feed::page))
+fn routes() -> OpenApiRouter<Reads> {
+    OpenApiRouter::new()
+        .merge(user_profile::router())
+        .merge(friend_list::router())
+        .merge(friend_request::router())
+        .merge(conversation::router())
+        .merge(message::router())
+        .merge(change_feed::router())
 }
 
 /// One place says who reads, for every route.

@@ -4,8 +4,12 @@ use axum::extract::State;
 use events::{ConversationId, MessageId, Moment, Position, UserId};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use service::openapi::{After, Refusal};
 use service::{Json, Path, Problem};
 use sqlx::FromRow;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::asked::Asked;
@@ -17,8 +21,12 @@ use crate::receipts::{Status, cursors, status};
 
 const PROJECTIONS: &[&str] = &["member", "message", "read_cursor"];
 
+pub(crate) fn router() -> OpenApiRouter<Reads> {
+    OpenApiRouter::new().routes(routes!(list))
+}
+
 /// A message. An erased text is `null`.
-#[derive(Debug, Serialize, FromRow)]
+#[derive(Debug, Serialize, FromRow, ToSchema)]
 pub(crate) struct Message {
     #[sqlx(rename = "message_id", try_from = "Uuid")]
     id: MessageId,
@@ -28,6 +36,7 @@ pub(crate) struct Message {
     #[sqlx(try_from = "Uuid")]
     sender_id: UserId,
     text: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
     sent_at: Moment,
     position: Place,
     /// Of the reader's own messages.
@@ -37,9 +46,10 @@ pub(crate) struct Message {
 }
 
 /// Which page.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Between {
+struct Between {
     #[serde(default)]
     limit: Limit,
     /// Only messages with a smaller ordinal.
@@ -48,9 +58,16 @@ pub(crate) struct Between {
     after_id: Option<MessageId>,
 }
 
-/// `GET /v1/conversations/{id}/messages`: newest first; the next, older page with `?before=`, down
-/// to where the client already is with `?after_id=`.
-pub(crate) async fn list(
+/// The messages of a conversation, newest first; the next, older page with `?before=`, down to where
+/// the client already is with `?after_id=`.
+#[utoipa::path(
+    get,
+    path = "/v1/conversations/{id}/messages",
+    tag = "messages",
+    params(("id" = ConversationId, Path), Between, After),
+    responses((status = 200, body = Page<Message, i64>), Refusal),
+)]
+async fn list(
     State(reads): State<Reads>,
     Path(id): Path<ConversationId>,
     asked: Asked<Between>,

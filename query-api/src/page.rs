@@ -1,9 +1,10 @@
 //! Lists in pages by key: a page is as stable as its keys, whatever is added meanwhile.
 
 use serde::{Deserialize, Deserializer, Serialize, de};
+use utoipa::ToSchema;
 
 /// A page of a list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Page<T, C> {
     /// What is on it.
     pub(crate) items: Vec<T>,
@@ -23,7 +24,8 @@ impl<T, C> Page<T, C> {
 }
 
 /// How many rows a page may have: 1 to 100, 50 by default.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
+#[schema(default = 50, minimum = 1, maximum = 100)]
 pub(crate) struct Limit(u16);
 
 impl Default for Limit {

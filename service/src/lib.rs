@@ -8,7 +8,9 @@ pub mod extract;
 pub mod health;
 pub mod http;
 pub mod nats;
+pub mod openapi;
 pub mod problem;
+pub mod redis;
 pub mod secrets;
 pub mod shutdown;
 pub mod telemetry;
@@ -19,6 +21,7 @@ pub use extract::{IdempotencyKey, Json, Path, Query};
 pub use health::Health;
 pub use http::serve;
 pub use problem::Problem;
+pub use redis::Redis;
 pub use secrets::{Secrets, SecretsError};
 
 /// The allocator of every service. It gives back what a password hash took, which glibc keeps.

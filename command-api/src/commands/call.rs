@@ -3,8 +3,10 @@
 use event_log::Context;
 use events::{Moment, UserId};
 use serde::Serialize;
+use service::Identity;
 use uuid::Uuid;
 
+use super::Command;
 use crate::App;
 
 /// One request to change something.
@@ -21,6 +23,11 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    /// A command of somebody, as it came.
+    pub(crate) fn of<C: Command>(app: &App, identity: Identity, key: Uuid, command: &C) -> Self {
+        Self::new(app, identity.user, key, C::NAME, command)
+    }
+
     /// A command of somebody. The name and the body tell a repeat from another command with the
     /// same key.
     pub(crate) fn new(

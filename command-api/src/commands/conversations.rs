@@ -7,24 +7,51 @@ use events::{ConversationId, StreamName, UserId};
 use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use service::{Identity, Problem};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Accepted, Call, users};
+use super::{Accepted, Call, Command, Entry, Made, users};
 use crate::{App, problems};
 
 /// How many people are looked up at once when a group is opened.
 const LOOK_UPS: usize = 16;
 
-/// `conversation.open_direct`.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+/// What the gateway offers of this file.
+pub(crate) const COMMANDS: &[Entry] = &[
+    Entry::of::<OpenDirect>(),
+    Entry::of::<OpenGroup>(),
+    Entry::of::<AddMember>(),
+    Entry::of::<RemoveMember>(),
+    Entry::of::<BanMember>(),
+    Entry::of::<UnbanMember>(),
+];
+
+/// `conversation.open_direct`: opens the direct conversation with a friend.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct OpenDirect {
     /// The friend.
     pub(crate) with: UserId,
 }
 
-/// `conversation.open_group`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+impl Command for OpenDirect {
+    const NAME: &'static str = "conversation.open_direct";
+
+    async fn run(self, app: &App, identity: Identity, key: Uuid) -> Result<Accepted, Problem> {
+        let (by, with) = (identity.user, self.with);
+        let call = Call::of(app, identity, key, &self);
+        let between = app.log().state::<Friendship>(&StreamName::friendship(by, with)).await?;
+        let friends = between.state.are_friends();
+        let command = conversation::Command::OpenDirect { by, with, friends };
+        let conversation = ConversationId::direct(by, with);
+        let context = call.context().deciding_on(between.revision);
+        let opened = decide(app, conversation, &command, &context).await?;
+        Ok(opened.made(Made::Conversation(conversation)))
+    }
+}
+
+/// `conversation.open_group`: opens a group, as its owner.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct OpenGroup {
     /// The new id; one is made if it is absent.
@@ -36,93 +63,107 @@ pub(crate) struct OpenGroup {
     pub(crate) members: Vec<UserId>,
 }
 
-/// `conversation.add_member`, `.remove_member`, `.ban` and `.unban`.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+impl Command for OpenGroup {
+    const NAME: &'static str = "conversation.open_group";
+
+    async fn run(self, app: &App, identity: Identity, key: Uuid) -> Result<Accepted, Problem> {
+        let by = identity.user;
+        let call = Call::of(app, identity, key, &self);
+        if self.members.len() > conversation::MAX_MEMBERS {
+            return Err(problems::of_conversation(conversation::Rejection::Full));
+        }
+        for some in self.members.chunks(LOOK_UPS) {
+            try_join_all(some.iter().map(|user| users::must_exist(app, *user))).await?;
+        }
+        // Follows from the key, so that a repeat opens the same group.
+        let made = || Uuid::new_v5(&by.uuid(), format!("conversation {key}").as_bytes()).into();
+        let conversation = self.conversation.unwrap_or_else(made);
+        let Self { title, members, .. } = self;
+        let command = conversation::Command::OpenGroup { conversation, by, title, members };
+        let opened = decide(app, conversation, &command, &call.context()).await?;
+        Ok(opened.made(Made::Conversation(conversation)))
+    }
+}
+
+/// `conversation.add_member`: somebody comes in.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Membership {
+pub(crate) struct AddMember {
     /// The group.
     pub(crate) conversation: ConversationId,
     /// Whom it is about.
     pub(crate) user: UserId,
 }
 
-/// What is done to a membership.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
-    /// Somebody comes in.
-    Add,
-    /// Somebody leaves, or is removed.
-    Remove,
-    /// Somebody is removed for good.
-    Ban,
-    /// Somebody may be added again.
-    Unban,
+impl Command for AddMember {
+    const NAME: &'static str = "conversation.add_member";
+
+    async fn run(self, app: &App, identity: Identity, key: Uuid) -> Result<Accepted, Problem> {
+        let call = Call::of(app, identity, key, &self);
+        users::must_exist(app, self.user).await?;
+        let command = conversation::Command::Add { by: call.actor, user: self.user };
+        decide(app, self.conversation, &command, &call.context()).await
+    }
 }
 
-/// Opens the direct conversation with a friend.
-pub(crate) async fn open_direct(
-    app: &App,
-    identity: Identity,
-    key: Uuid,
-    body: OpenDirect,
-) -> Result<Accepted, Problem> {
-    let (by, with) = (identity.user, body.with);
-    let call = Call::new(app, by, key, "conversation.open_direct", &body);
-    let between = app.log().state::<Friendship>(&StreamName::friendship(by, with)).await?;
-    let friends = between.state.are_friends();
-    let command = conversation::Command::OpenDirect { by, with, friends };
-    let conversation = ConversationId::direct(by, with);
-    let opened =
-        decide(app, conversation, &command, &call.context().deciding_on(between.revision)).await?;
-    Ok(Accepted { conversation: Some(conversation), ..opened })
+/// `conversation.remove_member`: somebody leaves, or is removed.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RemoveMember {
+    /// The group.
+    pub(crate) conversation: ConversationId,
+    /// Whom it is about.
+    pub(crate) user: UserId,
 }
 
-/// Opens a group, as its owner.
-pub(crate) async fn open_group(
-    app: &App,
-    identity: Identity,
-    key: Uuid,
-    body: OpenGroup,
-) -> Result<Accepted, Problem> {
-    let by = identity.user;
-    let call = Call::new(app, by, key, "conversation.open_group", &body);
-    if body.members.len() > conversation::MAX_MEMBERS {
-        return Err(problems::of_conversation(conversation::Rejection::Full));
+impl Command for RemoveMember {
+    const NAME: &'static str = "conversation.remove_member";
+
+    async fn run(self, app: &App, identity: Identity, key: Uuid) -> Result<Accepted, Problem> {
+        let call = Call::of(app, identity, key, &self);
+        let command = conversation::Command::Remove { by: call.actor, user: self.user };
+        decide(app, self.conversation, &command, &call.context()).await
     }
-    for some in body.members.chunks(LOOK_UPS) {
-        try_join_all(some.iter().map(|user| users::must_exist(app, *user))).await?;
-    }
-    // Follows from the key, so that a repeat opens the same group.
-    let made = || Uuid::new_v5(&by.uuid(), format!("conversation {key}").as_bytes()).into();
-    let conversation = body.conversation.unwrap_or_else(made);
-    let OpenGroup { title, members, .. } = body;
-    let command = conversation::Command::OpenGroup { conversation, by, title, members };
-    let opened = decide(app, conversation, &command, &call.context()).await?;
-    Ok(Accepted { conversation: Some(conversation), ..opened })
 }
 
-/// Changes who is in a group.
-pub(crate) async fn change_member(
-    app: &App,
-    identity: Identity,
-    key: Uuid,
-    change: Change,
-    body: Membership,
-) -> Result<Accepted, Problem> {
-    let (by, user) = (identity.user, body.user);
-    let (name, command) = match change {
-        Change::Add => ("conversation.add_member", conversation::Command::Add { by, user }),
-        Change::Remove => {
-            ("conversation.remove_member", conversation::Command::Remove { by, user })
-        }
-        Change::Ban => ("conversation.ban", conversation::Command::Ban { by, user }),
-        Change::Unban => ("conversation.unban", conversation::Command::Unban { by, user }),
-    };
-    let call = Call::new(app, by, key, name, &body);
-    if change == Change::Add {
-        users::must_exist(app, user).await?;
+/// `conversation.ban`: somebody is removed for good.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BanMember {
+    /// The group.
+    pub(crate) conversation: ConversationId,
+    /// Whom it is about.
+    pub(crate) user: UserId,
+}
+
+impl Command for BanMember {
+    const NAME: &'static str = "conversation.ban";
+
+    async fn run(self, app: &App, identity: Identity, key: Uuid) -> Result<Accepted, Problem> {
+        let call = Call::of(app, identity, key, &self);
+        let command = conversation::Command::Ban { by: call.actor, user: self.user };
+        decide(app, self.conversation, &command, &call.context()).await
     }
-    decide(app, body.conversation, &command, &call.context()).await
+}
+
+/// `conversation.unban`: somebody may be added again.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UnbanMember {
+    /// The group.
+    pub(crate) conversation: ConversationId,
+    /// Whom it is about.
+    pub(crate) user: UserId,
+}
+
+impl Command for UnbanMember {
+    const NAME: &'static str = "conversation.unban";
+
+    async fn run(self, app: &App, identity: Identity, key: Uuid) -> Result<Accepted, Problem> {
+        let call = Call::of(app, identity, key, &self);
+        let command = conversation::Command::Unban { by: call.actor, user: self.user };
+        decide(app, self.conversation, &command, &call.context()).await
+    }
 }
 
 async fn decide(

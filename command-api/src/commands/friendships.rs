@@ -5,103 +5,110 @@ use event_log::Outcome;
 use events::{StreamName, UserId};
 use serde::{Deserialize, Serialize};
 use service::{Identity, Problem};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Accepted, Call, users};
+use super::{Accepted, Call, Command, Entry, users};
 use crate::{App, problems};
 
-/// `friendship.request`.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+/// What the gateway offers of this file.
+pub(crate) const COMMANDS: &[Entry] = &[
+    Entry::of::<RequestFriend>(),
+    Entry::of::<AcceptRequest>(),
+    Entry::of::<DeclineRequest>(),
+    Entry::of::<CancelRequest>(),
+    Entry::of::<RemoveFriend>(),
+];
+
+/// `friendship.request`: asks somebody to be friends; accepts, if they have asked already.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RequestFriend {
     /// Who is asked.
     pub(crate) to: UserId,
 }
 
-/// `friendship.accept` and `friendship.decline`.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+impl Command for RequestFriend {
+    const NAME: &'static str = "friendship.request";
+
+    async fn run(self, app: &App, identity: Identity, key: Uuid) -> Result<Accepted, Problem> {
+        let call = Call::of(app, identity, key, &self);
+        users::must_exist(app, self.to).await?;
+        let command = friendship::Command::Request { by: call.actor, to: self.to };
+        between(app, &call, self.to, command).await
+    }
+}
+
+/// `friendship.accept`: says yes to a friend request.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct AnswerRequest {
+pub(crate) struct AcceptRequest {
     /// Who asked.
     pub(crate) from: UserId,
 }
 
-/// `friendship.cancel`.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+impl Command for AcceptRequest {
+    const NAME: &'static str = "friendship.accept";
+
+    async fn run(self, app: &App, identity: Identity, key: Uuid) -> Result<Accepted, Problem> {
+        let call = Call::of(app, identity, key, &self);
+        let command = friendship::Command::Accept { by: call.actor, of: self.from };
+        between(app, &call, self.from, command).await
+    }
+}
+
+/// `friendship.decline`: says no to a friend request.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DeclineRequest {
+    /// Who asked.
+    pub(crate) from: UserId,
+}
+
+impl Command for DeclineRequest {
+    const NAME: &'static str = "friendship.decline";
+
+    async fn run(self, app: &App, identity: Identity, key: Uuid) -> Result<Accepted, Problem> {
+        let call = Call::of(app, identity, key, &self);
+        let command = friendship::Command::Decline { by: call.actor, of: self.from };
+        between(app, &call, self.from, command).await
+    }
+}
+
+/// `friendship.cancel`: takes a friend request back.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CancelRequest {
     /// Who was asked.
     pub(crate) to: UserId,
 }
 
-/// `friendship.remove`.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+impl Command for CancelRequest {
+    const NAME: &'static str = "friendship.cancel";
+
+    async fn run(self, app: &App, identity: Identity, key: Uuid) -> Result<Accepted, Problem> {
+        let call = Call::of(app, identity, key, &self);
+        let command = friendship::Command::Cancel { by: call.actor, to: self.to };
+        between(app, &call, self.to, command).await
+    }
+}
+
+/// `friendship.remove`: ends a friendship.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RemoveFriend {
     /// The friend.
     pub(crate) user: UserId,
 }
 
-/// How a friend request is answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// Yes.
-    Accept,
-    /// No.
-    Decline,
-}
+impl Command for RemoveFriend {
+    const NAME: &'static str = "friendship.remove";
 
-/// Asks somebody to be friends; accepts, if they have asked already.
-pub(crate) async fn request_friend(
-    app: &App,
-    identity: Identity,
-    key: Uuid,
-    body: RequestFriend,
-) -> Result<Accepted, Problem> {
-    let call = Call::new(app, identity.user, key, "friendship.request", &body);
-    users::must_exist(app, body.to).await?;
-    let command = friendship::Command::Request { by: call.actor, to: body.to };
-    between(app, &call, body.to, command).await
-}
-
-/// Says yes or no to a friend request.
-pub(crate) async fn answer_request(
-    app: &App,
-    identity: Identity,
-    key: Uuid,
-    answer: Answer,
-    body: AnswerRequest,
-) -> Result<Accepted, Problem> {
-    let (by, of) = (identity.user, body.from);
-    let (name, command) = match answer {
-        Answer::Accept => ("friendship.accept", friendship::Command::Accept { by, of }),
-        Answer::Decline => ("friendship.decline", friendship::Command::Decline { by, of }),
-    };
-    between(app, &Call::new(app, by, key, name, &body), of, command).await
-}
-
-/// Takes a friend request back.
-pub(crate) async fn cancel_request(
-    app: &App,
-    identity: Identity,
-    key: Uuid,
-    body: CancelRequest,
-) -> Result<Accepted, Problem> {
-    let call = Call::new(app, identity.user, key, "friendship.cancel", &body);
-    let command = friendship::Command::Cancel { by: call.actor, to: body.to };
-    between(app, &call, body.to, command).await
-}
-
-/// Ends a friendship.
-pub(crate) async fn remove_friend(
-    app: &App,
-    identity: Identity,
-    key: Uuid,
-    body: RemoveFriend,
-) -> Result<Accepted, Problem> {
-    let call = Call::new(app, identity.user, key, "friendship.remove", &body);
-    let command = friendship::Command::Remove { by: call.actor, of: body.user };
-    between(app, &call, body.user, command).await
+    async fn run(self, app: &App, identity: Identity, key: Uuid) -> Result<Accepted, Problem> {
+        let call = Call::of(app, identity, key, &self);
+        let command = friendship::Command::Remove { by: call.actor, of: self.user };
+        between(app, &call, self.user, command).await
+    }
 }
 
 async fn between(

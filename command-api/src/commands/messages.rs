@@ -2,18 +2,25 @@
 
 use domain::conversation::{self, Conversation};
 use domain::friendship::Friendship;
-use domain::message::{Action, Command, Draft, Message, Place};
+use domain::message::{self, Action, Draft, Message, Place};
 use events::conversation::ConversationKind;
 use events::{ConversationId, MessageId, StreamName, UserId};
 use serde::{Deserialize, Serialize};
 use service::{Identity, Problem};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Accepted, Call};
+use super::{Accepted, Call, Command, Entry, Made};
 use crate::{App, problems};
 
-/// `message.send`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// What the gateway offers of this file.
+pub(crate) const COMMANDS: &[Entry] = &[Entry::of::<SendMessage>()];
+
+/// `message.send`: says something in a conversation that the sender is in.
+///
+/// The message's stream is new, so nothing is read but cached states: of the conversation, and of
+/// what is between two who talk directly.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SendMessage {
     /// Where.
@@ -25,30 +32,29 @@ pub(crate) struct SendMessage {
     pub(crate) text: String,
 }
 
-/// Sends a message to a conversation that the sender is in.
-///
-/// The message's stream is new, so nothing is read but cached states: of the conversation, and of
-/// what is between two who talk directly.
-pub(crate) async fn send_message(
-    app: &App,
-    identity: Identity,
-    key: Uuid,
-    body: SendMessage,
-) -> Result<Accepted, Problem> {
-    let by = identity.user;
-    let call = Call::new(app, by, key, "message.send", &body);
-    let SendMessage { conversation, message, text } = body;
-    // Follows from the key, so that a repeat sends the same message.
-    let made = || Uuid::new_v5(&by.uuid(), format!("message {key}").as_bytes()).into();
-    let message = message.unwrap_or_else(made);
-    let (place, revision) = place(app, conversation, by).await?;
-    let action = Action::Send(Draft { text, ..Draft::default() });
-    let command = Command { message, by, place, action };
-    let context = call.context().deciding_on(revision);
-    let stream = StreamName::message(message);
-    let sent = app.log().transact_new::<Message>(&stream, &command, &context).await;
-    let sent = sent.map_err(|error| problems::of_transaction(error, problems::of_message))?;
-    Ok(Accepted { message: Some(message), ..Accepted::at(sent.position) })
+impl Command for SendMessage {
+    const NAME: &'static str = "message.send";
+
+    async fn run(self, app: &App, identity: Identity, key: Uuid) -> Result<Accepted, Problem> {
+        let by = identity.user;
+        let call = Call::of(app, identity, key, &self);
+        let Self { conversation, message, text } = self;
+        // Follows from the key, so that a repeat sends the same message.
+        let made = || Uuid::new_v5(&by.uuid(), format!("message {key}").as_bytes()).into();
+        let message = message.unwrap_or_else(made);
+        let (place, revision) = place(app, conversation, by).await?;
+        let action = Action::Send(Draft { text, ..Draft::default() });
+        let command = message::Command { message, by, place, action };
+        let context = call.context().deciding_on(revision);
+        let stream = StreamName::message(message);
+        let sent = app.log().transact_new::<Message>(&stream, &command, &context).await;
+        let sent = sent.map_err(|error| problems::of_transaction(error, problems::of_message))?;
+        Ok(Accepted::at(sent.position).made(Made::Message(message)))
+    }
+
+    fn lane(&self) -> Option<ConversationId> {
+        Some(self.conversation)
+    }
 }
 
 /// What a conversation is to somebody now, and the revision of it that says so.

@@ -1,4 +1,7 @@
 //! Every command, once: the REST routes and the gateway both come here.
+//!
+//! A command is a type: its fields are the body, its name is what the gateway calls it, and
+//! [`Command::run`] carries it out. A new one is a row in the table of its file.
 
 mod call;
 pub(crate) mod conversations;
@@ -8,147 +11,188 @@ pub(crate) mod receipts;
 pub(crate) mod sessions;
 pub(crate) mod users;
 
+use std::fmt;
+
 use events::{ConversationId, MessageId, Position};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use service::{Identity, Problem};
+use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
 use uuid::Uuid;
 
 use crate::App;
 pub(crate) use call::Call;
-use conversations::{Membership, OpenDirect, OpenGroup};
-use messages::SendMessage;
-use receipts::{Receipt, ReceiptKind};
-use users::ChangeProfile;
+
+/// The commands of each file.
+const TABLES: &[&[Entry]] = &[
+    users::COMMANDS,
+    friendships::COMMANDS,
+    conversations::COMMANDS,
+    messages::COMMANDS,
+    receipts::COMMANDS,
+    sessions::COMMANDS,
+];
+
+/// Something that somebody wants done. Its fields, as JSON, are the body of the request.
+pub(crate) trait Command:
+    fmt::Debug + Serialize + DeserializeOwned + ToSchema + Send + Sync + 'static
+{
+    /// What the gateway calls it.
+    const NAME: &'static str;
+
+    /// Whether it ends the log-in that it came with.
+    const ENDS_LOGIN: bool = false;
+
+    /// Carries it out for somebody. The same key with the same body again changes nothing, and
+    /// gets the same answer.
+    fn run(
+        self,
+        app: &App,
+        identity: Identity,
+        key: Uuid,
+    ) -> impl Future<Output = Result<Accepted, Problem>> + Send;
+
+    /// The conversation whose commands of one socket have to stay in order.
+    fn lane(&self) -> Option<ConversationId> {
+        None
+    }
+}
 
 /// What a command that was accepted is answered with.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Accepted {
     /// Where it stands in the log: reads with `after` this position show it.
     pub(crate) position: Position,
-    /// The conversation that was opened.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) conversation: Option<ConversationId>,
-    /// The message that was sent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) message: Option<MessageId>,
+    /// What it made, if it made something that has an id.
+    #[serde(flatten)]
+    pub(crate) made: Option<Made>,
+}
+
+/// What was made by a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Made {
+    /// A conversation was opened.
+    Conversation(ConversationId),
+    /// A message was sent.
+    Message(MessageId),
 }
 
 impl Accepted {
     /// Accepted, with nothing new made.
     pub(crate) const fn at(position: Position) -> Self {
-        Self { position, conversation: None, message: None }
+        Self { position, made: None }
+    }
+
+    /// Accepted, and this is new.
+    pub(crate) const fn made(self, made: Made) -> Self {
+        Self { made: Some(made), ..self }
     }
 }
 
 /// The body of a command that has none.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Nothing {}
 
-/// Any command of the gateway, with its body.
-#[derive(Debug)]
-pub(crate) enum Command {
-    ChangeProfile(ChangeProfile),
-    RequestFriend(friendships::RequestFriend),
-    AnswerRequest(friendships::Answer, friendships::AnswerRequest),
-    CancelRequest(friendships::CancelRequest),
-    RemoveFriend(friendships::RemoveFriend),
-    OpenDirect(OpenDirect),
-    OpenGroup(OpenGroup),
-    ChangeMember(conversations::Change, Membership),
-    SendMessage(SendMessage),
-    Receive(ReceiptKind, Receipt),
-    CloseSession,
-}
+/// A command that was read from a frame and waits to be run.
+pub(crate) struct Pending(Box<dyn Erased>);
 
-impl Command {
+impl Pending {
     /// Reads a command by its name.
     pub(crate) fn parse(name: &str, fields: Map<String, Value>) -> Result<Self, Problem> {
-        use conversations::Change;
-        use friendships::Answer;
-
-        let body = Value::Object(fields);
-        match name {
-            "user.change_profile" => read(body).map(Self::ChangeProfile),
-            "friendship.request" => read(body).map(Self::RequestFriend),
-            "friendship.accept" => read(body).map(|body| Self::AnswerRequest(Answer::Accept, body)),
-            "friendship.decline" => {
-                read(body).map(|body| Self::AnswerRequest(Answer::Decline, body))
-            }
-            "friendship.cancel" => read(body).map(Self::CancelRequest),
-            "friendship.remove" => read(body).map(Self::RemoveFriend),
-            "conversation.open_direct" => read(body).map(Self::OpenDirect),
-            "conversation.open_group" => read(body).map(Self::OpenGroup),
-            "conversation.add_member" => {
-                read(body).map(|body| Self::ChangeMember(Change::Add, body))
-            }
-            "conversation.remove_member" => {
-                read(body).map(|body| Self::ChangeMember(Change::Remove, body))
-            }
-            "conversation.ban" => read(body).map(|body| Self::ChangeMember(Change::Ban, body)),
-            "conversation.unban" => read(body).map(|body| Self::ChangeMember(Change::Unban, body)),
-            "message.send" => read(body).map(Self::SendMessage),
-            "message.delivered" => {
-                read(body).map(|body| Self::Receive(ReceiptKind::Delivered, body))
-            }
-            "message.read" => read(body).map(|body| Self::Receive(ReceiptKind::Read, body)),
-            "session.close" => read(body).map(|Nothing {}| Self::CloseSession),
-            _ => Err(Problem::invalid("`type` names no command")),
-        }
+        let entry = entries().find(|entry| entry.name == name);
+        let entry = entry.ok_or_else(|| Problem::invalid("`type` names no command"))?;
+        (entry.read)(Value::Object(fields)).map(Self)
     }
 
-    /// Runs it for somebody. The same key with the same body again changes nothing, and gets the
-    /// same answer.
-    pub(crate) async fn run(
+    /// Carries it out; see [`Command::run`].
+    pub(crate) fn run(
         self,
-        app: &App,
+        app: App,
         identity: Identity,
         key: Uuid,
-    ) -> Result<Accepted, Problem> {
-        match self {
-            Self::ChangeProfile(body) => users::change_profile(app, identity, key, body).await,
-            Self::RequestFriend(body) => {
-                friendships::request_friend(app, identity, key, body).await
-            }
-            Self::AnswerRequest(answer, body) => {
-                friendships::answer_request(app, identity, key, answer, body).await
-            }
-            Self::CancelRequest(body) => {
-                friendships::cancel_request(app, identity, key, body).await
-            }
-            Self::RemoveFriend(body) => friendships::remove_friend(app, identity, key, body).await,
-            Self::OpenDirect(body) => conversations::open_direct(app, identity, key, body).await,
-            Self::OpenGroup(body) => conversations::open_group(app, identity, key, body).await,
-            Self::ChangeMember(change, body) => {
-                conversations::change_member(app, identity, key, change, body).await
-            }
-            Self::SendMessage(body) => messages::send_message(app, identity, key, body).await,
-            Self::Receive(kind, body) => receipts::receive(app, identity, key, kind, body).await,
-            Self::CloseSession => sessions::close_session(app, identity, key).await,
-        }
+    ) -> BoxFuture<'static, Result<Accepted, Problem>> {
+        self.0.run(app, identity, key)
     }
 
-    /// The conversation whose commands of one socket have to stay in order.
-    pub(crate) const fn lane(&self) -> Option<ConversationId> {
-        match self {
-            Self::SendMessage(body) => Some(body.conversation),
-            Self::ChangeProfile(_)
-            | Self::RequestFriend(_)
-            | Self::AnswerRequest(..)
-            | Self::CancelRequest(_)
-            | Self::RemoveFriend(_)
-            | Self::OpenDirect(_)
-            | Self::OpenGroup(_)
-            | Self::ChangeMember(..)
-            | Self::Receive(..)
-            | Self::CloseSession => None,
+    /// See [`Command::lane`].
+    pub(crate) fn lane(&self) -> Option<ConversationId> {
+        self.0.lane()
+    }
+
+    /// See [`Command::ENDS_LOGIN`].
+    pub(crate) fn ends_login(&self) -> bool {
+        self.0.ends_login()
+    }
+}
+
+impl fmt::Debug for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A row of a table of commands.
+pub(crate) struct Entry {
+    name: &'static str,
+    read: fn(Value) -> Result<Box<dyn Erased>, Problem>,
+    schema: fn() -> RefOr<Schema>,
+}
+
+impl Entry {
+    /// The row of a command.
+    pub(crate) const fn of<C: Command>() -> Self {
+        Self {
+            name: C::NAME,
+            read: |body| Ok(Box::new(service::extract::parse_value::<C>(body)?)),
+            schema: C::schema,
         }
     }
 }
 
-fn read<T: serde::de::DeserializeOwned>(body: Value) -> Result<T, Problem> {
-    service::extract::parse_value(body)
+/// Every command's name and the schema of its body.
+pub(crate) fn schemas() -> impl Iterator<Item = (&'static str, RefOr<Schema>)> {
+    entries().map(|entry| (entry.name, (entry.schema)()))
+}
+
+fn entries() -> impl Iterator<Item = &'static Entry> {
+    TABLES.iter().copied().flatten()
+}
+
+/// [`Command`] without its type.
+trait Erased: fmt::Debug + Send + Sync {
+    fn run(
+        self: Box<Self>,
+        app: App,
+        identity: Identity,
+        key: Uuid,
+    ) -> BoxFuture<'static, Result<Accepted, Problem>>;
+    fn lane(&self) -> Option<ConversationId>;
+    fn ends_login(&self) -> bool;
+}
+
+impl<C: Command> Erased for C {
+    fn run(
+        self: Box<Self>,
+        app: App,
+        identity: Identity,
+        key: Uuid,
+    ) -> BoxFuture<'static, Result<Accepted, Problem>> {
+        async move { Command::run(*self, &app, identity, key).await }.boxed()
+    }
+
+    fn lane(&self) -> Option<ConversationId> {
+        Command::lane(self)
+    }
+
+    fn ends_login(&self) -> bool {
+        C::ENDS_LOGIN
+    }
 }
 
 #[cfg(test)]
@@ -159,9 +203,9 @@ mod tests {
 
     const ID: &str = "00000000-0000-0000-0000-000000000001";
 
-    fn parse(name: &str, body: Value) -> Result<Command, Problem> {
+    fn parse(name: &str, body: Value) -> Result<Pending, Problem> {
         let Value::Object(fields) = body else { panic!("a body is an object") };
-        Command::parse(name, fields)
+        Pending::parse(name, fields)
     }
 
     #[test]
@@ -192,6 +236,15 @@ mod tests {
             assert_eq!(problem.status().as_u16(), 422, "{name}");
         }
         assert!(parse("user.sign_up", json!({})).is_err());
+    }
+
+    #[test]
+    fn every_command_has_a_name_of_its_own_and_an_object_for_a_body() {
+        let mut names = std::collections::BTreeSet::new();
+        for (name, schema) in schemas() {
+            assert!(names.insert(name), "{name} is there twice");
+            assert!(matches!(schema, RefOr::T(Schema::Object(_))), "{name}");
+        }
     }
 
     #[test]

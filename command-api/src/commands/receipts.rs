@@ -6,45 +6,62 @@ use domain::receipt::{self, Kind};
 use events::{ConversationId, MessageId, Position, StreamName};
 use serde::{Deserialize, Serialize};
 use service::{Identity, Problem};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Accepted, Call};
+use super::{Accepted, Call, Command, Entry};
 use crate::{App, problems};
 
-/// `message.delivered` and `message.read`.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+/// What the gateway offers of this file.
+pub(crate) const COMMANDS: &[Entry] = &[Entry::of::<Delivered>(), Entry::of::<Read>()];
+
+/// `message.delivered`: a device has received all messages up to one.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Receipt {
+pub(crate) struct Delivered {
     /// The conversation.
     pub(crate) conversation: ConversationId,
-    /// The newest message that was received or read.
+    /// The newest message that was received.
     pub(crate) message: MessageId,
 }
 
-/// Received, or read too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum ReceiptKind {
-    /// Received by a device.
-    Delivered,
-    /// Read by the person.
-    Read,
+impl Command for Delivered {
+    const NAME: &'static str = "message.delivered";
+
+    async fn run(self, app: &App, identity: Identity, key: Uuid) -> Result<Accepted, Problem> {
+        let call = Call::of(app, identity, key, &self);
+        receive(app, &call, Kind::Delivered, self.conversation, self.message).await
+    }
+}
+
+/// `message.read`: somebody has read all messages up to one.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Read {
+    /// The conversation.
+    pub(crate) conversation: ConversationId,
+    /// The newest message that was read.
+    pub(crate) message: MessageId,
+}
+
+impl Command for Read {
+    const NAME: &'static str = "message.read";
+
+    async fn run(self, app: &App, identity: Identity, key: Uuid) -> Result<Accepted, Problem> {
+        let call = Call::of(app, identity, key, &self);
+        receive(app, &call, Kind::Read, self.conversation, self.message).await
+    }
 }
 
 /// Moves one of the two cursors of somebody in a conversation up to a message.
-pub(crate) async fn receive(
+async fn receive(
     app: &App,
-    identity: Identity,
-    key: Uuid,
-    kind: ReceiptKind,
-    body: Receipt,
+    call: &Call,
+    kind: Kind,
+    conversation: ConversationId,
+    message: MessageId,
 ) -> Result<Accepted, Problem> {
-    let (user, Receipt { conversation, message }) = (identity.user, body);
-    let (name, kind) = match kind {
-        ReceiptKind::Delivered => ("message.delivered", Kind::Delivered),
-        ReceiptKind::Read => ("message.read", Kind::Read),
-    };
-    let call = Call::new(app, user, key, name, &body);
+    let user = call.actor;
     let (place, sent) = (StreamName::conversation(conversation), StreamName::message(message));
     let (place, sent) = tokio::try_join!(
         app.log().state::<Conversation>(&place),

@@ -6,9 +6,10 @@ use domain::user::User;
 use events::{LoginId, Moment, Position, StreamName, UserId};
 use serde::{Deserialize, Serialize};
 use service::{Identity, Problem};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Accepted, Call, Nothing};
+use super::{Accepted, Call, Command, Entry, Nothing};
 use crate::normalise::Email;
 use crate::refresh::RefreshToken;
 use crate::{App, problems};
@@ -17,7 +18,7 @@ use crate::{App, problems};
 pub(crate) const REFRESH_LIFETIME: chrono::Duration = chrono::Duration::days(30);
 
 /// The body of a log-in.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LogIn {
     pub(crate) email: String,
@@ -25,7 +26,7 @@ pub(crate) struct LogIn {
 }
 
 /// What a device gets that logged in, or refreshed its log-in.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, ToSchema)]
 pub(crate) struct Session {
     pub(crate) user_id: UserId,
     pub(crate) login_id: LoginId,
@@ -120,19 +121,27 @@ pub(crate) async fn refresh(app: &App, key: Uuid, shown: &str) -> Result<Session
     }
 }
 
-/// Logs out: ends the log-in that asks for it.
-pub(crate) async fn close_session(
-    app: &App,
-    identity: Identity,
-    key: Uuid,
-) -> Result<Accepted, Problem> {
-    let call = Call::new(app, identity.user, key, "session.close", &Nothing {});
-    let command = login::Command::Close { user: call.actor };
-    app.log()
-        .transact::<Login>(&StreamName::login(identity.login), &command, &call.context())
-        .await
-        .map(|outcome| Accepted::at(outcome.position))
-        .map_err(|error| problems::of_transaction(error, problems::of_login))
+/// What the gateway offers of this file.
+pub(crate) const COMMANDS: &[Entry] = &[Entry::of::<CloseSession>()];
+
+/// `session.close`: logs out, which ends the log-in that asks for it.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CloseSession {}
+
+impl Command for CloseSession {
+    const NAME: &'static str = "session.close";
+    const ENDS_LOGIN: bool = true;
+
+    async fn run(self, app: &App, identity: Identity, key: Uuid) -> Result<Accepted, Problem> {
+        let call = Call::of(app, identity, key, &self);
+        let command = login::Command::Close { user: call.actor };
+        app.log()
+            .transact::<Login>(&StreamName::login(identity.login), &command, &call.context())
+            .await
+            .map(|outcome| Accepted::at(outcome.position))
+            .map_err(|error| problems::of_transaction(error, problems::of_login))
+    }
 }
 
 fn session(

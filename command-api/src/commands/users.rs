@@ -6,9 +6,10 @@ use domain::user::{self, User};
 use events::{Position, StreamName, UserId};
 use serde::{Deserialize, Serialize};
 use service::{Identity, Problem};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Accepted, Call};
+use super::{Accepted, Call, Command, Entry};
 use crate::normalise::{self, Email, Handle};
 use crate::{App, problems};
 
@@ -16,7 +17,7 @@ use crate::{App, problems};
 const HOLD: chrono::Duration = chrono::Duration::minutes(15);
 
 /// The body of a sign-up.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SignUp {
     pub(crate) email: String,
@@ -25,8 +26,11 @@ pub(crate) struct SignUp {
     pub(crate) password: String,
 }
 
-/// `user.change_profile`: what is absent stays.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// What the gateway offers of this file.
+pub(crate) const COMMANDS: &[Entry] = &[Entry::of::<ChangeProfile>()];
+
+/// `user.change_profile`: changes what others see of a person; what is absent stays.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ChangeProfile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -35,8 +39,19 @@ pub(crate) struct ChangeProfile {
     pub(crate) bio: Option<String>,
 }
 
+impl Command for ChangeProfile {
+    const NAME: &'static str = "user.change_profile";
+
+    async fn run(self, app: &App, identity: Identity, key: Uuid) -> Result<Accepted, Problem> {
+        let call = Call::of(app, identity, key, &self);
+        let Self { name, bio } = self;
+        let profile = user::Profile { name, bio, ..user::Profile::default() };
+        transact(app, &call, &user::Command::ChangeProfile(profile)).await
+    }
+}
+
 /// Somebody who signed up.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 pub(crate) struct SignedUp {
     pub(crate) id: UserId,
     pub(crate) position: Position,
@@ -166,19 +181,6 @@ async fn reserve(
         .map_err(|error| {
             problems::of_transaction(error, |rejection| problems::of_reservation(rejection, taken))
         })
-}
-
-/// Changes what others see of a person.
-pub(crate) async fn change_profile(
-    app: &App,
-    identity: Identity,
-    key: Uuid,
-    body: ChangeProfile,
-) -> Result<Accepted, Problem> {
-    let call = Call::new(app, identity.user, key, "user.change_profile", &body);
-    let ChangeProfile { name, bio } = body;
-    let profile = user::Profile { name, bio, ..user::Profile::default() };
-    transact(app, &call, &user::Command::ChangeProfile(profile)).await
 }
 
 /// Refuses what is about a person who does not exist.

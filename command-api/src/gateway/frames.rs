@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use service::Problem;
 use uuid::Uuid;
 
-use crate::commands::{Accepted, Command};
+use crate::commands::{Accepted, Pending};
 
 /// The WebSocket subprotocol.
 pub(crate) const SUBPROTOCOL: &str = "roundtable.v1";
@@ -23,7 +23,7 @@ pub(crate) enum ClientFrame {
     /// The same for a client that was recognised by its cookie.
     Resume { after: Option<Position> },
     /// A command, with its idempotency key.
-    Command { id: Uuid, command: Command },
+    Command { id: Uuid, command: Pending },
     /// Asks for a `pong`.
     Ping,
 }
@@ -84,7 +84,7 @@ impl ClientFrame {
             return Err(BadFrame { id: None, problem });
         };
         let command = match fields.remove("type") {
-            Some(Value::String(name)) => Command::parse(&name, fields),
+            Some(Value::String(name)) => Pending::parse(&name, fields),
             Some(_) | None => Err(Problem::invalid("`type` must name a command")),
         };
         match command {
@@ -225,10 +225,9 @@ mod tests {
             "op": "command", "id": ID, "type": "message.send", "conversation": ID, "text": "hi",
         });
         let parsed = ClientFrame::parse(&frame.to_string()).unwrap();
-        let ClientFrame::Command { id, command: Command::SendMessage(body) } = parsed else {
-            panic!("{parsed:?}");
-        };
-        assert_eq!((id.to_string().as_str(), body.text.as_str()), (ID, "hi"));
+        let ClientFrame::Command { id, command } = parsed else { panic!("{parsed:?}") };
+        assert_eq!(id.to_string(), ID);
+        assert!(format!("{command:?}").starts_with("SendMessage"), "{command:?}");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::in_flight::InFlight;
 use super::queue::Outbox;
 use super::wire::{Received, Wire};
 use crate::App;
-use crate::commands::{Accepted, Command};
+use crate::commands::{Accepted, Pending};
 
 /// How many bad frames in a row are too many.
 const BAD_FRAMES: u32 = 10;
@@ -246,11 +246,11 @@ impl Session<'_> {
         }
     }
 
-    fn begin(&mut self, id: Uuid, command: Command) {
+    fn begin(&mut self, id: Uuid, command: Pending) {
         let (app, identity) = (self.app.clone(), self.identity);
-        let ends = matches!(command, Command::CloseSession);
+        let ends = command.ends_login();
         self.commands.begin(command.lane(), async move {
-            let result = tokio::time::timeout(COMMAND, command.run(&app, identity, id)).await;
+            let result = tokio::time::timeout(COMMAND, command.run(app, identity, id)).await;
             let result =
                 result.unwrap_or_else(|_| Err(Problem::unavailable(Duration::from_secs(1))));
             Done { id, result, ends }

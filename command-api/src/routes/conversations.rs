@@ -5,18 +5,34 @@ use axum::response::IntoResponse;
 use events::{ConversationId, MessageId, UserId};
 use http::header;
 use serde::Deserialize;
+use service::openapi::{Key, Refusal};
 use service::{IdempotencyKey, Identity, Json, Path, Problem};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::{Created, Recorded};
 use crate::App;
-use crate::commands::conversations::{self, Change, Membership, OpenDirect, OpenGroup};
-use crate::commands::messages::{self, SendMessage};
-use crate::commands::receipts::{self, Receipt, ReceiptKind};
+use crate::commands::conversations::{
+    AddMember, BanMember, OpenDirect, OpenGroup, RemoveMember, UnbanMember,
+};
+use crate::commands::messages::SendMessage;
+use crate::commands::receipts::{Delivered, Read};
+use crate::commands::{Command, Made};
+
+pub(super) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(open))
+        .routes(routes!(add, remove))
+        .routes(routes!(ban, unban))
+        .routes(routes!(send))
+        .routes(routes!(receipt))
+}
 
 /// A new conversation.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub(super) enum Open {
+enum Open {
     /// With a friend.
     Direct { with: UserId },
     /// A group.
@@ -24,108 +40,167 @@ pub(super) enum Open {
 }
 
 /// A new message.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Send {
+struct Send {
     id: Option<MessageId>,
     text: String,
 }
 
+/// Received by a device, or read by the person.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    Delivered,
+    Read,
+}
+
 /// How far somebody received or read.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Upto {
-    kind: ReceiptKind,
+struct Upto {
+    kind: Kind,
     message: MessageId,
 }
 
-pub(super) async fn open(
+/// Opens a conversation: with a friend, or a group.
+#[utoipa::path(
+    post,
+    path = "/v1/conversations",
+    tag = "conversations",
+    params(Key),
+    request_body = Open,
+    responses((status = 201, body = Created<ConversationId>), Refusal),
+)]
+async fn open(
     State(app): State<App>,
     identity: Identity,
     IdempotencyKey(key): IdempotencyKey,
     Json(body): Json<Open>,
 ) -> Result<impl IntoResponse, Problem> {
     let opened = match body {
-        Open::Direct { with } => {
-            conversations::open_direct(&app, identity, key, OpenDirect { with }).await?
-        }
+        Open::Direct { with } => OpenDirect { with }.run(&app, identity, key).await?,
         Open::Group { id: conversation, title, members } => {
-            let body = OpenGroup { conversation, title, members };
-            conversations::open_group(&app, identity, key, body).await?
+            OpenGroup { conversation, title, members }.run(&app, identity, key).await?
         }
     };
-    let id = opened.conversation.expect("who opens a conversation is told its id");
+    let Some(Made::Conversation(id)) = opened.made else {
+        unreachable!("who opens a conversation is told its id");
+    };
     let location = [(header::LOCATION, format!("/v1/conversations/{id}"))];
     Ok((location, Created { id, position: opened.position }))
 }
 
-pub(super) async fn add(
-    state: State<App>,
-    identity: Identity,
-    key: IdempotencyKey,
-    path: Path<(ConversationId, UserId)>,
-) -> Result<Recorded, Problem> {
-    change(state, identity, key, path, Change::Add).await
-}
-
-pub(super) async fn remove(
-    state: State<App>,
-    identity: Identity,
-    key: IdempotencyKey,
-    path: Path<(ConversationId, UserId)>,
-) -> Result<Recorded, Problem> {
-    change(state, identity, key, path, Change::Remove).await
-}
-
-pub(super) async fn ban(
-    state: State<App>,
-    identity: Identity,
-    key: IdempotencyKey,
-    path: Path<(ConversationId, UserId)>,
-) -> Result<Recorded, Problem> {
-    change(state, identity, key, path, Change::Ban).await
-}
-
-pub(super) async fn unban(
-    state: State<App>,
-    identity: Identity,
-    key: IdempotencyKey,
-    path: Path<(ConversationId, UserId)>,
-) -> Result<Recorded, Problem> {
-    change(state, identity, key, path, Change::Unban).await
-}
-
-async fn change(
+/// Adds somebody to a group.
+#[utoipa::path(
+    put,
+    path = "/v1/conversations/{id}/members/{user}",
+    tag = "conversations",
+    params(("id" = ConversationId, Path), ("user" = UserId, Path), Key),
+    responses((status = 202, body = Recorded), Refusal),
+)]
+async fn add(
     State(app): State<App>,
     identity: Identity,
     IdempotencyKey(key): IdempotencyKey,
     Path((conversation, user)): Path<(ConversationId, UserId)>,
-    change: Change,
 ) -> Result<Recorded, Problem> {
-    let body = Membership { conversation, user };
-    conversations::change_member(&app, identity, key, change, body).await.map(Recorded::from)
+    AddMember { conversation, user }.run(&app, identity, key).await.map(Recorded::from)
 }
 
-pub(super) async fn send(
+/// Removes somebody from a group, or leaves it.
+#[utoipa::path(
+    delete,
+    path = "/v1/conversations/{id}/members/{user}",
+    tag = "conversations",
+    params(("id" = ConversationId, Path), ("user" = UserId, Path), Key),
+    responses((status = 202, body = Recorded), Refusal),
+)]
+async fn remove(
+    State(app): State<App>,
+    identity: Identity,
+    IdempotencyKey(key): IdempotencyKey,
+    Path((conversation, user)): Path<(ConversationId, UserId)>,
+) -> Result<Recorded, Problem> {
+    RemoveMember { conversation, user }.run(&app, identity, key).await.map(Recorded::from)
+}
+
+/// Removes somebody from a group for good.
+#[utoipa::path(
+    put,
+    path = "/v1/conversations/{id}/bans/{user}",
+    tag = "conversations",
+    params(("id" = ConversationId, Path), ("user" = UserId, Path), Key),
+    responses((status = 202, body = Recorded), Refusal),
+)]
+async fn ban(
+    State(app): State<App>,
+    identity: Identity,
+    IdempotencyKey(key): IdempotencyKey,
+    Path((conversation, user)): Path<(ConversationId, UserId)>,
+) -> Result<Recorded, Problem> {
+    BanMember { conversation, user }.run(&app, identity, key).await.map(Recorded::from)
+}
+
+/// Lets somebody be added again.
+#[utoipa::path(
+    delete,
+    path = "/v1/conversations/{id}/bans/{user}",
+    tag = "conversations",
+    params(("id" = ConversationId, Path), ("user" = UserId, Path), Key),
+    responses((status = 202, body = Recorded), Refusal),
+)]
+async fn unban(
+    State(app): State<App>,
+    identity: Identity,
+    IdempotencyKey(key): IdempotencyKey,
+    Path((conversation, user)): Path<(ConversationId, UserId)>,
+) -> Result<Recorded, Problem> {
+    UnbanMember { conversation, user }.run(&app, identity, key).await.map(Recorded::from)
+}
+
+/// Says something in a conversation.
+#[utoipa::path(
+    post,
+    path = "/v1/conversations/{id}/messages",
+    tag = "messages",
+    params(("id" = ConversationId, Path), Key),
+    request_body = Send,
+    responses((status = 201, body = Created<MessageId>), Refusal),
+)]
+async fn send(
     State(app): State<App>,
     identity: Identity,
     IdempotencyKey(key): IdempotencyKey,
     Path(conversation): Path<ConversationId>,
     Json(Send { id: message, text }): Json<Send>,
 ) -> Result<Created<MessageId>, Problem> {
-    let body = SendMessage { conversation, message, text };
-    let sent = messages::send_message(&app, identity, key, body).await?;
-    let id = sent.message.expect("who sends a message is told its id");
+    let sent = SendMessage { conversation, message, text }.run(&app, identity, key).await?;
+    let Some(Made::Message(id)) = sent.made else {
+        unreachable!("who sends a message is told its id");
+    };
     Ok(Created { id, position: sent.position })
 }
 
-pub(super) async fn receipt(
+/// Says how far the person who asks received or read a conversation.
+#[utoipa::path(
+    put,
+    path = "/v1/conversations/{id}/receipts",
+    tag = "messages",
+    params(("id" = ConversationId, Path), Key),
+    request_body = Upto,
+    responses((status = 202, body = Recorded), Refusal),
+)]
+async fn receipt(
     State(app): State<App>,
     identity: Identity,
     IdempotencyKey(key): IdempotencyKey,
     Path(conversation): Path<ConversationId>,
     Json(Upto { kind, message }): Json<Upto>,
 ) -> Result<Recorded, Problem> {
-    let body = Receipt { conversation, message };
-    receipts::receive(&app, identity, key, kind, body).await.map(Recorded::from)
+    let moved = match kind {
+        Kind::Delivered => Delivered { conversation, message }.run(&app, identity, key).await,
+        Kind::Read => Read { conversation, message }.run(&app, identity, key).await,
+    };
+    moved.map(Recorded::from)
 }

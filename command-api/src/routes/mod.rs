@@ -5,46 +5,29 @@ mod friends;
 mod sessions;
 mod users;
 
-use axum::Router;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, patch, post, put};
+use axum::routing::get;
 use events::Position;
 use http::StatusCode;
 use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
 
 use crate::commands::Accepted;
 use crate::{App, gateway};
 
-/// All routes.
-pub(crate) fn router() -> Router<App> {
-    Router::new()
-        .route("/v1/users", post(users::sign_up))
-        .route("/v1/users/me", patch(users::change_profile))
-        .route("/v1/sessions", post(sessions::log_in))
-        .route("/v1/sessions/refresh", post(sessions::refresh))
-        .route("/v1/sessions/current", delete(sessions::log_out))
-        .route("/v1/friend-requests", post(friends::request))
-        .route("/v1/friend-requests/{user}", delete(friends::cancel))
-        .route("/v1/friend-requests/{user}/accept", post(friends::accept))
-        .route("/v1/friend-requests/{user}/decline", post(friends::decline))
-        .route("/v1/friends/{user}", delete(friends::remove))
-        .route("/v1/conversations", post(conversations::open))
-        .route(
-            "/v1/conversations/{id}/members/{user}",
-            put(conversations::add).delete(conversations::remove),
-        )
-        .route(
-            "/v1/conversations/{id}/bans/{user}",
-            put(conversations::ban).delete(conversations::unban),
-        )
-        .route("/v1/conversations/{id}/messages", post(conversations::send))
-        .route("/v1/conversations/{id}/receipts", put(conversations::receipt))
+/// All routes, with their descriptions.
+pub(crate) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .merge(users::router())
+        .merge(sessions::router())
+        .merge(friends::router())
+        .merge(conversations::router())
         .route("/v1/gateway", get(gateway::upgrade))
-        .route("/.well-known/jwks.json", get(sessions::jwks))
 }
 
 /// 202: recorded, and soon visible; `after` this position it is.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Recorded {
     position: Position,
 }
@@ -62,7 +45,7 @@ impl From<Accepted> for Recorded {
 }
 
 /// 201 with the id of what was made.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Created<I> {
     id: I,
     position: Position,

@@ -8,17 +8,30 @@ use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use serde::Deserialize;
 use serde_json::Value;
 use service::auth::{ACCESS_COOKIE, REFRESH_COOKIE};
+use service::openapi::{Key, Refusal};
 use service::{IdempotencyKey, Identity, Json, Problem};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::Recorded;
 use crate::App;
-use crate::commands::sessions::{self, LogIn, REFRESH_LIFETIME, Session};
+use crate::commands::Command;
+use crate::commands::sessions::{self, CloseSession, LogIn, REFRESH_LIFETIME, Session};
+
+pub(super) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(log_in))
+        .routes(routes!(refresh))
+        .routes(routes!(log_out))
+        .routes(routes!(jwks))
+}
 
 type Cookies = AppendHeaders<[(HeaderName, String); 2]>;
 
 /// The idempotency key of a log-in or a refresh, which may go without: then each is a new one.
-pub(super) struct SessionKey(Uuid);
+struct SessionKey(Uuid);
 
 impl<S: Send + Sync> FromRequestParts<S> for SessionKey {
     type Rejection = Problem;
@@ -33,13 +46,23 @@ impl<S: Send + Sync> FromRequestParts<S> for SessionKey {
     }
 }
 
-#[derive(Default, Deserialize)]
+/// The refresh token, unless it comes as a cookie.
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Refresh {
     refresh_token: Option<String>,
 }
 
-pub(super) async fn log_in(
+/// Logs in: tokens as JSON, and as cookies. The key may be left out.
+#[utoipa::path(
+    post,
+    path = "/v1/sessions",
+    tag = "sessions",
+    request_body = LogIn,
+    responses((status = 201, body = Session), Refusal),
+    security(()),
+)]
+async fn log_in(
     State(app): State<App>,
     SessionKey(key): SessionKey,
     Json(body): Json<LogIn>,
@@ -48,7 +71,16 @@ pub(super) async fn log_in(
     Ok((StatusCode::CREATED, with_cookies(&app, session)))
 }
 
-pub(super) async fn refresh(
+/// Gives new tokens for the refresh token, which is good once.
+#[utoipa::path(
+    post,
+    path = "/v1/sessions/refresh",
+    tag = "sessions",
+    request_body = Option<Refresh>,
+    responses((status = 200, body = Session), Refusal),
+    security(()),
+)]
+async fn refresh(
     State(app): State<App>,
     SessionKey(key): SessionKey,
     method: Method,
@@ -69,12 +101,20 @@ pub(super) async fn refresh(
     Ok((StatusCode::OK, with_cookies(&app, session)))
 }
 
-pub(super) async fn log_out(
+/// Logs out: ends the log-in that asks for it.
+#[utoipa::path(
+    delete,
+    path = "/v1/sessions/current",
+    tag = "sessions",
+    params(Key),
+    responses((status = 202, body = Recorded), Refusal),
+)]
+async fn log_out(
     State(app): State<App>,
     identity: Identity,
     IdempotencyKey(key): IdempotencyKey,
 ) -> Result<impl IntoResponse, Problem> {
-    let closed = sessions::close_session(&app, identity, key).await?;
+    let closed = CloseSession {}.run(&app, identity, key).await?;
     let secure = app.secure_cookies();
     let gone = AppendHeaders([
         (header::SET_COOKIE, cookie(ACCESS_COOKIE, "", "/", 0, secure)),
@@ -84,7 +124,14 @@ pub(super) async fn log_out(
 }
 
 /// The keys to check access tokens with (RFC 7517).
-pub(super) async fn jwks(State(app): State<App>) -> impl IntoResponse {
+#[utoipa::path(
+    get,
+    path = "/.well-known/jwks.json",
+    tag = "sessions",
+    responses((status = 200, body = Value)),
+    security(()),
+)]
+async fn jwks(State(app): State<App>) -> impl IntoResponse {
     (
         [(header::CACHE_CONTROL, "public, max-age=300")],
         axum::Json::<Value>(app.tokens().jwks().clone()),

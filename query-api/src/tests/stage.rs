@@ -120,12 +120,12 @@ impl Stage {
         path: &str,
         headers: HeaderMap,
     ) -> (u16, Value, HeaderMap) {
-        let router = crate::routes().with_state(self.reads.clone()).layer(from_fn(
-            move |mut request: Request, next: Next| {
+        let router = axum::Router::from(crate::routes()).with_state(self.reads.clone()).layer(
+            from_fn(move |mut request: Request, next: Next| {
                 request.extensions_mut().insert(Reader(UserId::new(reader)));
                 next.run(request)
-            },
-        ));
+            }),
+        );
         let mut request = Request::get(path).body(Body::empty()).unwrap();
         *request.headers_mut() = headers;
         let (parts, body) = router.oneshot(request).await.unwrap().into_parts();
