@@ -14,12 +14,14 @@ use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use utoipa::openapi::{RefOr, Schema};
 
 use crate::Settings;
 use crate::commands;
 use crate::gateway::Gateway;
 use crate::passwords::Passwords;
+use crate::receipts::Receipts;
 use crate::routes;
 
 /// How long sockets may take to say good-bye.
@@ -38,6 +40,8 @@ struct Inner {
     allowed_origins: Vec<HeaderValue>,
     postgres: PgPool,
     redis: Redis,
+    receipts: Receipts,
+    tasks: TaskTracker,
 }
 
 impl App {
@@ -66,11 +70,14 @@ impl App {
         postgres: PgPool,
         shutdown: CancellationToken,
     ) -> anyhow::Result<Self> {
-        let Settings { limits, argon2_memory_kib, namespace } = settings;
+        let Settings { limits, argon2_memory_kib, receipts_flush, namespace } = settings;
         let passwords =
             tokio::task::spawn_blocking(move || Passwords::new(argon2_memory_kib)).await??;
         let redis = Redis::new(&config.redis_url, &namespace)
             .context("ROUNDTABLE_REDIS_URL is no URL of Redis")?;
+        let (tasks, receipts) = (TaskTracker::new(), Receipts::new(redis.clone()));
+        receipts.follow(log.clone(), receipts_flush, &tasks, shutdown.clone());
+        tasks.close();
         let gateway =
             Gateway::start(config, &namespace, limits, log.clone(), postgres.clone(), shutdown)
                 .await?;
@@ -83,6 +90,8 @@ impl App {
             allowed_origins: config.allowed_origins.clone(),
             postgres,
             redis,
+            receipts,
+            tasks,
         })))
     }
 
@@ -140,9 +149,11 @@ impl App {
             })
     }
 
-    /// Waits, but not for ever, until every socket has said good-bye after the shutdown.
+    /// Waits, but not for ever, until every socket has said good-bye after the shutdown, and what is
+    /// written behind is written.
     pub async fn drained(&self) {
-        if tokio::time::timeout(FAREWELL, self.0.gateway.drained()).await.is_err() {
+        let all = async { tokio::join!(self.0.gateway.drained(), self.0.tasks.wait()) };
+        if tokio::time::timeout(FAREWELL, all).await.is_err() {
             tracing::warn!("some sockets did not end in time and were cut off");
         }
     }
@@ -167,9 +178,13 @@ impl App {
         &self.0.passwords
     }
 
-    #[expect(dead_code, reason = "limits, presence and receipts are about to use it")]
+    #[expect(dead_code, reason = "limits and presence are about to use it")]
     pub(crate) fn redis(&self) -> &Redis {
         &self.0.redis
+    }
+
+    pub(crate) fn receipts(&self) -> &Receipts {
+        &self.0.receipts
     }
 
     pub(crate) fn gateway(&self) -> &Gateway {

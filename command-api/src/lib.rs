@@ -7,6 +7,7 @@ mod limits;
 mod normalise;
 mod passwords;
 mod problems;
+mod receipts;
 mod refresh;
 mod routes;
 

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use events::{Position, UserId};
-use redis::{AsyncCommands, RedisError, Script};
+use redis::{AsyncCommands, Script};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use service::Redis;
@@ -52,10 +52,9 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// Connects when it is first needed.
-    pub(crate) fn new(url: &str) -> Result<Self, RedisError> {
-        let fill = Arc::new(Script::new(include_str!("fill.lua")));
-        Ok(Self { redis: Redis::new(url, "")?, fill })
+    /// A cache in this Redis.
+    pub(crate) fn new(redis: Redis) -> Self {
+        Self { redis, fill: Arc::new(Script::new(include_str!("fill.lua"))) }
     }
 
     /// A list, if it is there and not older than `after`.

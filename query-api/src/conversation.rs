@@ -15,6 +15,7 @@ use crate::asked::{Asked, Nothing};
 use crate::failure::Answer;
 use crate::message::{Message, Newest};
 use crate::page::{Limit, Page};
+use crate::pending;
 use crate::place::Place;
 use crate::reads::{Eyes, Reads};
 
@@ -126,7 +127,8 @@ async fn list(
     let Asked { reader, after, query: Before { limit, before } } = asked;
     reads.checkpoints.reach(PROJECTIONS, after).await?;
     let mut eyes = reads.eyes_of(reader).await?;
-    let conversations = select(&mut eyes, reader, None, before, limit).await?;
+    let mut conversations = select(&mut eyes, reader, None, before, limit).await?;
+    count_pending(&reads, &mut eyes, reader, &mut conversations).await?;
     eyes.commit().await?;
     Ok(Json(Page::of(conversations, limit, |conversation| conversation.position)))
 }
@@ -147,10 +149,28 @@ async fn one(
     reads.checkpoints.reach(PROJECTIONS, asked.after).await?;
     let mut eyes = reads.eyes_of(asked.reader).await?;
     let mut found = select(&mut eyes, asked.reader, Some(id), None, Limit::default()).await?;
+    count_pending(&reads, &mut eyes, asked.reader, &mut found).await?;
     let conversation = found.pop().ok_or_else(Problem::no_such_conversation)?;
     let members = members(&mut eyes, id).await?;
     eyes.commit().await?;
     Ok(Json(Detail { conversation, members }))
+}
+
+/// What the reader has just read is not unread.
+async fn count_pending(
+    reads: &Reads,
+    eyes: &mut Eyes,
+    reader: UserId,
+    conversations: &mut [Conversation],
+) -> Result<(), sqlx::Error> {
+    let ids: Vec<ConversationId> = conversations.iter().map(|one| one.id).collect();
+    let unread = pending::unread(&reads.redis, eyes, reader, &ids).await?;
+    for conversation in conversations {
+        if let Some(unread) = unread.get(&conversation.id) {
+            conversation.unread = *unread;
+        }
+    }
+    Ok(())
 }
 
 /// The page is chosen first, so that only its rows are counted and looked up.

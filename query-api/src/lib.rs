@@ -14,6 +14,7 @@ mod friend_list;
 mod friend_request;
 mod message;
 mod page;
+mod pending;
 mod place;
 mod reads;
 mod receipts;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use events::{Position, UserId};
+use service::Redis;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{PgPool, Postgres, Transaction};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +20,7 @@ pub(crate) struct Reads {
     pool: PgPool,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) cache: Cache,
+    pub(crate) redis: Redis,
 }
 
 /// A transaction that sees one moment, with the eyes of one person.
@@ -40,8 +42,8 @@ impl Reads {
             .acquire_timeout(Duration::from_secs(3))
             .connect_lazy_with(options);
         let checkpoints = Checkpoints::follow(pool.clone(), shutdown);
-        let cache = Cache::new(redis_url).context("ROUNDTABLE_REDIS_URL is no URL of Redis")?;
-        Ok(Self { pool, checkpoints, cache })
+        let redis = Redis::new(redis_url, "").context("ROUNDTABLE_REDIS_URL is no URL of Redis")?;
+        Ok(Self { pool, checkpoints, cache: Cache::new(redis.clone()), redis })
     }
 
     /// Begins to read as somebody. Row-level security goes by the setting, which ends with the

@@ -141,6 +141,7 @@ struct DemoArguments {
 enum BenchCommand {
     Chat(ChatArguments),
     EventStore(EventStoreArguments),
+    Receipts(ReceiptsArguments),
     /// What is measured runs in processes of its own.
     #[command(subcommand, hide = true)]
     Serve(ServeCommand),
@@ -157,6 +158,21 @@ struct ChatArguments {
     #[arg(long)]
     json: bool,
     /// Fewer and shorter steps: at most 40 s.
+    #[arg(long)]
+    quick: bool,
+    /// Measure a stack that runs, such as http://127.0.0.1:8080.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+}
+
+/// A busy group in which everybody acknowledges and reads every message: how many receipts come in,
+/// and how many events and rows are written for them.
+#[derive(Debug, Args)]
+struct ReceiptsArguments {
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Shorter: at most 40 s.
     #[arg(long)]
     quick: bool,
     /// Measure a stack that runs, such as http://127.0.0.1:8080.
@@ -234,6 +250,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => run_demo(arguments),
         Command::Bench(BenchCommand::Chat(arguments)) => chat(arguments),
         Command::Bench(BenchCommand::EventStore(arguments)) => event_store(arguments),
+        Command::Bench(BenchCommand::Receipts(arguments)) => receipts(arguments),
         Command::Bench(BenchCommand::Serve(command)) => serve(command),
     };
     result.unwrap_or_else(|error| {
@@ -322,6 +339,19 @@ fn chat(arguments: ChatArguments) -> Result<ExitCode> {
     })?;
     print(arguments.json, &report)?;
     bench::check(&report)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn receipts(arguments: ReceiptsArguments) -> Result<ExitCode> {
+    let bench = bench::Receipts { quick: arguments.quick, url: arguments.url };
+    let report = one_thread()?.block_on(async {
+        let enough = service::shutdown::on_signal();
+        tokio::select! {
+            report = bench::receipts(&bench) => report,
+            () = enough.cancelled() => anyhow::bail!("ended by a signal"),
+        }
+    })?;
+    print(arguments.json, &report)?;
     Ok(ExitCode::SUCCESS)
 }
 
