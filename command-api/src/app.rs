@@ -15,10 +15,9 @@ use sqlx::postgres::PgPoolOptions;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use utoipa::openapi::{RefOr, Schema};
 
 use crate::Settings;
-use crate::commands;
+use crate::commands::{self, CommandSchema};
 use crate::gateway::Gateway;
 use crate::passwords::Passwords;
 use crate::receipts::Receipts;
@@ -105,9 +104,9 @@ impl App {
         routes::router().into_openapi()
     }
 
-    /// The name of each command of the gateway, and the schema of its body.
-    pub fn commands() -> Vec<(&'static str, RefOr<Schema>)> {
-        commands::schemas().collect()
+    /// The description of each command of the gateway.
+    pub fn commands() -> Vec<CommandSchema> {
+        commands::schemas()
     }
 
     /// What the service needs, and whether it is there.

@@ -12,4 +12,5 @@ mod refresh;
 mod routes;
 
 pub use app::{App, serve};
+pub use commands::CommandSchema;
 pub use limits::{Limits, Settings};

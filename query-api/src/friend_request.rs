@@ -50,6 +50,7 @@ enum Direction {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct Which {
+    #[param(inline)]
     direction: Direction,
     #[serde(default)]
     limit: Limit,

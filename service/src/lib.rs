@@ -4,6 +4,7 @@
 pub mod auth;
 pub mod clock;
 pub mod config;
+mod documents;
 pub mod extract;
 pub mod health;
 pub mod http;

@@ -142,6 +142,7 @@ pub(crate) struct Entry {
     name: &'static str,
     read: fn(Value) -> Result<Box<dyn Erased>, Problem>,
     schema: fn() -> RefOr<Schema>,
+    uses: fn(&mut Vec<(String, RefOr<Schema>)>),
 }
 
 impl Entry {
@@ -151,13 +152,30 @@ impl Entry {
             name: C::NAME,
             read: |body| Ok(Box::new(service::extract::parse_value::<C>(body)?)),
             schema: C::schema,
+            uses: C::schemas,
         }
     }
 }
 
-/// Every command's name and the schema of its body.
-pub(crate) fn schemas() -> impl Iterator<Item = (&'static str, RefOr<Schema>)> {
-    entries().map(|entry| (entry.name, (entry.schema)()))
+/// A command of the gateway, for its description.
+#[derive(Clone)]
+pub struct CommandSchema {
+    /// Its name.
+    pub name: &'static str,
+    /// The schema of its body.
+    pub body: RefOr<Schema>,
+    /// The schemas that the body's refers to, by name.
+    pub uses: Vec<(String, RefOr<Schema>)>,
+}
+
+/// The schemas of all commands.
+pub(crate) fn schemas() -> Vec<CommandSchema> {
+    let schema = |entry: &Entry| {
+        let mut uses = vec![];
+        (entry.uses)(&mut uses);
+        CommandSchema { name: entry.name, body: (entry.schema)(), uses }
+    };
+    entries().map(schema).collect()
 }
 
 fn entries() -> impl Iterator<Item = &'static Entry> {
@@ -241,9 +259,9 @@ mod tests {
     #[test]
     fn every_command_has_a_name_of_its_own_and_an_object_for_a_body() {
         let mut names = std::collections::BTreeSet::new();
-        for (name, schema) in schemas() {
+        for CommandSchema { name, body, .. } in schemas() {
             assert!(names.insert(name), "{name} is there twice");
-            assert!(matches!(schema, RefOr::T(Schema::Object(_))), "{name}");
+            assert!(matches!(body, RefOr::T(Schema::Object(_))), "{name}");
         }
     }
 
