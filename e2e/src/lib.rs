@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod process;
 pub mod raw;
 pub mod refusal;
+pub mod routes;
 pub mod talk;
 pub mod up;
 pub mod wire;

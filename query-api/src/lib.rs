@@ -34,6 +34,7 @@ use service::{Authenticator, Config, Health, Identity, Tokens};
 use sqlx::postgres::PgPoolOptions;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use utoipa::PartialSchema;
 use utoipa_axum::router::OpenApiRouter;
 
 use asked::Reader;
@@ -72,7 +73,11 @@ impl App {
 
     /// The description of the routes (OpenAPI).
     pub fn openapi() -> utoipa::openapi::OpenApi {
-        routes().into_openapi()
+        let mut api = routes().into_openapi();
+        // Parameters of the query do not bring the schemas of their types along.
+        let components = api.components.get_or_insert_default();
+        components.schemas.insert("Limit".to_owned(), page::Limit::schema());
+        api
     }
 
     /// What the reads depend on.
