@@ -60,7 +60,7 @@ async fn cursors(
     let key = redis.key(&format!("{{receipts}}:own:{reader}"));
     let fields: Vec<String> = conversations.iter().map(ToString::to_string).collect();
     let found: Vec<Option<String>> = redis
-        .ask(|mut redis| async move { redis.hmget(key, &fields).await })
+        .insist(|mut redis| async move { redis.hmget(key, &fields).await })
         .await
         .unwrap_or_default();
     let cursor = |(id, text): (&ConversationId, Option<String>)| {

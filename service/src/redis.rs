@@ -64,6 +64,20 @@ impl Redis {
         if self.now() < self.resting.load(Ordering::Relaxed) {
             return Err(Away);
         }
+        self.insist(question).await
+    }
+
+    /// Asks Redis even while it rests: for what an answer would be wrong without.
+    ///
+    /// # Errors
+    /// [`Away`], after a quarter of a second at the most.
+    pub async fn insist<T, F>(
+        &self,
+        question: impl FnOnce(ConnectionManager) -> F,
+    ) -> Result<T, Away>
+    where
+        F: Future<Output = RedisResult<T>>,
+    {
         bounded(question(self.connection.clone())).await.map_err(|error| {
             tracing::warn!(%error, "Redis did not answer");
             let rest = u64::try_from(REST.as_millis()).expect("a second fits");
