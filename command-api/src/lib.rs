@@ -2,6 +2,7 @@
 
 mod app;
 mod commands;
+mod emoji;
 mod gateway;
 mod limits;
 mod normalise;

@@ -18,8 +18,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::invalidation::Invalidations;
 use crate::projections::{
-    ChangeFeed, Conversation, FriendList, FriendRequest, Member, Message, Projection, ReadCursor,
-    UserProfile,
+    ChangeFeed, Conversation, FriendList, FriendRequest, Member, Mention, Message, MessageSearch,
+    Pin, Projection, Reaction, ReadCursor, Retention, UserProfile,
 };
 use crate::relay::Relay;
 use crate::runner::Runner;
@@ -42,6 +42,8 @@ pub struct Settings {
     pub namespace: String,
     /// How long the change feed is kept.
     pub retention: TimeDelta,
+    /// How long messages are kept in the read models; for ever when absent.
+    pub message_retention: Option<TimeDelta>,
 }
 
 impl From<&service::Config> for Settings {
@@ -52,6 +54,7 @@ impl From<&service::Config> for Settings {
             nats_url: config.nats_url.clone(),
             namespace: String::new(),
             retention: TimeDelta::days(7),
+            message_retention: config.message_retention,
         }
     }
 }
@@ -116,13 +119,18 @@ pub async fn start(
         let (tail, nats) = (tail.clone(), tail_nats);
         async move { tail.follow(nats, names).await }
     });
-    let runner = Runner::new(options, tail, invalidations, settings.retention);
+    let retention = Retention { feed: settings.retention, messages: settings.message_retention };
+    let runner = Runner::new(options, tail, invalidations, retention);
     tasks.project::<UserProfile>(&runner);
     tasks.project::<FriendList>(&runner);
     tasks.project::<FriendRequest>(&runner);
     tasks.project::<Conversation>(&runner);
     tasks.project::<Member>(&runner);
     tasks.project::<Message>(&runner);
+    tasks.project::<MessageSearch>(&runner);
+    tasks.project::<Reaction>(&runner);
+    tasks.project::<Mention>(&runner);
+    tasks.project::<Pin>(&runner);
     tasks.project::<ReadCursor>(&runner);
     tasks.project::<ChangeFeed>(&runner);
     tasks.tracker.close();

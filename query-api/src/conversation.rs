@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::asked::{Asked, Nothing};
 use crate::failure::Answer;
-use crate::message::{Message, Newest};
+use crate::message::{Newest, Preview};
 use crate::page::{Limit, Page};
 use crate::place::Place;
 use crate::reads::{Eyes, Reads};
@@ -41,7 +41,7 @@ pub(crate) struct Conversation {
     members_count: i64,
     /// Messages of others that the reader has not read.
     unread: i64,
-    last_message: Option<Message>,
+    last_message: Option<Preview>,
     /// Of the newest message, or of the opening: the order of the list.
     position: Place,
 }
@@ -178,14 +178,12 @@ async fn select(
              select m.user_id from member m
              where m.conversation_id = page.conversation_id and m.user_id <> $1 limit 1
            ) end as with_user,
-           l.message_id, l.ordinal, l.sender_id, l.text, l.sent_at, l.position as sent_position
+           l.message_id, l.ordinal, l.sender_id, l.kind as message_kind, l.text, l.sent_at,
+           l.edited_at, l.deleted_at, l.attachments, l.position as sent_position
          from page
          left join unread_count u
            on u.conversation_id = page.conversation_id and u.user_id = $1
-         left join lateral (
-           select * from message m where m.conversation_id = page.conversation_id
-           order by m.ordinal desc limit 1
-         ) l on true
+         left join newest_message l on l.conversation_id = page.conversation_id
          order by page.active desc",
     )
     .bind(reader.uuid())

@@ -14,6 +14,7 @@ pub mod redis;
 pub mod secrets;
 pub mod shutdown;
 pub mod telemetry;
+pub mod words;
 
 pub use auth::{Authenticator, Identity, Tokens};
 pub use config::{Config, ConfigError};

@@ -7,6 +7,7 @@ mod call;
 pub(crate) mod conversations;
 pub(crate) mod friendships;
 pub(crate) mod messages;
+pub(crate) mod pins;
 pub(crate) mod receipts;
 pub(crate) mod sessions;
 pub(crate) mod users;
@@ -33,6 +34,7 @@ const TABLES: &[&[Entry]] = &[
     friendships::COMMANDS,
     conversations::COMMANDS,
     messages::COMMANDS,
+    pins::COMMANDS,
     receipts::COMMANDS,
     sessions::COMMANDS,
 ];
@@ -225,6 +227,19 @@ mod tests {
             ("conversation.unban", json!({"conversation": ID, "user": ID})),
             ("message.send", json!({"conversation": ID, "text": "hi"})),
             ("message.send", json!({"conversation": ID, "message": ID, "text": "hi"})),
+            (
+                "message.send",
+                json!({
+                    "conversation": ID, "kind": "image", "reply_to": ID, "thread": ID,
+                    "mentions": [ID], "attachments": [ID],
+                }),
+            ),
+            ("message.edit", json!({"conversation": ID, "message": ID, "text": "ho"})),
+            ("message.delete", json!({"conversation": ID, "message": ID})),
+            ("message.react", json!({"conversation": ID, "message": ID, "emoji": "👍"})),
+            ("message.unreact", json!({"conversation": ID, "message": ID, "emoji": "👍"})),
+            ("conversation.pin", json!({"conversation": ID, "message": ID})),
+            ("conversation.unpin", json!({"conversation": ID, "message": ID})),
             ("message.delivered", json!({"conversation": ID, "message": ID})),
             ("message.read", json!({"conversation": ID, "message": ID})),
             ("session.close", json!({})),

@@ -2,6 +2,7 @@
 
 mod conversations;
 mod friends;
+mod messages;
 mod sessions;
 mod users;
 
@@ -23,6 +24,7 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .merge(sessions::router())
         .merge(friends::router())
         .merge(conversations::router())
+        .merge(messages::router())
         .route("/v1/gateway", get(gateway::upgrade))
 }
 

@@ -79,6 +79,11 @@ impl Conversation {
         self.pins.contains(&message)
     }
 
+    /// The messages that are pinned, deleted ones among them.
+    pub fn pins(&self) -> impl Iterator<Item = MessageId> {
+        self.pins.iter().copied()
+    }
+
     /// Whether somebody is in it and may do something there, whoever it is done to.
     pub fn may(&self, user: UserId, action: Action) -> bool {
         self.allow(user, action).is_ok()

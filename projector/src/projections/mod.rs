@@ -9,7 +9,11 @@ pub mod conversation;
 pub mod friend_list;
 pub mod friend_request;
 pub mod member;
+pub mod mention;
 pub mod message;
+pub mod message_search;
+pub mod pin;
+pub mod reaction;
 pub mod read_cursor;
 pub mod user_profile;
 
@@ -18,7 +22,11 @@ pub use conversation::Conversation;
 pub use friend_list::FriendList;
 pub use friend_request::FriendRequest;
 pub use member::Member;
+pub use mention::Mention;
 pub use message::Message;
+pub use message_search::MessageSearch;
+pub use pin::Pin;
+pub use reaction::Reaction;
 pub use read_cursor::ReadCursor;
 pub use user_profile::UserProfile;
 
@@ -26,6 +34,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use events::{Category, DomainEvent, Envelope, Personal};
 use sqlx::PgConnection;
 use thiserror::Error;
@@ -54,7 +63,7 @@ pub trait Projection: Default + Send + 'static {
     /// Whatever has to be done now and then: at the start, and then regularly.
     fn upkeep(
         _db: &mut PgConnection,
-        _retention: chrono::TimeDelta,
+        _retention: Retention,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send {
         async { Ok(()) }
     }
@@ -63,6 +72,15 @@ pub trait Projection: Default + Send + 'static {
     fn stale_caches(_op: &Self::Op) -> Vec<String> {
         vec![]
     }
+}
+
+/// How long what is kept in tables is kept. The log keeps everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// The change feed.
+    pub feed: TimeDelta,
+    /// Messages; for ever when absent. They go by whole months.
+    pub messages: Option<TimeDelta>,
 }
 
 /// Why a batch was not applied.

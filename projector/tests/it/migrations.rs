@@ -72,8 +72,10 @@ async fn a_reader_sees_only_what_is_theirs() {
         ("friend_request", 1, 0, 1),
         ("conversation", 1, 1, 0),
         ("member", 2, 2, 0),
-        ("message", 1, 1, 0),
+        ("message", 2, 2, 0),
         ("message_counter", 1, 1, 0),
+        ("message_month", 1, 1, 0),
+        ("message_search", 1, 1, 0),
         ("read_cursor", 2, 2, 0),
         ("unread_count", 2, 2, 0),
         // Signing up; requests, acceptance; the opening; the message.
@@ -91,7 +93,9 @@ async fn a_reader_sees_only_what_is_theirs() {
 #[tokio::test]
 async fn a_month_takes_over_what_was_kept_before_it_was_made() {
     let world = World::new().await;
-    let insert = "insert into message values ($1, 1, $1, $1, 'x', '2031-05-31 23:59Z', $2)";
+    let insert = "insert into message
+        (conversation_id, ordinal, number, message_id, sender_id, text, sent_at, position)
+        values ($1, 1, 1, $1, $1, 'x', '2031-05-31 23:59Z', $2)";
     sqlx::query(insert)
         .bind(Uuid::from_u128(1))
         .bind(Position::START.to_bytes())

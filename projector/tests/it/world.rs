@@ -69,6 +69,7 @@ impl World {
             nats_url: self.servers.nats_url.clone(),
             namespace: self.namespace.clone(),
             retention: TimeDelta::days(7),
+            message_retention: None,
         }
     }
 
@@ -262,7 +263,7 @@ pub(crate) fn person(name: &str) -> UserId {
     UserId::new(Uuid::from_u128(number))
 }
 
-/// Waits until all eight projections have reached a position.
+/// Waits until all projections have reached a position.
 pub(crate) async fn settled(postgres: &PgPool, head: Position) {
     let there = || async {
         let count: i64 =
@@ -271,7 +272,7 @@ pub(crate) async fn settled(postgres: &PgPool, head: Position) {
                 .fetch_one(postgres)
                 .await
                 .unwrap();
-        count == 8
+        count == 12
     };
     eventually("the projections reach the head", there).await;
 }
@@ -286,7 +287,7 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, ask: impl F
 }
 
 /// Every table that is derived from the log.
-pub(crate) const TABLES: [&str; 13] = [
+pub(crate) const TABLES: [&str; 20] = [
     "user_profile",
     "friend_list",
     "friend_request",
@@ -294,6 +295,13 @@ pub(crate) const TABLES: [&str; 13] = [
     "member",
     "message",
     "message_counter",
+    "message_month",
+    "message_edit",
+    "uncounted_message",
+    "message_search",
+    "reaction",
+    "mention",
+    "pin",
     "read_cursor",
     "read_cursor_counter",
     "change_feed_entry",

@@ -13,10 +13,12 @@ const PUBLIC: [&str; 2] = ["change_feed_horizon", "projection_checkpoint"];
 /// The vault is made by the event log, at the start of every process that opens one.
 const VAULT: &str = include_str!("../../../event-log/src/vault.sql");
 
+const NOW: &str = "2026-01-05 12:00Z";
+
 /// A row about Ada and Bob in every table.
 async fn fill(stage: &Stage, ada: Uuid, bob: Uuid) {
     stage.sql(VAULT).await;
-    let talk = id();
+    let (talk, message) = (id(), id());
     let p = "'\\x00000000000000070000000000000007'";
     stage
         .sql(&format!(
@@ -26,15 +28,24 @@ async fn fill(stage: &Stage, ada: Uuid, bob: Uuid) {
              insert into conversation (conversation_id, kind, title, opened_at, position)
                values ('{talk}', 'group', 'Secret', now(), {p});
              insert into member values ('{talk}', '{ada}', 'owner', now(), {p}), ('{talk}', '{bob}', 'member', now(), {p});
-             insert into message values ('{talk}', 1, '{}', '{ada}', 'secret', now(), {p});
-             insert into message_counter values ('{talk}', 1);
+             insert into message
+               (conversation_id, ordinal, number, message_id, sender_id, text, sent_at, position)
+               values ('{talk}', 1, 1, '{message}', '{ada}', 'secret', '{NOW}', {p});
+             insert into message_counter values ('{talk}', 1, 1, 1, '{NOW}');
+             insert into message_month values ('{talk}', '{NOW}', 1, 1, 1);
+             insert into message_edit values ('{message}', 1, '{talk}', '{ada}', 'more', now());
+             insert into message_search
+               values ('{message}', '{talk}', '{ada}', now(), {p}, 'secret');
+             insert into uncounted_message values ('{talk}', 1, '{ada}');
+             insert into reaction values ('{message}', '👍', '{bob}', '{talk}', now(), {p});
+             insert into mention values ('{ada}', {p}, '{message}', '{talk}');
+             insert into pin values ('{talk}', '{message}', '{ada}', now(), {p});
              insert into read_cursor (conversation_id, user_id) values ('{talk}', '{ada}'), ('{talk}', '{bob}');
              insert into read_cursor_counter values ('{talk}', 1);
              insert into change_feed_member values ('{talk}', '{ada}', {p}, null), ('{talk}', '{bob}', {p}, null);
              insert into change_feed_entry values ({p}, 'conversation:{talk}', null, now()), ({p}, 'user:{ada}', null, now());
              insert into change_feed_frame values ({p}, '{{}}');
-             insert into vault.person_key (subject, wrapped) values ('{ada}', '\\x00')",
-            id()
+             insert into vault.person_key (subject, wrapped) values ('{ada}', '\\x00')"
         ))
         .await;
 }
@@ -104,6 +115,14 @@ async fn the_reader_sees_no_row_of_others_in_any_table() {
         "member",
         "message",
         "message_counter",
+        "message_month",
+        "uncounted_message",
+        "message_edit",
+        "message_search",
+        "newest_message",
+        "reaction",
+        "mention",
+        "pin",
         "read_cursor",
         "read_cursor_counter",
         "unread_count",
@@ -132,7 +151,17 @@ async fn what_two_people_share_is_all_that_one_sees_of_the_other() {
     assert_eq!(count(&mut session, "public", "change_feed_entry").await, Ok(1));
     // A conversation that Bob left is closed to him, but what he saw of its feed is not.
     stage.sql(&format!("delete from member where user_id = '{bob}'")).await;
-    for table in ["conversation", "member", "message", "read_cursor", "unread_count"] {
+    for table in [
+        "conversation",
+        "member",
+        "message",
+        "message_edit",
+        "message_search",
+        "reaction",
+        "pin",
+        "read_cursor",
+        "unread_count",
+    ] {
         assert_eq!(count(&mut session, "public", table).await, Ok(0), "{table}");
     }
 }
