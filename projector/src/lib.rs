@@ -8,6 +8,7 @@
 //!
 //! Nothing here decides anything, and all of it can be thrown away and made again from the log.
 
+mod caches;
 pub mod invalidation;
 pub mod projections;
 pub mod relay;

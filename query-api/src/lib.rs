@@ -5,6 +5,8 @@
 //! line of defence behind the queries; see [`reads`](crate::reads).
 
 mod asked;
+mod avatars;
+mod block;
 mod cache;
 mod change_feed;
 mod checkpoints;
@@ -15,10 +17,13 @@ mod friend_request;
 mod message;
 mod page;
 mod pending;
+mod person;
 mod place;
 mod reads;
 mod receipts;
+mod recommended;
 mod user_profile;
+mod user_search;
 
 #[cfg(test)]
 mod tests;
@@ -63,17 +68,17 @@ impl App {
         Ok(Self { reads, authenticator })
     }
 
-    /// The routes. Whoever asks has to be somebody.
+    /// The routes. Whoever asks has to be somebody, but for the pictures that everybody may use.
     pub fn router(&self) -> Router {
         let authenticated =
             middleware::from_fn_with_state(self.authenticator.clone(), authenticated);
-        let routes = Router::from(routes());
-        routes.route_layer(authenticated).with_state(self.reads.clone())
+        let routes = Router::from(routes()).route_layer(authenticated);
+        routes.merge(Router::from(avatars::router())).with_state(self.reads.clone())
     }
 
     /// The description of the routes (OpenAPI).
     pub fn openapi() -> utoipa::openapi::OpenApi {
-        let mut api = routes().into_openapi();
+        let mut api = routes().merge(avatars::router()).into_openapi();
         // Parameters of the query do not bring the schemas of their types along.
         let components = api.components.get_or_insert_default();
         components.schemas.insert("Limit".to_owned(), page::Limit::schema());
@@ -131,7 +136,10 @@ pub async fn serve(
 
 fn routes() -> OpenApiRouter<Reads> {
     OpenApiRouter::new()
+        .merge(user_search::router())
+        .merge(recommended::router())
         .merge(user_profile::router())
+        .merge(block::router())
         .merge(friend_list::router())
         .merge(friend_request::router())
         .merge(conversation::router())

@@ -230,11 +230,19 @@ mod tests {
     fn every_command_of_the_contract_is_known_by_its_body() {
         for (name, body) in [
             ("user.change_profile", json!({"name": "Ada"})),
+            ("user.change_profile", json!({"avatar": {"preset": 8}, "learning_language": "pt-BR"})),
+            (
+                "user.complete_onboarding",
+                json!({"name": "Ada", "bio": "Hi", "native_language": "en",
+                       "learning_language": "fr", "location": "London", "avatar": {"file": ID}}),
+            ),
             ("friendship.request", json!({"to": ID})),
             ("friendship.accept", json!({"from": ID})),
             ("friendship.decline", json!({"from": ID})),
             ("friendship.cancel", json!({"to": ID})),
             ("friendship.remove", json!({"user": ID})),
+            ("friendship.block", json!({"user": ID})),
+            ("friendship.unblock", json!({"user": ID})),
             ("conversation.open_direct", json!({"with": ID})),
             ("conversation.open_group", json!({"title": "Maths", "members": [ID]})),
             ("conversation.add_member", json!({"conversation": ID, "user": ID})),

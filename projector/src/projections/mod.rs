@@ -4,6 +4,7 @@
 //! operations of a batch, in the order of the log, in the transaction that also advances the
 //! checkpoint (see `runner`).
 
+pub mod block;
 pub mod change_feed;
 pub mod conversation;
 pub mod friend_list;
@@ -13,6 +14,7 @@ pub mod message;
 pub mod read_cursor;
 pub mod user_profile;
 
+pub use block::Block;
 pub use change_feed::ChangeFeed;
 pub use conversation::Conversation;
 pub use friend_list::FriendList;

@@ -148,6 +148,10 @@ impl World {
         self.friendship(by, of, friendship::Command::Remove { by, of }).await
     }
 
+    pub(crate) async fn block(&self, by: UserId, of: UserId) -> Position {
+        self.friendship(by, of, friendship::Command::Block { by, of }).await
+    }
+
     async fn friendship(&self, by: UserId, of: UserId, command: friendship::Command) -> Position {
         self.act::<friendship::Friendship>(&StreamName::friendship(by, of), by, command).await
     }
@@ -262,7 +266,7 @@ pub(crate) fn person(name: &str) -> UserId {
     UserId::new(Uuid::from_u128(number))
 }
 
-/// Waits until all eight projections have reached a position.
+/// Waits until all nine projections have reached a position.
 pub(crate) async fn settled(postgres: &PgPool, head: Position) {
     let there = || async {
         let count: i64 =
@@ -271,7 +275,7 @@ pub(crate) async fn settled(postgres: &PgPool, head: Position) {
                 .fetch_one(postgres)
                 .await
                 .unwrap();
-        count == 8
+        count == 9
     };
     eventually("the projections reach the head", there).await;
 }
@@ -286,8 +290,11 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, ask: impl F
 }
 
 /// Every table that is derived from the log.
-pub(crate) const TABLES: [&str; 13] = [
+pub(crate) const TABLES: [&str; 16] = [
     "user_profile",
+    "user_account",
+    "user_search_term",
+    "block",
     "friend_list",
     "friend_request",
     "conversation",

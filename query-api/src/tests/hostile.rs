@@ -10,6 +10,9 @@ use super::{Stage, id};
 /// What has no person's data in it, and is the same for everybody.
 const PUBLIC: [&str; 2] = ["change_feed_horizon", "projection_checkpoint"];
 
+/// What whoever is signed in may know of everybody.
+const PROFILES: [&str; 2] = ["user_profile", "user_search_term"];
+
 /// The vault is made by the event log, at the start of every process that opens one.
 const VAULT: &str = include_str!("../../../event-log/src/vault.sql");
 
@@ -21,6 +24,9 @@ async fn fill(stage: &Stage, ada: Uuid, bob: Uuid) {
     stage
         .sql(&format!(
             "insert into user_profile values ('{ada}', 'ada', 'Ada', null, now(), {p});
+             insert into user_account values ('{ada}', 'ada@example.org', 'admin');
+             insert into user_search_term values ('ada', '{ada}');
+             insert into block values ('{ada}', '{bob}', now(), {p});
              insert into friend_list values ('{ada}', '{bob}', now(), {p}), ('{bob}', '{ada}', now(), {p});
              insert into friend_request values ('{ada}', '{bob}', now(), {p});
              insert into conversation (conversation_id, kind, title, opened_at, position)
@@ -82,7 +88,9 @@ async fn the_reader_sees_no_row_of_others_in_any_table() {
             look_as(&mut session, nobody).await;
             match count(&mut session, &schema, &table).await {
                 // Profiles are public to whoever is signed in.
-                Ok(rows) if table == "user_profile" && !nobody.is_empty() => assert_eq!(rows, 1),
+                Ok(rows) if PROFILES.contains(&&*table) && !nobody.is_empty() => {
+                    assert_eq!(rows, 1)
+                }
                 Ok(rows) => assert_eq!(rows, 0, "{schema}.{table} as {nobody:?}"),
                 Err(error) => {
                     assert!(error.contains("permission denied"), "{schema}.{table}: {error}");
@@ -98,6 +106,9 @@ async fn the_reader_sees_no_row_of_others_in_any_table() {
     // The test would prove nothing if these were empty for everybody.
     for table in [
         "user_profile",
+        "user_account",
+        "user_search_term",
+        "block",
         "friend_list",
         "friend_request",
         "conversation",
@@ -127,6 +138,8 @@ async fn what_two_people_share_is_all_that_one_sees_of_the_other() {
     let mut session = stage.hostile().await;
     look_as(&mut session, &bob.to_string()).await;
     assert_eq!(count(&mut session, "public", "friend_list").await, Ok(1));
+    assert_eq!(count(&mut session, "public", "block").await, Ok(0), "who is blocked sees no block");
+    assert_eq!(count(&mut session, "public", "user_account").await, Ok(0));
     assert_eq!(count(&mut session, "public", "member").await, Ok(2));
     assert_eq!(count(&mut session, "public", "change_feed_member").await, Ok(1));
     assert_eq!(count(&mut session, "public", "change_feed_entry").await, Ok(1));
