@@ -21,6 +21,7 @@ use crate::commands;
 use crate::gateway::Gateway;
 use crate::passwords::Passwords;
 use crate::routes;
+use crate::slow_mode::SlowMode;
 
 /// How long sockets may take to say good-bye.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -38,6 +39,7 @@ struct Inner {
     allowed_origins: Vec<HeaderValue>,
     postgres: PgPool,
     redis: Redis,
+    slow_mode: SlowMode,
 }
 
 impl App {
@@ -83,6 +85,7 @@ impl App {
             allowed_origins: config.allowed_origins.clone(),
             postgres,
             redis,
+            slow_mode: SlowMode::default(),
         })))
     }
 
@@ -167,7 +170,14 @@ impl App {
         &self.0.passwords
     }
 
-    #[expect(dead_code, reason = "limits, presence and receipts are about to use it")]
+    pub(crate) fn postgres(&self) -> &PgPool {
+        &self.0.postgres
+    }
+
+    pub(crate) fn slow_mode(&self) -> &SlowMode {
+        &self.0.slow_mode
+    }
+
     pub(crate) fn redis(&self) -> &Redis {
         &self.0.redis
     }

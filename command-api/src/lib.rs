@@ -9,6 +9,7 @@ mod passwords;
 mod problems;
 mod refresh;
 mod routes;
+mod slow_mode;
 
 pub use app::{App, serve};
 pub use limits::{Limits, Settings};

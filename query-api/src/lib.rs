@@ -10,20 +10,24 @@ mod change_feed;
 mod checkpoints;
 mod conversation;
 mod failure;
+mod conversation_ban;
 mod friend_list;
 mod friend_request;
+mod invite;
 mod message;
 mod page;
 mod place;
 mod reads;
 mod receipts;
+mod report;
+mod standing;
 mod user_profile;
 
 #[cfg(test)]
 mod tests;
 
 use anyhow::Context;
-use axum::Router;
+use axum::{Extension, Router};
 use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -66,7 +70,8 @@ impl App {
         let authenticated =
             middleware::from_fn_with_state(self.authenticator.clone(), authenticated);
         let routes = Router::from(routes());
-        routes.route_layer(authenticated).with_state(self.reads.clone())
+        let codes = Extension(invite::Codes::of(self.authenticator.log.secrets()));
+        routes.route_layer(authenticated).layer(codes).with_state(self.reads.clone())
     }
 
     /// The description of the routes (OpenAPI).
@@ -129,6 +134,10 @@ fn routes() -> OpenApiRouter<Reads> {
         .merge(friend_list::router())
         .merge(friend_request::router())
         .merge(conversation::router())
+        .merge(invite::router())
+        .merge(conversation_ban::router())
+        .merge(report::router())
+        .merge(standing::router())
         .merge(message::router())
         .merge(change_feed::router())
 }
