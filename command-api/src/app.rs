@@ -22,6 +22,7 @@ use crate::gateway::Gateway;
 use crate::passwords::Passwords;
 use crate::receipts::Receipts;
 use crate::routes;
+use crate::slow_mode::SlowMode;
 
 /// How long sockets may take to say good-bye.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -41,6 +42,7 @@ struct Inner {
     redis: Redis,
     receipts: Receipts,
     tasks: TaskTracker,
+    slow_mode: SlowMode,
 }
 
 impl App {
@@ -91,6 +93,7 @@ impl App {
             redis,
             receipts,
             tasks,
+            slow_mode: SlowMode::default(),
         })))
     }
 
@@ -177,7 +180,14 @@ impl App {
         &self.0.passwords
     }
 
-    #[expect(dead_code, reason = "limits and presence are about to use it")]
+    pub(crate) fn postgres(&self) -> &PgPool {
+        &self.0.postgres
+    }
+
+    pub(crate) fn slow_mode(&self) -> &SlowMode {
+        &self.0.slow_mode
+    }
+
     pub(crate) fn redis(&self) -> &Redis {
         &self.0.redis
     }

@@ -10,6 +10,7 @@ mod problems;
 mod receipts;
 mod refresh;
 mod routes;
+mod slow_mode;
 
 pub use app::{App, serve};
 pub use commands::CommandSchema;

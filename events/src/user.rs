@@ -136,6 +136,7 @@ pub enum Avatar {
 
 /// What a person may do on the whole platform.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PlatformRole {
     /// What everybody may.

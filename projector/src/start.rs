@@ -18,8 +18,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::invalidation::Invalidations;
 use crate::projections::{
-    Block, ChangeFeed, Conversation, FriendList, FriendRequest, Member, Message, Projection, ReadCursor,
-    UserProfile,
+    Block, ChangeFeed, Conversation, ConversationBan, FriendList, FriendRequest, Invite, Member, Message,
+    Projection, ReadCursor, Report, Standing, UserProfile,
 };
 use crate::relay::Relay;
 use crate::runner::Runner;
@@ -125,6 +125,10 @@ pub async fn start(
     tasks.project::<Member>(&runner);
     tasks.project::<Message>(&runner);
     tasks.project::<ReadCursor>(&runner);
+    tasks.project::<Invite>(&runner);
+    tasks.project::<ConversationBan>(&runner);
+    tasks.project::<Standing>(&runner);
+    tasks.project::<Report>(&runner);
     tasks.project::<ChangeFeed>(&runner);
     tasks.tracker.close();
     Ok(Projector { health: health(log, postgres, relay_nats), tasks: tasks.tracker })

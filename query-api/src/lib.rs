@@ -12,8 +12,10 @@ mod change_feed;
 mod checkpoints;
 mod conversation;
 mod failure;
+mod conversation_ban;
 mod friend_list;
 mod friend_request;
+mod invite;
 mod message;
 mod page;
 mod pending;
@@ -22,6 +24,8 @@ mod place;
 mod reads;
 mod receipts;
 mod recommended;
+mod report;
+mod standing;
 mod user_profile;
 mod user_search;
 
@@ -29,7 +33,7 @@ mod user_search;
 mod tests;
 
 use anyhow::Context;
-use axum::Router;
+use axum::{Extension, Router};
 use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -72,7 +76,8 @@ impl App {
     pub fn router(&self) -> Router {
         let authenticated =
             middleware::from_fn_with_state(self.authenticator.clone(), authenticated);
-        let routes = Router::from(routes()).route_layer(authenticated);
+        let codes = Extension(invite::Codes::of(self.authenticator.log.secrets()));
+        let routes = Router::from(routes()).route_layer(authenticated).layer(codes);
         routes.merge(Router::from(avatars::router())).with_state(self.reads.clone())
     }
 
@@ -143,6 +148,10 @@ fn routes() -> OpenApiRouter<Reads> {
         .merge(friend_list::router())
         .merge(friend_request::router())
         .merge(conversation::router())
+        .merge(invite::router())
+        .merge(conversation_ban::router())
+        .merge(report::router())
+        .merge(standing::router())
         .merge(message::router())
         .merge(change_feed::router())
 }

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Accepted, Call, Command, Entry, Made};
-use crate::{App, problems};
+use crate::{App, problems, slow_mode};
 
 /// What the gateway offers of this file.
 pub(crate) const COMMANDS: &[Entry] = &[Entry::of::<SendMessage>()];
@@ -47,8 +47,11 @@ impl Command for SendMessage {
         let command = message::Command { message, by, place, action };
         let context = call.context().deciding_on(revision);
         let stream = StreamName::message(message);
-        let sent = app.log().transact_new::<Message>(&stream, &command, &context).await;
-        let sent = sent.map_err(|error| problems::of_transaction(error, problems::of_message))?;
+        let sent = slow_mode::paced(app, &call, conversation, message, async {
+            let sent = app.log().transact_new::<Message>(&stream, &command, &context).await;
+            sent.map_err(|error| problems::of_transaction(error, problems::of_message))
+        })
+        .await?;
         Ok(Accepted::at(sent.position).made(Made::Message(message)))
     }
 

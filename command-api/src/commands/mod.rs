@@ -6,14 +6,18 @@
 mod call;
 pub(crate) mod conversations;
 pub(crate) mod friendships;
+pub(crate) mod groups;
+pub(crate) mod invites;
 pub(crate) mod messages;
+pub(crate) mod moderation;
 pub(crate) mod receipts;
+pub(crate) mod reports;
 pub(crate) mod sessions;
 pub(crate) mod users;
 
 use std::fmt;
 
-use events::{ConversationId, MessageId, Position};
+use events::{ConversationId, MessageId, Position, ReportId};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
@@ -32,6 +36,10 @@ const TABLES: &[&[Entry]] = &[
     users::COMMANDS,
     friendships::COMMANDS,
     conversations::COMMANDS,
+    groups::COMMANDS,
+    invites::COMMANDS,
+    reports::COMMANDS,
+    moderation::COMMANDS,
     messages::COMMANDS,
     receipts::COMMANDS,
     sessions::COMMANDS,
@@ -80,6 +88,10 @@ pub(crate) enum Made {
     Conversation(ConversationId),
     /// A message was sent.
     Message(MessageId),
+    /// An invitation was made.
+    Invite(invites::Invitation),
+    /// A report was filed.
+    Report(ReportId),
 }
 
 impl Accepted {
@@ -201,7 +213,12 @@ impl<C: Command> Erased for C {
         identity: Identity,
         key: Uuid,
     ) -> BoxFuture<'static, Result<Accepted, Problem>> {
-        async move { Command::run(*self, &app, identity, key).await }.boxed()
+        async move {
+            // A socket was let in before; its person may have been suspended since.
+            app.auth().not_suspended(identity.user).await?;
+            Command::run(*self, &app, identity, key).await
+        }
+        .boxed()
     }
 
     fn lane(&self) -> Option<ConversationId> {
@@ -249,6 +266,17 @@ mod tests {
             ("conversation.remove_member", json!({"conversation": ID, "user": ID})),
             ("conversation.ban", json!({"conversation": ID, "user": ID})),
             ("conversation.unban", json!({"conversation": ID, "user": ID})),
+            ("conversation.change_settings", json!({"conversation": ID, "slow_mode_seconds": 5})),
+            ("conversation.change_role", json!({"conversation": ID, "user": ID, "role": "admin"})),
+            ("conversation.transfer_ownership", json!({"conversation": ID, "to": ID})),
+            ("conversation.make_invite", json!({"conversation": ID, "uses": 1})),
+            ("conversation.revoke_invite", json!({"conversation": ID, "invite": ID})),
+            ("conversation.join", json!({"code": "x"})),
+            ("report.file", json!({"subject": {"kind": "user", "user": ID}, "reason": "spam"})),
+            ("report.resolve", json!({"report": ID, "verdict": "dismissed"})),
+            ("user.suspend", json!({"user": ID, "reason": "spam"})),
+            ("user.reinstate", json!({"user": ID})),
+            ("user.change_role", json!({"user": ID, "role": "moderator"})),
             ("message.send", json!({"conversation": ID, "text": "hi"})),
             ("message.send", json!({"conversation": ID, "message": ID, "text": "hi"})),
             ("message.delivered", json!({"conversation": ID, "message": ID})),

@@ -224,6 +224,11 @@ impl Fanout {
                 users.iter().for_each(|user| self.moved(*user, *conversation, Presence::In));
             }
             Change::Went(conversation, user) => self.moved(*user, *conversation, Presence::Out),
+            Change::Suspended(user) => {
+                for id in self.sockets_of(*user) {
+                    self.sockets[&id].outbox.end(Bye::suspended());
+                }
+            }
             Change::Ended(user, login) => {
                 for id in self.sockets_of(*user) {
                     let socket = &self.sockets[&id];

@@ -166,6 +166,11 @@ impl Bye {
         Self::new("login-ended", 4001, false)
     }
 
+    /// The person was suspended.
+    pub(crate) const fn suspended() -> Self {
+        Self::new("suspended", 4003, false)
+    }
+
     /// The position is older than what the change feed keeps: load anew.
     pub(crate) const fn reload() -> Self {
         Self::new("reload", 4002, false)

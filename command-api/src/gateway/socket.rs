@@ -107,6 +107,7 @@ async fn greet(
                     wire.send(&ServerFrame::Error { id: None, problem: &problem }).await?;
                     let bye = match problem.status() {
                         StatusCode::UNAUTHORIZED => Bye::unauthenticated(),
+                        StatusCode::FORBIDDEN => Bye::suspended(),
                         _ => Bye::unavailable(2000),
                     };
                     return Err(Failed::Bye(bye));

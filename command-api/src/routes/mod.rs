@@ -2,6 +2,10 @@
 
 mod conversations;
 mod friends;
+mod groups;
+mod invites;
+mod moderation;
+mod reports;
 mod sessions;
 mod users;
 
@@ -23,6 +27,10 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .merge(sessions::router())
         .merge(friends::router())
         .merge(conversations::router())
+        .merge(groups::router())
+        .merge(invites::router())
+        .merge(reports::router())
+        .merge(moderation::router())
         .route("/v1/gateway", get(gateway::upgrade))
 }
 

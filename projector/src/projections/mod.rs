@@ -7,21 +7,29 @@
 pub mod block;
 pub mod change_feed;
 pub mod conversation;
+pub mod conversation_ban;
 pub mod friend_list;
 pub mod friend_request;
+pub mod invite;
 pub mod member;
 pub mod message;
 pub mod read_cursor;
+pub mod report;
+pub mod standing;
 pub mod user_profile;
 
 pub use block::Block;
 pub use change_feed::ChangeFeed;
 pub use conversation::Conversation;
+pub use conversation_ban::ConversationBan;
 pub use friend_list::FriendList;
 pub use friend_request::FriendRequest;
+pub use invite::Invite;
 pub use member::Member;
 pub use message::Message;
 pub use read_cursor::ReadCursor;
+pub use report::Report;
+pub use standing::Standing;
 pub use user_profile::UserProfile;
 
 use std::collections::HashMap;

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::{Stage, id};
 use crate::App;
 
-const ROUTES: [&str; 12] = [
+const ROUTES: [&str; 19] = [
     "/v1/users/me",
     "/v1/users/018f2f4e-0000-7000-8000-000000000001",
     "/v1/users?handle=ada",
@@ -30,6 +30,13 @@ const ROUTES: [&str; 12] = [
     "/v1/conversations/018f2f4e-0000-7000-8000-000000000001",
     "/v1/conversations/018f2f4e-0000-7000-8000-000000000001/messages",
     "/v1/feed",
+    "/v1/conversations/018f2f4e-0000-7000-8000-000000000001/invites",
+    "/v1/conversations/018f2f4e-0000-7000-8000-000000000001/bans",
+    "/v1/invites/code",
+    "/v1/reports",
+    "/v1/reports/018f2f4e-0000-7000-8000-000000000001",
+    "/v1/users/me/standing",
+    "/v1/suspensions",
 ];
 
 const SVG: http::HeaderValue = http::HeaderValue::from_static("image/svg+xml");

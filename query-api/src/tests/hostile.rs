@@ -39,7 +39,13 @@ async fn fill(stage: &Stage, ada: Uuid, bob: Uuid) {
              insert into change_feed_member values ('{talk}', '{ada}', {p}, null), ('{talk}', '{bob}', {p}, null);
              insert into change_feed_entry values ({p}, 'conversation:{talk}', null, now()), ({p}, 'user:{ada}', null, now());
              insert into change_feed_frame values ({p}, '{{}}');
+             insert into invite (invite_id, conversation_id, made_by, made_at, position) values ('{}', '{talk}', '{ada}', now(), {p});
+             insert into conversation_ban values ('{talk}', '{bob}', '{ada}', now(), {p});
+             insert into standing (user_id, role, position) values ('{ada}', 'moderator', {p}), ('{bob}', 'user', {p});
+             insert into report (report_id, reported_by, kind, user_id, reason, text, filed_at, position) values ('{}', '{bob}', 'user', '{ada}', 'spam', 'secret', now(), {p});
              insert into vault.person_key (subject, wrapped) values ('{ada}', '\\x00')",
+            id(),
+            id(),
             id()
         ))
         .await;
@@ -122,6 +128,10 @@ async fn the_reader_sees_no_row_of_others_in_any_table() {
         "change_feed_entry",
         "change_feed_frame",
         "change_feed",
+        "invite",
+        "conversation_ban",
+        "standing",
+        "report",
     ] {
         assert!(seen_by_ada.contains(table), "{table}: {seen_by_ada:?}");
     }
@@ -143,6 +153,10 @@ async fn what_two_people_share_is_all_that_one_sees_of_the_other() {
     assert_eq!(count(&mut session, "public", "member").await, Ok(2));
     assert_eq!(count(&mut session, "public", "change_feed_member").await, Ok(1));
     assert_eq!(count(&mut session, "public", "change_feed_entry").await, Ok(1));
+    // Invitations and bans are for those who run the group, reports for moderators.
+    for (table, rows) in [("invite", 0), ("conversation_ban", 0), ("report", 0), ("standing", 1)] {
+        assert_eq!(count(&mut session, "public", table).await, Ok(rows), "{table}");
+    }
     // A conversation that Bob left is closed to him, but what he saw of its feed is not.
     stage.sql(&format!("delete from member where user_id = '{bob}'")).await;
     for table in ["conversation", "member", "message", "read_cursor", "unread_count"] {
