@@ -20,6 +20,7 @@ use crate::Settings;
 use crate::commands;
 use crate::gateway::Gateway;
 use crate::passwords::Passwords;
+use crate::rooms::Rooms;
 use crate::routes;
 
 /// How long sockets may take to say good-bye.
@@ -34,6 +35,7 @@ struct Inner {
     secrets: event_log::Secrets,
     passwords: Passwords,
     gateway: Gateway,
+    rooms: Rooms,
     secure_cookies: bool,
     allowed_origins: Vec<HeaderValue>,
     postgres: PgPool,
@@ -71,6 +73,7 @@ impl App {
             tokio::task::spawn_blocking(move || Passwords::new(argon2_memory_kib)).await??;
         let redis = Redis::new(&config.redis_url, &namespace)
             .context("ROUNDTABLE_REDIS_URL is no URL of Redis")?;
+        let rooms = Rooms::start(redis.clone(), &config.node, shutdown.clone());
         let gateway =
             Gateway::start(config, &namespace, limits, log.clone(), postgres.clone(), shutdown)
                 .await?;
@@ -79,6 +82,7 @@ impl App {
             secrets: config.secrets.log.clone(),
             passwords,
             gateway,
+            rooms,
             secure_cookies: config.secure_cookies,
             allowed_origins: config.allowed_origins.clone(),
             postgres,
@@ -170,6 +174,10 @@ impl App {
     #[expect(dead_code, reason = "limits, presence and receipts are about to use it")]
     pub(crate) fn redis(&self) -> &Redis {
         &self.0.redis
+    }
+
+    pub(crate) fn rooms(&self) -> &Rooms {
+        &self.0.rooms
     }
 
     pub(crate) fn gateway(&self) -> &Gateway {

@@ -8,6 +8,7 @@ mod normalise;
 mod passwords;
 mod problems;
 mod refresh;
+mod rooms;
 mod routes;
 
 pub use app::{App, serve};

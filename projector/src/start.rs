@@ -19,12 +19,13 @@ use tokio_util::task::TaskTracker;
 use crate::invalidation::Invalidations;
 use crate::projections::{
     ChangeFeed, Conversation, FriendList, FriendRequest, Member, Message, Projection, ReadCursor,
-    UserProfile,
+    StudySession, Timer, UserProfile, Whiteboard,
 };
 use crate::relay::Relay;
 use crate::runner::Runner;
 use crate::subjects::Subjects;
 use crate::tail::Tail;
+use crate::timers::{self, Timers};
 
 /// How long a start waits for Postgres.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -116,6 +117,16 @@ pub async fn start(
         let (tail, nats) = (tail.clone(), tail_nats);
         async move { tail.follow(nats, names).await }
     });
+    tasks.spawn(
+        Timers::new(
+            options.clone(),
+            log.clone(),
+            &settings.redis_url,
+            &settings.namespace,
+            timers::Settings::from_env()?,
+        )?
+        .run(),
+    );
     let runner = Runner::new(options, tail, invalidations, settings.retention);
     tasks.project::<UserProfile>(&runner);
     tasks.project::<FriendList>(&runner);
@@ -125,6 +136,9 @@ pub async fn start(
     tasks.project::<Message>(&runner);
     tasks.project::<ReadCursor>(&runner);
     tasks.project::<ChangeFeed>(&runner);
+    tasks.project::<StudySession>(&runner);
+    tasks.project::<Whiteboard>(&runner);
+    tasks.project::<Timer>(&runner);
     tasks.tracker.close();
     Ok(Projector { health: health(log, postgres, relay_nats), tasks: tasks.tracker })
 }

@@ -4,6 +4,7 @@
 pub mod auth;
 pub mod clock;
 pub mod config;
+pub mod connections;
 pub mod extract;
 pub mod health;
 pub mod http;
@@ -17,6 +18,7 @@ pub mod telemetry;
 
 pub use auth::{Authenticator, Identity, Tokens};
 pub use config::{Config, ConfigError};
+pub use connections::Connections;
 pub use extract::{IdempotencyKey, Json, Path, Query};
 pub use health::Health;
 pub use http::serve;

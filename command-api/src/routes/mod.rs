@@ -3,6 +3,7 @@
 mod conversations;
 mod friends;
 mod sessions;
+mod study;
 mod users;
 
 use axum::response::{IntoResponse, Response};
@@ -23,6 +24,7 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .merge(sessions::router())
         .merge(friends::router())
         .merge(conversations::router())
+        .merge(study::router())
         .route("/v1/gateway", get(gateway::upgrade))
 }
 

@@ -11,7 +11,10 @@ pub mod friend_request;
 pub mod member;
 pub mod message;
 pub mod read_cursor;
+pub mod study_session;
+pub mod timer;
 pub mod user_profile;
+pub mod whiteboard;
 
 pub use change_feed::ChangeFeed;
 pub use conversation::Conversation;
@@ -20,7 +23,10 @@ pub use friend_request::FriendRequest;
 pub use member::Member;
 pub use message::Message;
 pub use read_cursor::ReadCursor;
+pub use study_session::StudySession;
+pub use timer::Timer;
 pub use user_profile::UserProfile;
+pub use whiteboard::Whiteboard;
 
 use std::collections::HashMap;
 use std::hash::Hash;

@@ -262,7 +262,7 @@ pub(crate) fn person(name: &str) -> UserId {
     UserId::new(Uuid::from_u128(number))
 }
 
-/// Waits until all eight projections have reached a position.
+/// Waits until all eleven projections have reached a position.
 pub(crate) async fn settled(postgres: &PgPool, head: Position) {
     let there = || async {
         let count: i64 =
@@ -271,7 +271,7 @@ pub(crate) async fn settled(postgres: &PgPool, head: Position) {
                 .fetch_one(postgres)
                 .await
                 .unwrap();
-        count == 8
+        count == 11
     };
     eventually("the projections reach the head", there).await;
 }
@@ -286,7 +286,7 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, ask: impl F
 }
 
 /// Every table that is derived from the log.
-pub(crate) const TABLES: [&str; 13] = [
+pub(crate) const TABLES: [&str; 16] = [
     "user_profile",
     "friend_list",
     "friend_request",
@@ -300,6 +300,9 @@ pub(crate) const TABLES: [&str; 13] = [
     "change_feed_frame",
     "change_feed_member",
     "unread_count",
+    "study_session",
+    "study_participant",
+    "whiteboard",
 ];
 
 /// All rows of all tables, as one text.
