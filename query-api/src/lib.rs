@@ -17,7 +17,9 @@ mod page;
 mod place;
 mod reads;
 mod receipts;
+mod study_session;
 mod user_profile;
+mod whiteboard;
 
 #[cfg(test)]
 mod tests;
@@ -131,6 +133,8 @@ fn routes() -> OpenApiRouter<Reads> {
         .merge(conversation::router())
         .merge(message::router())
         .merge(change_feed::router())
+        .merge(study_session::router())
+        .merge(whiteboard::router())
 }
 
 /// One place says who reads, for every route.
