@@ -66,12 +66,12 @@ pub(crate) struct StudySessionDetail {
     #[serde(flatten)]
     session: StudySession,
     /// Who is in it now; `null` for who is not in its room.
-    participants: Option<Vec<Participant>>,
+    participants: Option<Vec<StudyParticipant>>,
 }
 
 /// Somebody in a session.
 #[derive(Debug, Serialize, FromRow, ToSchema)]
-struct Participant {
+struct StudyParticipant {
     #[sqlx(try_from = "Uuid")]
     user_id: UserId,
     #[schema(value_type = String, format = DateTime)]
@@ -86,7 +86,7 @@ struct Participant {
 /// Which sessions.
 #[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum Which {
+enum WhichSessions {
     /// Those that go on or are to come, the next one first.
     #[default]
     Upcoming,
@@ -100,9 +100,9 @@ enum Which {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+struct WantedSessions {
     #[serde(default)]
-    which: Which,
+    which: WhichSessions,
     /// Only those with this subject, in any case.
     subject: Option<String>,
     /// Only those of this tutor.
@@ -118,12 +118,12 @@ struct Wanted {
     get,
     path = "/v1/study-sessions",
     tag = "study sessions",
-    params(Wanted, After),
+    params(WantedSessions, After),
     responses((status = 200, body = Page<StudySession, StudySessionId>), Refusal),
 )]
 async fn list(
     State(reads): State<Reads>,
-    asked: Asked<Wanted>,
+    asked: Asked<WantedSessions>,
 ) -> Answer<Page<StudySession, StudySessionId>> {
     let Asked { reader, after, query: wanted } = asked;
     reads.checkpoints.reach(PROJECTIONS, after).await?;
@@ -140,12 +140,12 @@ async fn list(
 
 fn select(
     reader: UserId,
-    wanted: &Wanted,
+    wanted: &WantedSessions,
     from: Option<(Moment, StudySessionId)>,
 ) -> QueryBuilder<'static, Postgres> {
     let mut query = columns();
     let forwards = match wanted.which {
-        Which::Upcoming => {
+        WhichSessions::Upcoming => {
             // One that its tutor forgot does not stand in front for ever.
             query.push(
                 " where status in ('scheduled', 'active')
@@ -153,7 +153,7 @@ fn select(
             );
             true
         }
-        Which::Mine => {
+        WhichSessions::Mine => {
             query.push(" where (tutor_id = ").push_bind(reader.uuid());
             query.push(
                 " or session_id in (select p.session_id from study_participant p where p.user_id = ",
@@ -161,13 +161,16 @@ fn select(
             query.push_bind(reader.uuid()).push("))");
             false
         }
-        Which::All => {
+        WhichSessions::All => {
             query.push(" where true");
             false
         }
     };
     if let Some(subject) = &wanted.subject {
-        query.push(" and lower(subject) = lower(").push_bind(subject.replace('\0', "\u{FFFD}")).push(")");
+        query
+            .push(" and lower(subject) = lower(")
+            .push_bind(subject.replace('\0', "\u{FFFD}"))
+            .push(")");
     }
     if let Some(tutor) = wanted.tutor {
         query.push(" and tutor_id = ").push_bind(tutor.uuid());
@@ -212,8 +215,7 @@ async fn one(
     let mut eyes = reads.eyes_of(asked.reader).await?;
     let mut query = columns();
     query.push(" where session_id = ").push_bind(id.uuid());
-    let session: Option<StudySession> =
-        query.build_query_as().fetch_optional(&mut *eyes).await?;
+    let session: Option<StudySession> = query.build_query_as().fetch_optional(&mut *eyes).await?;
     let session = session.ok_or_else(no_such_session)?;
     let participants = match is_in_room(&mut eyes, session.conversation_id, asked.reader).await? {
         true => Some(participants(&mut eyes, id).await?),
@@ -226,7 +228,7 @@ async fn one(
 async fn participants(
     eyes: &mut Eyes,
     id: StudySessionId,
-) -> Result<Vec<Participant>, sqlx::Error> {
+) -> Result<Vec<StudyParticipant>, sqlx::Error> {
     sqlx::query_as(
         "select p.user_id, p.joined_at, t.due_at as away_until,
            case when t.due_at is null then 'present' else 'away' end as state

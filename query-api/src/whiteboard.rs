@@ -31,7 +31,7 @@ pub(crate) fn router() -> OpenApiRouter<Reads> {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Whiteboard {
     /// What is on it.
-    items: Vec<Element>,
+    items: Vec<WhiteboardElement>,
     /// What to ask for with `after_id` to get the rest; `null` if there is no more.
     next: Option<ElementId>,
     /// Up to where in the log this shows it. Live frames beyond the position of the first answer,
@@ -41,7 +41,7 @@ pub(crate) struct Whiteboard {
 
 /// Something on a whiteboard.
 #[derive(Debug, Serialize, FromRow, ToSchema)]
-struct Element {
+struct WhiteboardElement {
     #[sqlx(rename = "element_id", try_from = "Uuid")]
     id: ElementId,
     /// A text of JSON, which only clients understand; `null` once erased.
@@ -59,7 +59,7 @@ struct Element {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-struct From {
+struct FromElement {
     /// Only what was drawn after this element.
     after_id: Option<ElementId>,
 }
@@ -69,15 +69,15 @@ struct From {
     get,
     path = "/v1/study-sessions/{id}/whiteboard",
     tag = "study sessions",
-    params(("id" = StudySessionId, Path), From, After),
+    params(("id" = StudySessionId, Path), FromElement, After),
     responses((status = 200, body = Whiteboard), Refusal),
 )]
 async fn one(
     State(reads): State<Reads>,
     Path(id): Path<StudySessionId>,
-    asked: Asked<From>,
+    asked: Asked<FromElement>,
 ) -> Answer<Whiteboard> {
-    let Asked { reader, after, query: From { after_id } } = asked;
+    let Asked { reader, after, query: FromElement { after_id } } = asked;
     reads.checkpoints.reach(&[PROJECTION, "study_session", "member"], after).await?;
     let mut eyes = reads.eyes_of(reader).await?;
     check_in_room(&mut eyes, id, reader).await?;
@@ -96,11 +96,7 @@ async fn one(
 }
 
 /// Sessions are known to everybody; what happens in them only to those who are in their room.
-async fn check_in_room(
-    eyes: &mut Eyes,
-    id: StudySessionId,
-    reader: UserId,
-) -> Result<(), Failure> {
+async fn check_in_room(eyes: &mut Eyes, id: StudySessionId, reader: UserId) -> Result<(), Failure> {
     let room: Option<Uuid> =
         sqlx::query_scalar("select conversation_id from study_session where session_id = $1")
             .bind(id.uuid())
@@ -137,7 +133,7 @@ async fn elements(
     id: StudySessionId,
     from: Option<Place>,
     after_id: Option<ElementId>,
-) -> Result<Vec<Element>, sqlx::Error> {
+) -> Result<Vec<WhiteboardElement>, sqlx::Error> {
     sqlx::query_as(
         "select element_id, shape, drawn_by, position, changed_position from (
            select *, sum(coalesce(octet_length(shape), 0) + 200)
@@ -160,7 +156,7 @@ async fn elements(
 async fn has_more(
     eyes: &mut Eyes,
     id: StudySessionId,
-    last: &Element,
+    last: &WhiteboardElement,
 ) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar(
         "select exists (

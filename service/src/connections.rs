@@ -68,12 +68,7 @@ impl Connections {
     ///
     /// # Errors
     /// [`Away`]: nothing was said, or it was and the answer was lost. To say it again does no harm.
-    pub async fn here(
-        &self,
-        node: &str,
-        came: &[UserId],
-        went: &[UserId],
-    ) -> Result<usize, Away> {
+    pub async fn here(&self, node: &str, came: &[UserId], went: &[UserId]) -> Result<usize, Away> {
         let script = Script::new(HERE);
         let mut call = script.prepare_invoke();
         call.key(self.nodes()).key(self.people(node)).arg(node).arg(millis(BELIEVED));

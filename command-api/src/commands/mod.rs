@@ -237,7 +237,10 @@ mod tests {
             ("message.delivered", json!({"conversation": ID, "message": ID})),
             ("message.read", json!({"conversation": ID, "message": ID})),
             ("session.close", json!({})),
-            ("study.schedule", json!({"title": "T", "subject": "S", "starts": "2030-01-01T00:00:00Z"})),
+            (
+                "study.schedule",
+                json!({"title": "T", "subject": "S", "starts": "2030-01-01T00:00:00Z"}),
+            ),
             ("study.change", json!({"session": ID, "capacity": 3})),
             ("study.start", json!({"session": ID})),
             ("study.complete", json!({"session": ID})),

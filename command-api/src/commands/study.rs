@@ -18,14 +18,14 @@ use crate::{App, problems};
 
 /// What the gateway offers of this file.
 pub(crate) const COMMANDS: &[Entry] = &[
-    Entry::of::<Schedule>(),
-    Entry::of::<Change>(),
-    Entry::of::<Start>(),
-    Entry::of::<Complete>(),
-    Entry::of::<Cancel>(),
-    Entry::of::<Join>(),
-    Entry::of::<Leave>(),
-    Entry::of::<Remove>(),
+    Entry::of::<ScheduleSession>(),
+    Entry::of::<ChangeSession>(),
+    Entry::of::<StartSession>(),
+    Entry::of::<CompleteSession>(),
+    Entry::of::<CancelSession>(),
+    Entry::of::<JoinSession>(),
+    Entry::of::<LeaveSession>(),
+    Entry::of::<RemoveParticipant>(),
 ];
 
 const fn ten() -> u16 {
@@ -35,7 +35,7 @@ const fn ten() -> u16 {
 /// `study.schedule`: plans a session, as its tutor.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Schedule {
+pub(crate) struct ScheduleSession {
     /// The new id; one is made if it is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) session: Option<StudySessionId>,
@@ -54,7 +54,7 @@ pub(crate) struct Schedule {
     pub(crate) starts: Moment,
 }
 
-impl Command for Schedule {
+impl Command for ScheduleSession {
     const NAME: &'static str = "study.schedule";
 
     async fn run(self, app: &App, identity: Identity, key: Uuid) -> Result<Accepted, Problem> {
@@ -77,7 +77,7 @@ impl Command for Schedule {
 /// `study.change`: changes the plan; what is absent stays.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Change {
+pub(crate) struct ChangeSession {
     /// The session.
     pub(crate) session: StudySessionId,
     /// The new title.
@@ -98,7 +98,7 @@ pub(crate) struct Change {
     pub(crate) starts: Option<Moment>,
 }
 
-impl Command for Change {
+impl Command for ChangeSession {
     const NAME: &'static str = "study.change";
 
     async fn run(self, app: &App, identity: Identity, key: Uuid) -> Result<Accepted, Problem> {
@@ -118,16 +118,16 @@ impl Command for Change {
 }
 
 macro_rules! steps {
-    ($(#[doc = $doc:literal] $step:ident = $name:literal,)*) => {$(
+    ($(#[doc = $doc:literal] $command:ident = $step:ident, $name:literal;)*) => {$(
         #[doc = $doc]
         #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
         #[serde(deny_unknown_fields)]
-        pub(crate) struct $step {
+        pub(crate) struct $command {
             /// The session.
             pub(crate) session: StudySessionId,
         }
 
-        impl Command for $step {
+        impl Command for $command {
             const NAME: &'static str = $name;
 
             async fn run(
@@ -146,22 +146,22 @@ macro_rules! steps {
 
 steps! {
     /// `study.start`: the session begins.
-    Start = "study.start",
+    StartSession = Start, "study.start";
     /// `study.complete`: the session ends, and everybody leaves it.
-    Complete = "study.complete",
+    CompleteSession = Complete, "study.complete";
     /// `study.cancel`: the session is called off, or broken off.
-    Cancel = "study.cancel",
+    CancelSession = Cancel, "study.cancel";
 }
 
 /// `study.join`: comes into a session and its room. The answer names who was there already.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Join {
+pub(crate) struct JoinSession {
     /// The session.
     pub(crate) session: StudySessionId,
 }
 
-impl Command for Join {
+impl Command for JoinSession {
     const NAME: &'static str = "study.join";
 
     async fn run(self, app: &App, identity: Identity, key: Uuid) -> Result<Accepted, Problem> {
@@ -199,12 +199,12 @@ impl Command for Join {
 /// `study.leave`: goes out of a session and its room.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Leave {
+pub(crate) struct LeaveSession {
     /// The session.
     pub(crate) session: StudySessionId,
 }
 
-impl Command for Leave {
+impl Command for LeaveSession {
     const NAME: &'static str = "study.leave";
 
     async fn run(self, app: &App, identity: Identity, key: Uuid) -> Result<Accepted, Problem> {
@@ -218,14 +218,14 @@ impl Command for Leave {
 /// `study.remove`: sends somebody out of a session and its room.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Remove {
+pub(crate) struct RemoveParticipant {
     /// The session.
     pub(crate) session: StudySessionId,
     /// Whom.
     pub(crate) user: UserId,
 }
 
-impl Command for Remove {
+impl Command for RemoveParticipant {
     const NAME: &'static str = "study.remove";
 
     async fn run(self, app: &App, identity: Identity, key: Uuid) -> Result<Accepted, Problem> {
@@ -302,10 +302,7 @@ async fn open_room(
 }
 
 /// A session as it is now.
-pub(super) async fn known(
-    app: &App,
-    session: StudySessionId,
-) -> Result<Loaded<Session>, Problem> {
+pub(super) async fn known(app: &App, session: StudySessionId) -> Result<Loaded<Session>, Problem> {
     Ok(app.log().state::<Session>(&StreamName::session(session)).await?)
 }
 

@@ -13,12 +13,12 @@ use crate::{App, problems};
 
 /// What the gateway offers of this file.
 pub(crate) const COMMANDS: &[Entry] =
-    &[Entry::of::<Draw>(), Entry::of::<Erase>(), Entry::of::<Clear>()];
+    &[Entry::of::<DrawElement>(), Entry::of::<EraseElement>(), Entry::of::<ClearWhiteboard>()];
 
 /// `whiteboard.draw`: draws something, or draws it anew in the place of what it was.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Draw {
+pub(crate) struct DrawElement {
     /// The session.
     pub(crate) session: StudySessionId,
     /// What, by an id that its first drawer makes.
@@ -27,7 +27,7 @@ pub(crate) struct Draw {
     pub(crate) shape: String,
 }
 
-impl Command for Draw {
+impl Command for DrawElement {
     const NAME: &'static str = "whiteboard.draw";
 
     async fn run(self, app: &App, identity: Identity, key: Uuid) -> Result<Accepted, Problem> {
@@ -49,14 +49,14 @@ impl Command for Draw {
 /// `whiteboard.erase`: wipes something out.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Erase {
+pub(crate) struct EraseElement {
     /// The session.
     pub(crate) session: StudySessionId,
     /// What.
     pub(crate) element: ElementId,
 }
 
-impl Command for Erase {
+impl Command for EraseElement {
     const NAME: &'static str = "whiteboard.erase";
 
     async fn run(self, app: &App, identity: Identity, key: Uuid) -> Result<Accepted, Problem> {
@@ -72,12 +72,12 @@ impl Command for Erase {
 /// `whiteboard.clear`: wipes everything out.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Clear {
+pub(crate) struct ClearWhiteboard {
     /// The session.
     pub(crate) session: StudySessionId,
 }
 
-impl Command for Clear {
+impl Command for ClearWhiteboard {
     const NAME: &'static str = "whiteboard.clear";
 
     async fn run(self, app: &App, identity: Identity, key: Uuid) -> Result<Accepted, Problem> {

@@ -13,8 +13,11 @@ use utoipa_axum::routes;
 
 use super::{Created, Recorded};
 use crate::App;
-use crate::commands::study::{Cancel, Change, Complete, Join, Leave, Remove, Schedule, Start};
-use crate::commands::whiteboard::{Clear, Draw, Erase};
+use crate::commands::study::{
+    CancelSession, ChangeSession, CompleteSession, JoinSession, LeaveSession, RemoveParticipant,
+    ScheduleSession, StartSession,
+};
+use crate::commands::whiteboard::{ClearWhiteboard, DrawElement, EraseElement};
 use crate::commands::{Command, Made};
 
 pub(super) fn router() -> OpenApiRouter<App> {
@@ -34,7 +37,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
 /// What is to be different in a plan; what is absent stays.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct ChangeOfPlan {
+struct SessionChange {
     title: Option<String>,
     subject: Option<String>,
     description: Option<String>,
@@ -46,14 +49,14 @@ struct ChangeOfPlan {
 /// How something looks.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Shape {
+struct ElementShape {
     /// A text of JSON, which only clients understand.
     shape: String,
 }
 
 /// Somebody joined.
 #[derive(Serialize, ToSchema)]
-struct Joined {
+struct JoinedSession {
     position: Position,
     /// Where the people of the session talk.
     conversation: ConversationId,
@@ -67,14 +70,14 @@ struct Joined {
     path = "/v1/study-sessions",
     tag = "study sessions",
     params(Key),
-    request_body = Schedule,
+    request_body = ScheduleSession,
     responses((status = 201, body = Created<StudySessionId>), Refusal),
 )]
 async fn schedule(
     State(app): State<App>,
     identity: Identity,
     IdempotencyKey(key): IdempotencyKey,
-    Json(body): Json<Schedule>,
+    Json(body): Json<ScheduleSession>,
 ) -> Result<impl IntoResponse, Problem> {
     let scheduled = body.run(&app, identity, key).await?;
     let Some(Made::StudySession(id)) = scheduled.made else {
@@ -90,7 +93,7 @@ async fn schedule(
     path = "/v1/study-sessions/{id}",
     tag = "study sessions",
     params(("id" = StudySessionId, Path), Key),
-    request_body = ChangeOfPlan,
+    request_body = SessionChange,
     responses((status = 202, body = Recorded), Refusal),
 )]
 async fn change(
@@ -98,10 +101,10 @@ async fn change(
     identity: Identity,
     IdempotencyKey(key): IdempotencyKey,
     Path(session): Path<StudySessionId>,
-    Json(body): Json<ChangeOfPlan>,
+    Json(body): Json<SessionChange>,
 ) -> Result<Recorded, Problem> {
-    let ChangeOfPlan { title, subject, description, capacity, starts } = body;
-    let change = Change { session, title, subject, description, capacity, starts };
+    let SessionChange { title, subject, description, capacity, starts } = body;
+    let change = ChangeSession { session, title, subject, description, capacity, starts };
     change.run(&app, identity, key).await.map(Recorded::from)
 }
 
@@ -119,7 +122,7 @@ async fn start(
     IdempotencyKey(key): IdempotencyKey,
     Path(session): Path<StudySessionId>,
 ) -> Result<Recorded, Problem> {
-    Start { session }.run(&app, identity, key).await.map(Recorded::from)
+    StartSession { session }.run(&app, identity, key).await.map(Recorded::from)
 }
 
 /// The session ends, and everybody leaves it.
@@ -136,7 +139,7 @@ async fn complete(
     IdempotencyKey(key): IdempotencyKey,
     Path(session): Path<StudySessionId>,
 ) -> Result<Recorded, Problem> {
-    Complete { session }.run(&app, identity, key).await.map(Recorded::from)
+    CompleteSession { session }.run(&app, identity, key).await.map(Recorded::from)
 }
 
 /// The session is called off, or broken off.
@@ -153,7 +156,7 @@ async fn cancel(
     IdempotencyKey(key): IdempotencyKey,
     Path(session): Path<StudySessionId>,
 ) -> Result<Recorded, Problem> {
-    Cancel { session }.run(&app, identity, key).await.map(Recorded::from)
+    CancelSession { session }.run(&app, identity, key).await.map(Recorded::from)
 }
 
 /// Comes into a session and its room.
@@ -162,20 +165,20 @@ async fn cancel(
     path = "/v1/study-sessions/{id}/join",
     tag = "study sessions",
     params(("id" = StudySessionId, Path), Key),
-    responses((status = 200, body = Joined), Refusal),
+    responses((status = 200, body = JoinedSession), Refusal),
 )]
 async fn join(
     State(app): State<App>,
     identity: Identity,
     IdempotencyKey(key): IdempotencyKey,
     Path(session): Path<StudySessionId>,
-) -> Result<axum::Json<Joined>, Problem> {
-    let joined = Join { session }.run(&app, identity, key).await?;
+) -> Result<axum::Json<JoinedSession>, Problem> {
+    let joined = JoinSession { session }.run(&app, identity, key).await?;
     let Some(Made::Conversation(conversation)) = joined.made else {
         unreachable!("who joins is told where the others talk");
     };
     let participants = joined.participants.unwrap_or_default();
-    Ok(axum::Json(Joined { position: joined.position, conversation, participants }))
+    Ok(axum::Json(JoinedSession { position: joined.position, conversation, participants }))
 }
 
 /// Goes out of a session and its room.
@@ -192,7 +195,7 @@ async fn leave(
     IdempotencyKey(key): IdempotencyKey,
     Path(session): Path<StudySessionId>,
 ) -> Result<Recorded, Problem> {
-    Leave { session }.run(&app, identity, key).await.map(Recorded::from)
+    LeaveSession { session }.run(&app, identity, key).await.map(Recorded::from)
 }
 
 /// Sends somebody out of a session and its room.
@@ -209,7 +212,7 @@ async fn remove(
     IdempotencyKey(key): IdempotencyKey,
     Path((session, user)): Path<(StudySessionId, UserId)>,
 ) -> Result<Recorded, Problem> {
-    Remove { session, user }.run(&app, identity, key).await.map(Recorded::from)
+    RemoveParticipant { session, user }.run(&app, identity, key).await.map(Recorded::from)
 }
 
 /// Draws something on the whiteboard, or draws it anew in the place of what it was.
@@ -218,7 +221,7 @@ async fn remove(
     path = "/v1/study-sessions/{id}/whiteboard/{element}",
     tag = "study sessions",
     params(("id" = StudySessionId, Path), ("element" = ElementId, Path), Key),
-    request_body = Shape,
+    request_body = ElementShape,
     responses((status = 202, body = Recorded), Refusal),
 )]
 async fn draw(
@@ -226,9 +229,9 @@ async fn draw(
     identity: Identity,
     IdempotencyKey(key): IdempotencyKey,
     Path((session, element)): Path<(StudySessionId, ElementId)>,
-    Json(Shape { shape }): Json<Shape>,
+    Json(ElementShape { shape }): Json<ElementShape>,
 ) -> Result<Recorded, Problem> {
-    Draw { session, element, shape }.run(&app, identity, key).await.map(Recorded::from)
+    DrawElement { session, element, shape }.run(&app, identity, key).await.map(Recorded::from)
 }
 
 /// Wipes something out on the whiteboard.
@@ -245,7 +248,7 @@ async fn erase(
     IdempotencyKey(key): IdempotencyKey,
     Path((session, element)): Path<(StudySessionId, ElementId)>,
 ) -> Result<Recorded, Problem> {
-    Erase { session, element }.run(&app, identity, key).await.map(Recorded::from)
+    EraseElement { session, element }.run(&app, identity, key).await.map(Recorded::from)
 }
 
 /// Wipes everything out on the whiteboard.
@@ -262,5 +265,5 @@ async fn clear(
     IdempotencyKey(key): IdempotencyKey,
     Path(session): Path<StudySessionId>,
 ) -> Result<Recorded, Problem> {
-    Clear { session }.run(&app, identity, key).await.map(Recorded::from)
+    ClearWhiteboard { session }.run(&app, identity, key).await.map(Recorded::from)
 }

@@ -124,9 +124,7 @@ impl Session {
         let (session, conversation) = (planned.session, planned.conversation);
         match planned.status {
             Status::Scheduled => Err(Rejection::NotStarted),
-            Status::Active => {
-                Ok(vec![SessionEvent::Completed { session, conversation, by }])
-            }
+            Status::Active => Ok(vec![SessionEvent::Completed { session, conversation, by }]),
             Status::Completed => Ok(vec![]),
             Status::Cancelled => Err(Rejection::Over),
         }

@@ -226,11 +226,13 @@ async fn start(
     session: StudySessionId,
     at: Moment,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query("update study_session set status = 'active', started_at = $2 where session_id = $1")
-        .bind(session.uuid())
-        .bind(at)
-        .execute(db)
-        .await?;
+    sqlx::query(
+        "update study_session set status = 'active', started_at = $2 where session_id = $1",
+    )
+    .bind(session.uuid())
+    .bind(at)
+    .execute(db)
+    .await?;
     Ok(())
 }
 

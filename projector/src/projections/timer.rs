@@ -344,7 +344,8 @@ mod tests {
     }
 
     #[test]
-    fn people_are_reminded_before_a_start_and_never_of_a_moment_that_was_over_when_it_was_planned() {
+    fn people_are_reminded_before_a_start_and_never_of_a_moment_that_was_over_when_it_was_planned()
+    {
         assert_eq!(due(&project(scheduled(60))), [45, 55]);
         assert_eq!(due(&project(scheduled(15))), [10]);
         assert_eq!(due(&project(scheduled(5))), [0_i64; 0]);

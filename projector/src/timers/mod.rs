@@ -104,8 +104,8 @@ impl Timers {
         namespace: &str,
         settings: Settings,
     ) -> anyhow::Result<Self> {
-        let redis = Redis::new(redis_url, namespace)
-            .context("ROUNDTABLE_REDIS_URL is no URL of Redis")?;
+        let redis =
+            Redis::new(redis_url, namespace).context("ROUNDTABLE_REDIS_URL is no URL of Redis")?;
         let postgres = PgPoolOptions::new()
             .max_connections(3)
             .acquire_timeout(Duration::from_secs(5))

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::{Stage, id};
 use crate::App;
 
-const ROUTES: [&str; 9] = [
+const ROUTES: [&str; 12] = [
     "/v1/users/me",
     "/v1/users/018f2f4e-0000-7000-8000-000000000001",
     "/v1/users?handle=ada",
@@ -27,6 +27,9 @@ const ROUTES: [&str; 9] = [
     "/v1/conversations/018f2f4e-0000-7000-8000-000000000001",
     "/v1/conversations/018f2f4e-0000-7000-8000-000000000001/messages",
     "/v1/feed",
+    "/v1/study-sessions?which=mine",
+    "/v1/study-sessions/018f2f4e-0000-7000-8000-000000000001",
+    "/v1/study-sessions/018f2f4e-0000-7000-8000-000000000001/whiteboard",
 ];
 
 struct Service {

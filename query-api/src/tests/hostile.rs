@@ -10,6 +10,9 @@ use super::{Stage, id};
 /// What has no person's data in it, and is the same for everybody.
 const PUBLIC: [&str; 2] = ["change_feed_horizon", "projection_checkpoint"];
 
+/// What everybody may know who is signed in.
+const ANNOUNCED: [&str; 2] = ["study_session", "user_profile"];
+
 /// The vault is made by the event log, at the start of every process that opens one.
 const VAULT: &str = include_str!("../../../event-log/src/vault.sql");
 
@@ -33,6 +36,12 @@ async fn fill(stage: &Stage, ada: Uuid, bob: Uuid) {
              insert into change_feed_member values ('{talk}', '{ada}', {p}, null), ('{talk}', '{bob}', {p}, null);
              insert into change_feed_entry values ({p}, 'conversation:{talk}', null, now()), ({p}, 'user:{ada}', null, now());
              insert into change_feed_frame values ({p}, '{{}}');
+             insert into study_session (session_id, conversation_id, tutor_id, title, subject, capacity, starts, status, scheduled_at, position)
+               values ('{talk}', '{talk}', '{ada}', 'Maths', 'maths', 4, now(), 'active', now(), {p});
+             insert into study_participant values ('{talk}', '{ada}', '{talk}', now(), null, null, {p}), ('{talk}', '{bob}', '{talk}', now(), null, null, {p});
+             insert into whiteboard values ('{talk}', '{ada}', '{talk}', '[]', '{ada}', {p}, {p});
+             insert into timer values ('grace', 'grace', '{talk}', '{bob}', '{{}}', now(), 'presence', '1'), ('other', 'room', '{talk}', '{bob}', '{{}}', now(), 'log', '1');
+             insert into timer_room values ('{talk}', '{talk}');
              insert into vault.person_key (subject, wrapped) values ('{ada}', '\\x00')",
             id()
         ))
@@ -81,8 +90,10 @@ async fn the_reader_sees_no_row_of_others_in_any_table() {
         for nobody in ["", &eve.to_string()] {
             look_as(&mut session, nobody).await;
             match count(&mut session, &schema, &table).await {
-                // Profiles are public to whoever is signed in.
-                Ok(rows) if table == "user_profile" && !nobody.is_empty() => assert_eq!(rows, 1),
+                // Profiles and sessions are public to whoever is signed in.
+                Ok(rows) if ANNOUNCED.contains(&table.as_str()) && !nobody.is_empty() => {
+                    assert_eq!(rows, 1);
+                }
                 Ok(rows) => assert_eq!(rows, 0, "{schema}.{table} as {nobody:?}"),
                 Err(error) => {
                     assert!(error.contains("permission denied"), "{schema}.{table}: {error}");
@@ -111,10 +122,13 @@ async fn the_reader_sees_no_row_of_others_in_any_table() {
         "change_feed_entry",
         "change_feed_frame",
         "change_feed",
+        "study_session",
+        "study_participant",
+        "whiteboard",
     ] {
         assert!(seen_by_ada.contains(table), "{table}: {seen_by_ada:?}");
     }
-    for table in ["person_key", "parked_event"] {
+    for table in ["person_key", "parked_event", "timer", "timer_room"] {
         assert!(refused.contains(table), "{table}: {refused:?}");
     }
 }

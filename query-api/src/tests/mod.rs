@@ -7,6 +7,7 @@ mod friends;
 mod hostile;
 mod people;
 mod stage;
+mod study;
 mod waiting;
 
 use stage::{Stage, at, id};
