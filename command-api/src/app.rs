@@ -21,6 +21,7 @@ use crate::commands::{self, CommandSchema};
 use crate::gateway::Gateway;
 use crate::passwords::Passwords;
 use crate::receipts::Receipts;
+use crate::rooms::Rooms;
 use crate::routes;
 use crate::slow_mode::SlowMode;
 
@@ -36,6 +37,7 @@ struct Inner {
     secrets: event_log::Secrets,
     passwords: Passwords,
     gateway: Gateway,
+    rooms: Rooms,
     secure_cookies: bool,
     allowed_origins: Vec<HeaderValue>,
     postgres: PgPool,
@@ -79,6 +81,7 @@ impl App {
         let (tasks, receipts) = (TaskTracker::new(), Receipts::new(redis.clone()));
         receipts.follow(log.clone(), receipts_flush, &tasks, shutdown.clone());
         tasks.close();
+        let rooms = Rooms::start(redis.clone(), &config.node, shutdown.clone());
         let gateway =
             Gateway::start(config, &namespace, limits, log.clone(), postgres.clone(), shutdown)
                 .await?;
@@ -87,6 +90,7 @@ impl App {
             secrets: config.secrets.log.clone(),
             passwords,
             gateway,
+            rooms,
             secure_cookies: config.secure_cookies,
             allowed_origins: config.allowed_origins.clone(),
             postgres,
@@ -194,6 +198,10 @@ impl App {
 
     pub(crate) fn receipts(&self) -> &Receipts {
         &self.0.receipts
+    }
+
+    pub(crate) fn rooms(&self) -> &Rooms {
+        &self.0.rooms
     }
 
     pub(crate) fn gateway(&self) -> &Gateway {

@@ -9,6 +9,7 @@ mod passwords;
 mod problems;
 mod receipts;
 mod refresh;
+mod rooms;
 mod routes;
 mod slow_mode;
 

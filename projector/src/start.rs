@@ -18,13 +18,15 @@ use tokio_util::task::TaskTracker;
 
 use crate::invalidation::Invalidations;
 use crate::projections::{
-    Block, ChangeFeed, Conversation, ConversationBan, FriendList, FriendRequest, Invite, Member, Message,
-    Projection, ReadCursor, Report, Standing, UserProfile,
+    Block, ChangeFeed, Conversation, ConversationBan, FriendList, FriendRequest, Invite, Member,
+    Message, Projection, ReadCursor, Report, Standing, StudySession, Timer, UserProfile,
+    Whiteboard,
 };
 use crate::relay::Relay;
 use crate::runner::Runner;
 use crate::subjects::Subjects;
 use crate::tail::Tail;
+use crate::timers::{self, Timers};
 
 /// How long a start waits for Postgres.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -116,20 +118,18 @@ pub async fn start(
         let (tail, nats) = (tail.clone(), tail_nats);
         async move { tail.follow(nats, names).await }
     });
+    tasks.spawn(
+        Timers::new(
+            options.clone(),
+            log.clone(),
+            &settings.redis_url,
+            &settings.namespace,
+            timers::Settings::from_env()?,
+        )?
+        .run(),
+    );
     let runner = Runner::new(options, tail, invalidations, settings.retention);
-    tasks.project::<UserProfile>(&runner);
-    tasks.project::<FriendList>(&runner);
-    tasks.project::<FriendRequest>(&runner);
-    tasks.project::<Block>(&runner);
-    tasks.project::<Conversation>(&runner);
-    tasks.project::<Member>(&runner);
-    tasks.project::<Message>(&runner);
-    tasks.project::<ReadCursor>(&runner);
-    tasks.project::<Invite>(&runner);
-    tasks.project::<ConversationBan>(&runner);
-    tasks.project::<Standing>(&runner);
-    tasks.project::<Report>(&runner);
-    tasks.project::<ChangeFeed>(&runner);
+    tasks.project_all(&runner);
     tasks.tracker.close();
     Ok(Projector { health: health(log, postgres, relay_nats), tasks: tasks.tracker })
 }
@@ -158,6 +158,39 @@ pub async fn serve(
     projector.ended().await;
     Ok(())
 }
+
+/// The one list of projections.
+macro_rules! projections {
+    ($($projection:ident),* $(,)?) => {
+        /// The names of all projections.
+        pub const PROJECTIONS: &[&str] = &[$($projection::NAME),*];
+
+        impl Tasks {
+            fn project_all(&self, runner: &Runner) {
+                $(self.project::<$projection>(runner);)*
+            }
+        }
+    };
+}
+
+projections![
+    Block,
+    ChangeFeed,
+    Conversation,
+    ConversationBan,
+    FriendList,
+    FriendRequest,
+    Invite,
+    Member,
+    Message,
+    ReadCursor,
+    Report,
+    Standing,
+    StudySession,
+    Timer,
+    UserProfile,
+    Whiteboard,
+];
 
 /// The tasks of a projector, which end with the shutdown. Ending one anywhere is safe: what was
 /// not committed, or not acknowledged, is done again.

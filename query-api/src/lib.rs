@@ -11,8 +11,8 @@ mod cache;
 mod change_feed;
 mod checkpoints;
 mod conversation;
-mod failure;
 mod conversation_ban;
+mod failure;
 mod friend_list;
 mod friend_request;
 mod invite;
@@ -26,17 +26,19 @@ mod receipts;
 mod recommended;
 mod report;
 mod standing;
+mod study_session;
 mod user_profile;
 mod user_search;
+mod whiteboard;
 
 #[cfg(test)]
 mod tests;
 
 use anyhow::Context;
-use axum::{Extension, Router};
 use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
 use event_log::EventLog;
 use service::health::Need;
 use service::{Authenticator, Config, Health, Identity, Tokens};
@@ -154,6 +156,8 @@ fn routes() -> OpenApiRouter<Reads> {
         .merge(standing::router())
         .merge(message::router())
         .merge(change_feed::router())
+        .merge(study_session::router())
+        .merge(whiteboard::router())
 }
 
 /// One place says who reads, for every route.

@@ -4,6 +4,7 @@
 pub mod auth;
 pub mod clock;
 pub mod config;
+pub mod connections;
 mod documents;
 pub mod extract;
 pub mod fold;
@@ -20,6 +21,7 @@ pub mod telemetry;
 
 pub use auth::{Authenticator, Identity, Tokens};
 pub use config::{Config, ConfigError};
+pub use connections::Connections;
 pub use extract::{IdempotencyKey, Json, Path, Query};
 pub use fold::fold;
 pub use health::Health;

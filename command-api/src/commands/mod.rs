@@ -13,11 +13,13 @@ pub(crate) mod moderation;
 pub(crate) mod receipts;
 pub(crate) mod reports;
 pub(crate) mod sessions;
+pub(crate) mod study;
 pub(crate) mod users;
+pub(crate) mod whiteboard;
 
 use std::fmt;
 
-use events::{ConversationId, MessageId, Position, ReportId};
+use events::{ConversationId, MessageId, Position, ReportId, StudySessionId, UserId};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
@@ -43,6 +45,8 @@ const TABLES: &[&[Entry]] = &[
     messages::COMMANDS,
     receipts::COMMANDS,
     sessions::COMMANDS,
+    study::COMMANDS,
+    whiteboard::COMMANDS,
 ];
 
 /// Something that somebody wants done. Its fields, as JSON, are the body of the request.
@@ -78,6 +82,9 @@ pub(crate) struct Accepted {
     /// What it made, if it made something that has an id.
     #[serde(flatten)]
     pub(crate) made: Option<Made>,
+    /// Who was there already, for somebody who joined.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) participants: Option<Vec<UserId>>,
 }
 
 /// What was made by a command.
@@ -92,16 +99,18 @@ pub(crate) enum Made {
     Invite(invites::Invitation),
     /// A report was filed.
     Report(ReportId),
+    /// A study session was planned.
+    StudySession(StudySessionId),
 }
 
 impl Accepted {
     /// Accepted, with nothing new made.
     pub(crate) const fn at(position: Position) -> Self {
-        Self { position, made: None }
+        Self { position, made: None, participants: None }
     }
 
     /// Accepted, and this is new.
-    pub(crate) const fn made(self, made: Made) -> Self {
+    pub(crate) fn made(self, made: Made) -> Self {
         Self { made: Some(made), ..self }
     }
 }
@@ -282,6 +291,20 @@ mod tests {
             ("message.delivered", json!({"conversation": ID, "message": ID})),
             ("message.read", json!({"conversation": ID, "message": ID})),
             ("session.close", json!({})),
+            (
+                "study.schedule",
+                json!({"title": "T", "subject": "S", "starts": "2030-01-01T00:00:00Z"}),
+            ),
+            ("study.change", json!({"session": ID, "capacity": 3})),
+            ("study.start", json!({"session": ID})),
+            ("study.complete", json!({"session": ID})),
+            ("study.cancel", json!({"session": ID})),
+            ("study.join", json!({"session": ID})),
+            ("study.leave", json!({"session": ID})),
+            ("study.remove", json!({"session": ID, "user": ID})),
+            ("whiteboard.draw", json!({"session": ID, "element": ID, "shape": "{}"})),
+            ("whiteboard.erase", json!({"session": ID, "element": ID})),
+            ("whiteboard.clear", json!({"session": ID})),
         ] {
             parse(name, body.clone()).unwrap_or_else(|problem| panic!("{name}: {problem:?}"));
             let mut more = body;

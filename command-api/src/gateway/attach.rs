@@ -85,8 +85,7 @@ pub(crate) async fn attach(
 /// there was none before is read from the store itself, after registering, so that there is no
 /// moment between.
 async fn check_login(app: &App, identity: Identity) -> Result<(), Failed> {
-    let (login, person) =
-        (StreamName::login(identity.login), StreamName::user(identity.user));
+    let (login, person) = (StreamName::login(identity.login), StreamName::user(identity.user));
     let known = tokio::try_join!(app.log().load::<Login>(&login), app.log().load::<User>(&person));
     match known {
         Ok((login, _)) if !login.state.is_open_for(identity.user) => {

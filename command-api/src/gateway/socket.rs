@@ -77,6 +77,7 @@ async fn live(app: &App, wire: &mut Wire, known: Option<Identity>) -> Result<(),
         dispatcher: gateway.dispatcher.clone(),
     };
     let position = attach::attach(app, wire, &registered, identity, after).await?;
+    let _here = app.rooms().here(identity.user);
     let resumed = after.is_some();
     wire.send(&ServerFrame::Ready { user: identity.user, position, resumed }).await?;
     Session {

@@ -11,6 +11,7 @@ use http::StatusCode;
 use service::Problem;
 
 pub(crate) use people::{of_friendship, of_login, of_report, of_reservation, of_user};
+pub(crate) use sessions::{of_session, of_whiteboard};
 pub(crate) use talk::{of_conversation, of_message, of_receipt};
 
 /// Why a command had no effect; `rejected` names the rule, where one said no.

@@ -7,6 +7,7 @@ mod invites;
 mod moderation;
 mod reports;
 mod sessions;
+mod study;
 mod users;
 
 use axum::response::{IntoResponse, Response};
@@ -31,6 +32,7 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .merge(invites::router())
         .merge(reports::router())
         .merge(moderation::router())
+        .merge(study::router())
         .route("/v1/gateway", get(gateway::upgrade))
 }
 

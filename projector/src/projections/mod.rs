@@ -16,7 +16,10 @@ pub mod message;
 pub mod read_cursor;
 pub mod report;
 pub mod standing;
+pub mod study_session;
+pub mod timer;
 pub mod user_profile;
+pub mod whiteboard;
 
 pub use block::Block;
 pub use change_feed::ChangeFeed;
@@ -30,7 +33,10 @@ pub use message::Message;
 pub use read_cursor::ReadCursor;
 pub use report::Report;
 pub use standing::Standing;
+pub use study_session::StudySession;
+pub use timer::Timer;
 pub use user_profile::UserProfile;
+pub use whiteboard::Whiteboard;
 
 use std::collections::HashMap;
 use std::hash::Hash;

@@ -266,7 +266,7 @@ pub(crate) fn person(name: &str) -> UserId {
     UserId::new(Uuid::from_u128(number))
 }
 
-/// Waits until all nine projections have reached a position.
+/// Waits until all projections have reached a position.
 pub(crate) async fn settled(postgres: &PgPool, head: Position) {
     let there = || async {
         let count: i64 =
@@ -275,7 +275,7 @@ pub(crate) async fn settled(postgres: &PgPool, head: Position) {
                 .fetch_one(postgres)
                 .await
                 .unwrap();
-        count == 9
+        usize::try_from(count).unwrap() == projector::PROJECTIONS.len()
     };
     eventually("the projections reach the head", there).await;
 }
@@ -307,6 +307,9 @@ pub(crate) const TABLES: [&str; 16] = [
     "change_feed_frame",
     "change_feed_member",
     "unread_count",
+    "study_session",
+    "study_participant",
+    "whiteboard",
 ];
 
 /// All rows of all tables, as one text.

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::{Stage, id};
 use crate::App;
 
-const ROUTES: [&str; 19] = [
+const ROUTES: &[&str] = &[
     "/v1/users/me",
     "/v1/users/018f2f4e-0000-7000-8000-000000000001",
     "/v1/users?handle=ada",
@@ -37,6 +37,9 @@ const ROUTES: [&str; 19] = [
     "/v1/reports/018f2f4e-0000-7000-8000-000000000001",
     "/v1/users/me/standing",
     "/v1/suspensions",
+    "/v1/study-sessions?which=mine",
+    "/v1/study-sessions/018f2f4e-0000-7000-8000-000000000001",
+    "/v1/study-sessions/018f2f4e-0000-7000-8000-000000000001/whiteboard",
 ];
 
 const SVG: http::HeaderValue = http::HeaderValue::from_static("image/svg+xml");

@@ -10,8 +10,8 @@ use super::{Stage, id};
 /// What has no person's data in it, and is the same for everybody.
 const PUBLIC: [&str; 2] = ["change_feed_horizon", "projection_checkpoint"];
 
-/// What whoever is signed in may know of everybody.
-const PROFILES: [&str; 2] = ["user_profile", "user_search_term"];
+/// What everybody may know who is signed in.
+const ANNOUNCED: [&str; 3] = ["study_session", "user_profile", "user_search_term"];
 
 /// The vault is made by the event log, at the start of every process that opens one.
 const VAULT: &str = include_str!("../../../event-log/src/vault.sql");
@@ -43,6 +43,12 @@ async fn fill(stage: &Stage, ada: Uuid, bob: Uuid) {
              insert into conversation_ban values ('{talk}', '{bob}', '{ada}', now(), {p});
              insert into standing (user_id, role, position) values ('{ada}', 'moderator', {p}), ('{bob}', 'user', {p});
              insert into report (report_id, reported_by, kind, user_id, reason, text, filed_at, position) values ('{}', '{bob}', 'user', '{ada}', 'spam', 'secret', now(), {p});
+             insert into study_session (session_id, conversation_id, tutor_id, title, subject, capacity, starts, status, scheduled_at, position)
+               values ('{talk}', '{talk}', '{ada}', 'Maths', 'maths', 4, now(), 'active', now(), {p});
+             insert into study_participant values ('{talk}', '{ada}', '{talk}', now(), null, null, {p}), ('{talk}', '{bob}', '{talk}', now(), null, null, {p});
+             insert into whiteboard values ('{talk}', '{ada}', '{talk}', '[]', '{ada}', {p}, {p});
+             insert into timer values ('grace', 'grace', '{talk}', '{bob}', '{{}}', now(), 'presence', '1'), ('other', 'room', '{talk}', '{bob}', '{{}}', now(), 'log', '1');
+             insert into timer_room values ('{talk}', '{talk}');
              insert into vault.person_key (subject, wrapped) values ('{ada}', '\\x00')",
             id(),
             id(),
@@ -93,9 +99,9 @@ async fn the_reader_sees_no_row_of_others_in_any_table() {
         for nobody in ["", &eve.to_string()] {
             look_as(&mut session, nobody).await;
             match count(&mut session, &schema, &table).await {
-                // Profiles are public to whoever is signed in.
-                Ok(rows) if PROFILES.contains(&&*table) && !nobody.is_empty() => {
-                    assert_eq!(rows, 1)
+                // Profiles and sessions are public to whoever is signed in.
+                Ok(rows) if ANNOUNCED.contains(&table.as_str()) && !nobody.is_empty() => {
+                    assert_eq!(rows, 1);
                 }
                 Ok(rows) => assert_eq!(rows, 0, "{schema}.{table} as {nobody:?}"),
                 Err(error) => {
@@ -132,10 +138,13 @@ async fn the_reader_sees_no_row_of_others_in_any_table() {
         "conversation_ban",
         "standing",
         "report",
+        "study_session",
+        "study_participant",
+        "whiteboard",
     ] {
         assert!(seen_by_ada.contains(table), "{table}: {seen_by_ada:?}");
     }
-    for table in ["person_key", "parked_event"] {
+    for table in ["person_key", "parked_event", "timer", "timer_room"] {
         assert!(refused.contains(table), "{table}: {refused:?}");
     }
 }

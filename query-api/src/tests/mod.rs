@@ -8,6 +8,7 @@ mod hostile;
 mod people;
 mod recommended;
 mod stage;
+mod study;
 mod waiting;
 
 use stage::{Stage, at, id};

@@ -126,12 +126,12 @@ impl Stage {
     ) -> (u16, Value, HeaderMap) {
         let codes = axum::Extension(crate::invite::Codes::of(&SECRETS));
         let routes = axum::Router::from(crate::routes()).layer(codes);
-        let router = routes.with_state(self.reads.clone()).layer(
-            from_fn(move |mut request: Request, next: Next| {
+        let router = routes.with_state(self.reads.clone()).layer(from_fn(
+            move |mut request: Request, next: Next| {
                 request.extensions_mut().insert(Reader(UserId::new(reader)));
                 next.run(request)
-            }),
-        );
+            },
+        ));
         let mut request = Request::get(path).body(Body::empty()).unwrap();
         *request.headers_mut() = headers;
         let (parts, body) = router.oneshot(request).await.unwrap().into_parts();

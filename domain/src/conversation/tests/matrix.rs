@@ -118,7 +118,8 @@ fn what_the_edge_asks_follows_the_matrix_as_well() {
     }
     for action in MATRIX.iter().map(|(action, _)| *action) {
         for who in [OWNER, ADMIN, MEMBER] {
-            let (role, told) = (who.1.unwrap(), |kind, role| permitted(kind, role).any(|it| it == action));
+            let (role, told) =
+                (who.1.unwrap(), |kind, role| permitted(kind, role).any(|it| it == action));
             assert_eq!(told(ConversationKind::Group, role), state.may(user(who.0), action));
         }
         let told = permitted(ConversationKind::Direct, Role::Member).any(|it| it == action);
