@@ -18,7 +18,7 @@ use utoipa::openapi::{RefOr, Schema};
 
 use crate::Settings;
 use crate::commands;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Servers};
 use crate::passwords::Passwords;
 use crate::routes;
 
@@ -71,9 +71,8 @@ impl App {
             tokio::task::spawn_blocking(move || Passwords::new(argon2_memory_kib)).await??;
         let redis = Redis::new(&config.redis_url, &namespace)
             .context("ROUNDTABLE_REDIS_URL is no URL of Redis")?;
-        let gateway =
-            Gateway::start(config, &namespace, limits, log.clone(), postgres.clone(), shutdown)
-                .await?;
+        let servers = Servers { log: log.clone(), postgres: postgres.clone(), redis: redis.clone() };
+        let gateway = Gateway::start(config, &namespace, limits, servers, shutdown).await?;
         Ok(Self(Arc::new(Inner {
             auth: Authenticator { tokens: Tokens::new(&config.secrets.signing), log },
             secrets: config.secrets.log.clone(),

@@ -18,8 +18,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::invalidation::Invalidations;
 use crate::projections::{
-    ChangeFeed, Conversation, FriendList, FriendRequest, Member, Message, Projection, ReadCursor,
-    UserProfile,
+    ChangeFeed, Conversation, FriendList, FriendRequest, Member, Message, PresenceHidden,
+    Projection, ReadCursor, UserProfile,
 };
 use crate::relay::Relay;
 use crate::runner::Runner;
@@ -122,6 +122,7 @@ pub async fn start(
     tasks.project::<FriendRequest>(&runner);
     tasks.project::<Conversation>(&runner);
     tasks.project::<Member>(&runner);
+    tasks.project::<PresenceHidden>(&runner);
     tasks.project::<Message>(&runner);
     tasks.project::<ReadCursor>(&runner);
     tasks.project::<ChangeFeed>(&runner);

@@ -15,6 +15,7 @@ mod friend_request;
 mod message;
 mod page;
 mod place;
+mod presence;
 mod reads;
 mod receipts;
 mod user_profile;
@@ -130,6 +131,7 @@ fn routes() -> OpenApiRouter<Reads> {
         .merge(friend_request::router())
         .merge(conversation::router())
         .merge(message::router())
+        .merge(presence::router())
         .merge(change_feed::router())
 }
 

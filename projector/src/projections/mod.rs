@@ -10,6 +10,7 @@ pub mod friend_list;
 pub mod friend_request;
 pub mod member;
 pub mod message;
+pub mod presence_hidden;
 pub mod read_cursor;
 pub mod user_profile;
 
@@ -19,6 +20,7 @@ pub use friend_list::FriendList;
 pub use friend_request::FriendRequest;
 pub use member::Member;
 pub use message::Message;
+pub use presence_hidden::PresenceHidden;
 pub use read_cursor::ReadCursor;
 pub use user_profile::UserProfile;
 

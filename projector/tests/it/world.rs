@@ -286,7 +286,7 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, ask: impl F
 }
 
 /// Every table that is derived from the log.
-pub(crate) const TABLES: [&str; 13] = [
+pub(crate) const TABLES: [&str; 14] = [
     "user_profile",
     "friend_list",
     "friend_request",
@@ -300,6 +300,7 @@ pub(crate) const TABLES: [&str; 13] = [
     "change_feed_frame",
     "change_feed_member",
     "unread_count",
+    "presence_hidden",
 ];
 
 /// All rows of all tables, as one text.
