@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::Settings;
 use crate::commands::{self, CommandSchema};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Servers};
 use crate::passwords::Passwords;
 use crate::receipts::Receipts;
 use crate::rooms::Rooms;
@@ -82,9 +82,9 @@ impl App {
         receipts.follow(log.clone(), receipts_flush, &tasks, shutdown.clone());
         tasks.close();
         let rooms = Rooms::start(redis.clone(), &config.node, shutdown.clone());
-        let gateway =
-            Gateway::start(config, &namespace, limits, log.clone(), postgres.clone(), shutdown)
-                .await?;
+        let servers =
+            Servers { log: log.clone(), postgres: postgres.clone(), redis: redis.clone() };
+        let gateway = Gateway::start(config, &namespace, limits, servers, shutdown).await?;
         Ok(Self(Arc::new(Inner {
             auth: Authenticator { tokens: Tokens::new(&config.secrets.signing), log },
             secrets: config.secrets.log.clone(),

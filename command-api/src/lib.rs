@@ -6,6 +6,7 @@ mod gateway;
 mod limits;
 mod normalise;
 mod passwords;
+mod presence;
 mod problems;
 mod receipts;
 mod refresh;

@@ -19,8 +19,8 @@ use tokio_util::task::TaskTracker;
 use crate::invalidation::Invalidations;
 use crate::projections::{
     Block, ChangeFeed, Conversation, ConversationBan, FriendList, FriendRequest, Invite, Member,
-    Message, Projection, ReadCursor, Report, Standing, StudySession, Timer, UserProfile,
-    Whiteboard,
+    Message, PresenceHidden, Projection, ReadCursor, Report, Standing, StudySession, Timer,
+    UserProfile, Whiteboard,
 };
 use crate::relay::Relay;
 use crate::runner::Runner;
@@ -183,6 +183,7 @@ projections![
     Invite,
     Member,
     Message,
+    PresenceHidden,
     ReadCursor,
     Report,
     Standing,

@@ -103,6 +103,11 @@ impl Cache {
         let _ = self.redis.ask(fill).await;
     }
 
+    /// The connection, for what is not a cached list.
+    pub(crate) const fn redis(&self) -> &Redis {
+        &self.redis
+    }
+
     /// Whether Redis answers.
     pub(crate) async fn probe(&self) -> Result<String, String> {
         self.redis.probe().await

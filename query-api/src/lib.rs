@@ -21,6 +21,7 @@ mod page;
 mod pending;
 mod person;
 mod place;
+mod presence;
 mod reads;
 mod receipts;
 mod recommended;
@@ -155,6 +156,7 @@ fn routes() -> OpenApiRouter<Reads> {
         .merge(report::router())
         .merge(standing::router())
         .merge(message::router())
+        .merge(presence::router())
         .merge(change_feed::router())
         .merge(study_session::router())
         .merge(whiteboard::router())

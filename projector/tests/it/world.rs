@@ -290,7 +290,7 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, ask: impl F
 }
 
 /// Every table that is derived from the log.
-pub(crate) const TABLES: [&str; 16] = [
+pub(crate) const TABLES: &[&str] = &[
     "user_profile",
     "user_account",
     "user_search_term",
@@ -307,6 +307,7 @@ pub(crate) const TABLES: [&str; 16] = [
     "change_feed_frame",
     "change_feed_member",
     "unread_count",
+    "presence_hidden",
     "study_session",
     "study_participant",
     "whiteboard",
