@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help up build demo bench test deps deps-test
+.PHONY: help up build demo bench test api deps deps-test
 
 # Arguments for the program: make up ARGS='--listen 127.0.0.1:8080', make bench ARGS='chat --quick'
 ARGS ?=
@@ -25,6 +25,9 @@ bench: deps build ## Measure: make bench ARGS='chat --json'
 
 test: deps-test ## Formatting, lints and all tests, on real servers
 	@scripts/test
+
+api: ## Write docs/openapi.json and docs/asyncapi.json anew, after a route or a command changed
+	@ROUNDTABLE_WRITE_API=1 cargo test --quiet --package roundtable --test api
 
 deps: ## Install PostgreSQL, Redis and NATS if they are missing (starts no services)
 	@scripts/deps

@@ -14,13 +14,16 @@ use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use utoipa::openapi::{RefOr, Schema};
+use tokio_util::task::TaskTracker;
 
 use crate::Settings;
-use crate::commands;
-use crate::gateway::Gateway;
+use crate::commands::{self, CommandSchema};
+use crate::gateway::{Gateway, Servers};
 use crate::passwords::Passwords;
+use crate::receipts::Receipts;
+use crate::rooms::Rooms;
 use crate::routes;
+use crate::slow_mode::SlowMode;
 
 /// How long sockets may take to say good-bye.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -34,10 +37,14 @@ struct Inner {
     secrets: event_log::Secrets,
     passwords: Passwords,
     gateway: Gateway,
+    rooms: Rooms,
     secure_cookies: bool,
     allowed_origins: Vec<HeaderValue>,
     postgres: PgPool,
     redis: Redis,
+    receipts: Receipts,
+    tasks: TaskTracker,
+    slow_mode: SlowMode,
 }
 
 impl App {
@@ -66,23 +73,31 @@ impl App {
         postgres: PgPool,
         shutdown: CancellationToken,
     ) -> anyhow::Result<Self> {
-        let Settings { limits, argon2_memory_kib, namespace } = settings;
+        let Settings { limits, argon2_memory_kib, receipts_flush, namespace } = settings;
         let passwords =
             tokio::task::spawn_blocking(move || Passwords::new(argon2_memory_kib)).await??;
         let redis = Redis::new(&config.redis_url, &namespace)
             .context("ROUNDTABLE_REDIS_URL is no URL of Redis")?;
-        let gateway =
-            Gateway::start(config, &namespace, limits, log.clone(), postgres.clone(), shutdown)
-                .await?;
+        let (tasks, receipts) = (TaskTracker::new(), Receipts::new(redis.clone()));
+        receipts.follow(log.clone(), receipts_flush, &tasks, shutdown.clone());
+        tasks.close();
+        let rooms = Rooms::start(redis.clone(), &config.node, shutdown.clone());
+        let servers =
+            Servers { log: log.clone(), postgres: postgres.clone(), redis: redis.clone() };
+        let gateway = Gateway::start(config, &namespace, limits, servers, shutdown).await?;
         Ok(Self(Arc::new(Inner {
             auth: Authenticator { tokens: Tokens::new(&config.secrets.signing), log },
             secrets: config.secrets.log.clone(),
             passwords,
             gateway,
+            rooms,
             secure_cookies: config.secure_cookies,
             allowed_origins: config.allowed_origins.clone(),
             postgres,
             redis,
+            receipts,
+            tasks,
+            slow_mode: SlowMode::default(),
         })))
     }
 
@@ -96,9 +111,9 @@ impl App {
         routes::router().into_openapi()
     }
 
-    /// The name of each command of the gateway, and the schema of its body.
-    pub fn commands() -> Vec<(&'static str, RefOr<Schema>)> {
-        commands::schemas().collect()
+    /// The description of each command of the gateway.
+    pub fn commands() -> Vec<CommandSchema> {
+        commands::schemas()
     }
 
     /// What the service needs, and whether it is there.
@@ -140,9 +155,11 @@ impl App {
             })
     }
 
-    /// Waits, but not for ever, until every socket has said good-bye after the shutdown.
+    /// Waits, but not for ever, until every socket has said good-bye after the shutdown, and what is
+    /// written behind is written.
     pub async fn drained(&self) {
-        if tokio::time::timeout(FAREWELL, self.0.gateway.drained()).await.is_err() {
+        let all = async { tokio::join!(self.0.gateway.drained(), self.0.tasks.wait()) };
+        if tokio::time::timeout(FAREWELL, all).await.is_err() {
             tracing::warn!("some sockets did not end in time and were cut off");
         }
     }
@@ -167,9 +184,24 @@ impl App {
         &self.0.passwords
     }
 
-    #[expect(dead_code, reason = "limits, presence and receipts are about to use it")]
+    pub(crate) fn postgres(&self) -> &PgPool {
+        &self.0.postgres
+    }
+
+    pub(crate) fn slow_mode(&self) -> &SlowMode {
+        &self.0.slow_mode
+    }
+
     pub(crate) fn redis(&self) -> &Redis {
         &self.0.redis
+    }
+
+    pub(crate) fn receipts(&self) -> &Receipts {
+        &self.0.receipts
+    }
+
+    pub(crate) fn rooms(&self) -> &Rooms {
+        &self.0.rooms
     }
 
     pub(crate) fn gateway(&self) -> &Gateway {

@@ -7,9 +7,14 @@ mod gateway;
 mod limits;
 mod normalise;
 mod passwords;
+mod presence;
 mod problems;
+mod receipts;
 mod refresh;
+mod rooms;
 mod routes;
+mod slow_mode;
 
 pub use app::{App, serve};
+pub use commands::CommandSchema;
 pub use limits::{Limits, Settings};

@@ -4,9 +4,11 @@
 //! outside as clients do, and hurt them: kill, freeze, cut off.
 
 pub mod cluster;
+pub mod device;
 pub mod process;
 pub mod raw;
 pub mod refusal;
+pub mod routes;
 pub mod talk;
 pub mod up;
 pub mod wire;

@@ -1,7 +1,10 @@
 //! The conversations that the reader is in.
 
 use axum::extract::State;
+use domain::conversation::{Action, permitted};
+use events::conversation::{ConversationKind, Role};
 use events::{ConversationId, Moment, Position, UserId};
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use service::openapi::{After, Refusal};
 use service::{Json, Path, Problem};
@@ -12,9 +15,10 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::asked::{Asked, Nothing};
-use crate::failure::Answer;
+use crate::failure::{Answer, Failure};
 use crate::message::{Newest, Preview};
 use crate::page::{Limit, Page};
+use crate::pending;
 use crate::place::Place;
 use crate::reads::{Eyes, Reads};
 
@@ -42,6 +46,8 @@ pub(crate) struct Conversation {
     /// Messages of others that the reader has not read.
     unread: i64,
     last_message: Option<Preview>,
+    /// How many seconds members wait between two messages; 0 when they need not.
+    slow_mode_seconds: i32,
     /// Of the newest message, or of the opening: the order of the list.
     position: Place,
 }
@@ -57,6 +63,7 @@ struct Row {
     role: String,
     members: i64,
     unread: i64,
+    slow_mode_seconds: i32,
     active: Place,
     #[sqlx(flatten)]
     newest: Newest,
@@ -74,6 +81,7 @@ impl From<Row> for Conversation {
             members_count: row.members,
             unread: row.unread,
             last_message: row.newest.of(row.conversation_id),
+            slow_mode_seconds: row.slow_mode_seconds,
             position: row.active,
         }
     }
@@ -84,6 +92,8 @@ impl From<Row> for Conversation {
 pub(crate) struct Detail {
     #[serde(flatten)]
     conversation: Conversation,
+    /// What the reader may do there, to whom their role allows it: the row of the role matrix.
+    my_permissions: Vec<&'static str>,
     members: Vec<Member>,
 }
 
@@ -126,7 +136,8 @@ async fn list(
     let Asked { reader, after, query: Before { limit, before } } = asked;
     reads.checkpoints.reach(PROJECTIONS, after).await?;
     let mut eyes = reads.eyes_of(reader).await?;
-    let conversations = select(&mut eyes, reader, None, before, limit).await?;
+    let mut conversations = select(&mut eyes, reader, None, before, limit).await?;
+    count_pending(&reads, &mut eyes, reader, &mut conversations).await?;
     eyes.commit().await?;
     Ok(Json(Page::of(conversations, limit, |conversation| conversation.position)))
 }
@@ -147,10 +158,69 @@ async fn one(
     reads.checkpoints.reach(PROJECTIONS, asked.after).await?;
     let mut eyes = reads.eyes_of(asked.reader).await?;
     let mut found = select(&mut eyes, asked.reader, Some(id), None, Limit::default()).await?;
+    count_pending(&reads, &mut eyes, asked.reader, &mut found).await?;
     let conversation = found.pop().ok_or_else(Problem::no_such_conversation)?;
     let members = members(&mut eyes, id).await?;
     eyes.commit().await?;
-    Ok(Json(Detail { conversation, members }))
+    let my_permissions =
+        permissions(&conversation.kind, &conversation.role).map(Action::name).collect();
+    Ok(Json(Detail { conversation, my_permissions, members }))
+}
+
+/// What a role may do in a kind of conversation, both as their columns name them.
+pub(crate) fn permissions(kind: &str, role: &str) -> impl Iterator<Item = Action> + use<> {
+    let kind = match kind {
+        "direct" => ConversationKind::Direct,
+        "study" => ConversationKind::Study,
+        _ => ConversationKind::Group,
+    };
+    let role = match role {
+        "owner" => Role::Owner,
+        "admin" => Role::Admin,
+        _ => Role::Member,
+    };
+    permitted(kind, role)
+}
+
+/// Refuses a reader whose role there does not allow something; to who is not in it, the
+/// conversation does not exist.
+pub(crate) async fn must_be_allowed(
+    eyes: &mut Eyes,
+    reader: UserId,
+    id: ConversationId,
+    action: Action,
+) -> Result<(), Failure> {
+    let row: Option<(String, String)> = sqlx::query_as(
+        "select c.kind, m.role from member m join conversation c using (conversation_id)
+         where m.conversation_id = $1 and m.user_id = $2",
+    )
+    .bind(id.uuid())
+    .bind(reader.uuid())
+    .fetch_optional(&mut **eyes)
+    .await?;
+    let (kind, role) = row.ok_or_else(Problem::no_such_conversation)?;
+    if permissions(&kind, &role).any(|permitted| permitted == action) {
+        return Ok(());
+    }
+    let title = "Your role in the group does not allow this";
+    Err(Problem::new(StatusCode::FORBIDDEN, "role-forbids", title).into())
+}
+
+/// What the reader has just read is not unread.
+async fn count_pending(
+    reads: &Reads,
+    eyes: &mut Eyes,
+    reader: UserId,
+    conversations: &mut [Conversation],
+) -> Result<(), sqlx::Error> {
+    let ids: Vec<ConversationId> = conversations.iter().map(|one| one.id).collect();
+    let unread = pending::unread(&reads.redis, eyes, reader, &ids).await?;
+    for conversation in conversations {
+        if let Some(unread) = unread.get(&conversation.id) {
+            conversation.unread = *unread;
+        }
+    }
+    Ok(())
 }
 
 /// The page is chosen first, so that only its rows are counted and looked up.
@@ -163,7 +233,7 @@ async fn select(
 ) -> Result<Vec<Conversation>, sqlx::Error> {
     let rows: Vec<Row> = sqlx::query_as(
         "with page as materialized (
-           select c.conversation_id, c.kind, c.title, c.opened_at, me.role,
+           select c.conversation_id, c.kind, c.title, c.opened_at, c.slow_mode_seconds, me.role,
              coalesce(c.last_message_position, c.position) as active
            from member me join conversation c on c.conversation_id = me.conversation_id
            where me.user_id = $1

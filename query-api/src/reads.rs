@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use events::{Position, UserId};
+use service::Redis;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{PgPool, Postgres, Transaction};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +20,7 @@ pub(crate) struct Reads {
     pool: PgPool,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) cache: Cache,
+    pub(crate) redis: Redis,
 }
 
 /// A transaction that sees one moment, with the eyes of one person.
@@ -40,8 +42,8 @@ impl Reads {
             .acquire_timeout(Duration::from_secs(3))
             .connect_lazy_with(options);
         let checkpoints = Checkpoints::follow(pool.clone(), shutdown);
-        let cache = Cache::new(redis_url).context("ROUNDTABLE_REDIS_URL is no URL of Redis")?;
-        Ok(Self { pool, checkpoints, cache })
+        let redis = Redis::new(redis_url, "").context("ROUNDTABLE_REDIS_URL is no URL of Redis")?;
+        Ok(Self { pool, checkpoints, cache: Cache::new(redis.clone()), redis })
     }
 
     /// Begins to read as somebody. Row-level security goes by the setting, which ends with the
@@ -68,6 +70,21 @@ impl Reads {
             true => Err("the reader's role bypasses row-level security".to_owned()),
         }
     }
+}
+
+/// How far all of these projections are, as this transaction sees it.
+pub(crate) async fn position_of_all(
+    eyes: &mut Eyes,
+    projections: &[&str],
+) -> Result<Position, sqlx::Error> {
+    let positions: Vec<Place> =
+        sqlx::query_scalar("select position from projection_checkpoint where projection = any($1)")
+            .bind(projections)
+            .fetch_all(&mut **eyes)
+            .await?;
+    let all = positions.len() == projections.len();
+    let least = positions.into_iter().map(|Place(position)| position).min().filter(|_| all);
+    Ok(least.unwrap_or(Position::START))
 }
 
 /// How far a projection is, as this transaction sees it.

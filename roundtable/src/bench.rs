@@ -6,12 +6,15 @@ mod lag;
 mod load;
 mod machine;
 mod measure;
+mod people;
 mod processes;
+mod receipts;
 mod report;
 mod store;
 mod wire;
 
 pub use chat::{Chat, check, run as chat};
+pub use receipts::{Receipts, ReceiptsReport, run as receipts};
 pub use report::{Report, Saturation, Step};
 pub use store::{
     Memory, Serve, Size, SizesReport, Store, StoreReport, draw, run as store, serve, sizes,

@@ -10,8 +10,9 @@ use std::{
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
+use events::user::PlatformRole;
 use roundtable::{
-    bench, demo,
+    admin, bench, demo,
     stack::{self, Given, Stack, StackConfig},
     up::{self, Up},
 };
@@ -36,6 +37,9 @@ enum Command {
     Migrate(MigrateArguments),
     Secrets(SecretsArguments),
     Demo(DemoArguments),
+    /// Appoint people, as the operator.
+    #[command(subcommand)]
+    Admin(AdminCommand),
     /// Measure, and print the figures.
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -138,9 +142,45 @@ struct DemoArguments {
 }
 
 #[derive(Debug, Subcommand)]
+enum AdminCommand {
+    Grant(GrantArguments),
+}
+
+/// Give somebody a role on the whole platform.
+///
+/// This is how the first admin comes to be; admins then appoint others over the API. The stack has
+/// to run. It is found by its data folder, or by the URL of its event store and its secret keys.
+#[derive(Debug, Args)]
+struct GrantArguments {
+    /// The person, by handle or id.
+    #[arg(long, value_name = "HANDLE")]
+    user: String,
+    /// The role.
+    #[arg(long, value_enum)]
+    role: GrantedRole,
+    /// The data folder of `roundtable up`.
+    #[arg(long, value_name = "DIR", default_value = ".roundtable")]
+    data: PathBuf,
+    /// The folder of the secret keys [default: `secrets` in the data folder].
+    #[arg(long, value_name = "DIR", env = "ROUNDTABLE_SECRETS", hide_env_values = true)]
+    secrets: Option<PathBuf>,
+    /// The event store, where it is not embedded.
+    #[arg(long, value_name = "URL", env = "ROUNDTABLE_EVENTSTORE_URL", hide_env_values = true)]
+    eventstore_url: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum GrantedRole {
+    User,
+    Moderator,
+    Admin,
+}
+
+#[derive(Debug, Subcommand)]
 enum BenchCommand {
     Chat(ChatArguments),
     EventStore(EventStoreArguments),
+    Receipts(ReceiptsArguments),
     /// What is measured runs in processes of its own.
     #[command(subcommand, hide = true)]
     Serve(ServeCommand),
@@ -157,6 +197,21 @@ struct ChatArguments {
     #[arg(long)]
     json: bool,
     /// Fewer and shorter steps: at most 40 s.
+    #[arg(long)]
+    quick: bool,
+    /// Measure a stack that runs, such as http://127.0.0.1:8080.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+}
+
+/// A busy group in which everybody acknowledges and reads every message: how many receipts come in,
+/// and how many events and rows are written for them.
+#[derive(Debug, Args)]
+struct ReceiptsArguments {
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Shorter: at most 40 s.
     #[arg(long)]
     quick: bool,
     /// Measure a stack that runs, such as http://127.0.0.1:8080.
@@ -232,8 +287,10 @@ fn main() -> ExitCode {
         Command::Migrate(arguments) => migrate(&arguments),
         Command::Secrets(arguments) => secrets(&arguments),
         Command::Demo(arguments) => run_demo(arguments),
+        Command::Admin(AdminCommand::Grant(arguments)) => grant(arguments),
         Command::Bench(BenchCommand::Chat(arguments)) => chat(arguments),
         Command::Bench(BenchCommand::EventStore(arguments)) => event_store(arguments),
+        Command::Bench(BenchCommand::Receipts(arguments)) => receipts(arguments),
         Command::Bench(BenchCommand::Serve(command)) => serve(command),
     };
     result.unwrap_or_else(|error| {
@@ -283,6 +340,26 @@ fn secrets(arguments: &SecretsArguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn grant(arguments: GrantArguments) -> Result<ExitCode> {
+    service::telemetry::init("error");
+    let GrantArguments { user, role, data, secrets, eventstore_url } = arguments;
+    let place = admin::Place {
+        data,
+        eventstore_url: given(eventstore_url),
+        secrets: secrets.filter(|path| !path.as_os_str().is_empty()),
+    };
+    let (role, name) = match role {
+        GrantedRole::User => (PlatformRole::User, "user"),
+        GrantedRole::Moderator => (PlatformRole::Moderator, "moderator"),
+        GrantedRole::Admin => (PlatformRole::Admin, "admin"),
+    };
+    match many_threads()?.block_on(admin::grant(&place, &user, role))? {
+        admin::Granted::Now(id) => println!("{id} has the role {name} now"),
+        admin::Granted::Before(id) => println!("{id} had the role {name} already"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 fn run_demo(arguments: DemoArguments) -> Result<ExitCode> {
     service::telemetry::init("error");
     many_threads()?.block_on(async {
@@ -322,6 +399,19 @@ fn chat(arguments: ChatArguments) -> Result<ExitCode> {
     })?;
     print(arguments.json, &report)?;
     bench::check(&report)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn receipts(arguments: ReceiptsArguments) -> Result<ExitCode> {
+    let bench = bench::Receipts { quick: arguments.quick, url: arguments.url };
+    let report = one_thread()?.block_on(async {
+        let enough = service::shutdown::on_signal();
+        tokio::select! {
+            report = bench::receipts(&bench) => report,
+            () = enough.cancelled() => anyhow::bail!("ended by a signal"),
+        }
+    })?;
+    print(arguments.json, &report)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::CorsLayer;
 
-use crate::{Config, Health, Problem, telemetry};
+use crate::{Config, Health, Problem, documents, telemetry};
 
 /// The largest body that is read, in bytes.
 pub const MAX_BODY: usize = 64 * 1024;
@@ -39,6 +39,7 @@ pub fn app(routes: Router, config: &Config, health: Health) -> Router {
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn(bounded))
         .merge(health.routes())
+        .merge(documents::routes())
         .fallback(|| async { Problem::not_found() })
         .method_not_allowed_fallback(|| async { method_not_allowed() })
         .layer(CatchPanicLayer::custom(panicked))

@@ -4,9 +4,13 @@
 pub mod auth;
 pub mod clock;
 pub mod config;
+pub mod connections;
+mod documents;
 pub mod extract;
+pub mod fold;
 pub mod health;
 pub mod http;
+pub mod invite_code;
 pub mod nats;
 pub mod openapi;
 pub mod problem;
@@ -18,9 +22,12 @@ pub mod words;
 
 pub use auth::{Authenticator, Identity, Tokens};
 pub use config::{Config, ConfigError};
+pub use connections::Connections;
 pub use extract::{IdempotencyKey, Json, Path, Query};
+pub use fold::fold;
 pub use health::Health;
 pub use http::serve;
+pub use invite_code::InviteCode;
 pub use problem::Problem;
 pub use redis::Redis;
 pub use secrets::{Secrets, SecretsError};

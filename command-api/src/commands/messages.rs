@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Accepted, Call, Command, Entry, Made};
-use crate::{App, emoji, problems};
+use crate::{App, emoji, problems, slow_mode};
 
 /// What the gateway offers of this file.
 pub(crate) const COMMANDS: &[Entry] = &[
@@ -70,7 +70,8 @@ impl Command for SendMessage {
         // Follows from the key, so that a repeat sends the same message.
         let made = || Uuid::new_v5(&by.uuid(), format!("message {key}").as_bytes()).into();
         let message = self.message.unwrap_or_else(made);
-        let (place, revision) = place(app, self.conversation, by).await?;
+        let here = self.conversation;
+        let (place, revision) = place(app, here, by).await?;
         // Outsiders learn nothing, and cost nothing.
         let draft = match place.member {
             true => self.draft(app, by).await?,
@@ -79,8 +80,11 @@ impl Command for SendMessage {
         let command = message::Command { message, by, place, action: Action::Send(draft) };
         let context = call.context().deciding_on(revision);
         let stream = StreamName::message(message);
-        let sent = app.log().transact_new::<Message>(&stream, &command, &context).await;
-        let sent = sent.map_err(|error| problems::of_transaction(error, problems::of_message))?;
+        let sent = slow_mode::paced(app, &call, here, message, async {
+            let sent = app.log().transact_new::<Message>(&stream, &command, &context).await;
+            sent.map_err(|error| problems::of_transaction(error, problems::of_message))
+        })
+        .await?;
         Ok(Accepted::at(sent.position).made(Made::Message(message)))
     }
 

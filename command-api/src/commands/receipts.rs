@@ -2,14 +2,16 @@
 
 use domain::conversation::Conversation;
 use domain::message::Message;
-use domain::receipt::{self, Kind};
-use events::{ConversationId, MessageId, Position, StreamName};
+use domain::receipt::{Kind, Rejection};
+use events::{ConversationId, MessageId, StreamName, UserId};
 use serde::{Deserialize, Serialize};
+use service::redis::Away;
 use service::{Identity, Problem};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Accepted, Call, Command, Entry};
+use super::{Accepted, Command, Entry};
+use crate::receipts::{Cursor, append};
 use crate::{App, problems};
 
 /// What the gateway offers of this file.
@@ -28,9 +30,8 @@ pub(crate) struct Delivered {
 impl Command for Delivered {
     const NAME: &'static str = "message.delivered";
 
-    async fn run(self, app: &App, identity: Identity, key: Uuid) -> Result<Accepted, Problem> {
-        let call = Call::of(app, identity, key, &self);
-        receive(app, &call, Kind::Delivered, self.conversation, self.message).await
+    async fn run(self, app: &App, identity: Identity, _: Uuid) -> Result<Accepted, Problem> {
+        receive(app, identity.user, Kind::Delivered, self.conversation, self.message).await
     }
 }
 
@@ -47,21 +48,20 @@ pub(crate) struct Read {
 impl Command for Read {
     const NAME: &'static str = "message.read";
 
-    async fn run(self, app: &App, identity: Identity, key: Uuid) -> Result<Accepted, Problem> {
-        let call = Call::of(app, identity, key, &self);
-        receive(app, &call, Kind::Read, self.conversation, self.message).await
+    async fn run(self, app: &App, identity: Identity, _: Uuid) -> Result<Accepted, Problem> {
+        receive(app, identity.user, Kind::Read, self.conversation, self.message).await
     }
 }
 
-/// Moves one of the two cursors of somebody in a conversation up to a message.
+/// Moves one of the two cursors of somebody in a conversation up to a message: in the buffer, from
+/// where it comes into the log within seconds. The same receipt twice is once, whatever its key.
 async fn receive(
     app: &App,
-    call: &Call,
+    user: UserId,
     kind: Kind,
     conversation: ConversationId,
     message: MessageId,
 ) -> Result<Accepted, Problem> {
-    let user = call.actor;
     let (place, sent) = (StreamName::conversation(conversation), StreamName::message(message));
     let (place, sent) = tokio::try_join!(
         app.log().state::<Conversation>(&place),
@@ -70,16 +70,18 @@ async fn receive(
     if !place.state.has_member(user) {
         return Err(Problem::no_such_conversation());
     }
-    let member = sent.state.conversation() == Some(conversation);
-    let upto = sent.first.unwrap_or(Position::START);
-    let command = receipt::Command { kind, conversation, user, message, upto, member };
-    app.log()
-        .transact::<receipt::Receipt>(
-            &StreamName::receipt(conversation, user),
-            &command,
-            &call.context().deciding_on(place.revision),
-        )
-        .await
-        .map(|outcome| Accepted::at(outcome.position))
-        .map_err(|error| problems::of_transaction(error, problems::of_receipt))
+    let upto = match sent.first {
+        Some(upto) if sent.state.conversation() == Some(conversation) => upto,
+        Some(_) | None => return Err(problems::of_receipt(Rejection::NoSuchMessage)),
+    };
+    let decided_on = place.revision;
+    let cursor = Cursor { user, conversation, kind, message, upto, decided_on };
+    match app.receipts().put(&cursor).await {
+        // It is not in the log yet: what it is about is, and reads know of the buffer.
+        Ok(_) => Ok(Accepted::at(upto)),
+        Err(Away) => append(app.log(), &cursor)
+            .await
+            .map(|outcome| Accepted::at(outcome.position))
+            .map_err(|error| problems::of_transaction(error, problems::of_receipt)),
+    }
 }

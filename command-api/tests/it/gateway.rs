@@ -46,7 +46,8 @@ async fn what_one_says_all_hear_once_and_in_order() {
             break event;
         }
     };
-    assert_eq!(receipt["position"], read["position"]);
+    assert_eq!(read["position"], sent["position"], "it is written behind");
+    assert_eq!(receipt["data"]["upto"], sent["position"]);
     assert_eq!(receipt["data"]["message"], sent["message"]);
 }
 

@@ -88,7 +88,7 @@ impl World {
             .acquire_timeout(Duration::from_secs(1))
             .connect_lazy(&config.postgres_url)
             .unwrap();
-        let settings = Settings { limits, argon2_memory_kib: 64, namespace };
+        let settings = Settings { limits, argon2_memory_kib: 64, namespace, ..Settings::default() };
         let log = connect(&config, pool.clone()).await;
         let app = App::start_with(&config, settings, log, pool, shutdown.clone()).await.unwrap();
         let router = service::http::app(app.router(), &config, app.health());

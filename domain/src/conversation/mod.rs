@@ -18,7 +18,7 @@ use crate::Decider;
 pub use command::{Command, Rejection};
 use invites::Invite;
 pub use invites::MAX_OPEN_INVITES;
-pub use roles::{Action, MATRIX, may};
+pub use roles::{Action, MATRIX, may, permitted};
 pub use settings::{MAX_PINS, MAX_SLOW_MODE};
 
 /// How many people a group may have.

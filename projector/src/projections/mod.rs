@@ -4,31 +4,49 @@
 //! operations of a batch, in the order of the log, in the transaction that also advances the
 //! checkpoint (see `runner`).
 
+pub mod block;
 pub mod change_feed;
 pub mod conversation;
+pub mod conversation_ban;
 pub mod friend_list;
 pub mod friend_request;
+pub mod invite;
 pub mod member;
 pub mod mention;
 pub mod message;
 pub mod message_search;
 pub mod pin;
+pub mod presence_hidden;
 pub mod reaction;
 pub mod read_cursor;
+pub mod report;
+pub mod standing;
+pub mod study_session;
+pub mod timer;
 pub mod user_profile;
+pub mod whiteboard;
 
+pub use block::Block;
 pub use change_feed::ChangeFeed;
 pub use conversation::Conversation;
+pub use conversation_ban::ConversationBan;
 pub use friend_list::FriendList;
 pub use friend_request::FriendRequest;
+pub use invite::Invite;
 pub use member::Member;
 pub use mention::Mention;
 pub use message::Message;
 pub use message_search::MessageSearch;
 pub use pin::Pin;
+pub use presence_hidden::PresenceHidden;
 pub use reaction::Reaction;
 pub use read_cursor::ReadCursor;
+pub use report::Report;
+pub use standing::Standing;
+pub use study_session::StudySession;
+pub use timer::Timer;
 pub use user_profile::UserProfile;
+pub use whiteboard::Whiteboard;
 
 use std::collections::HashMap;
 use std::hash::Hash;

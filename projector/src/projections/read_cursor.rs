@@ -7,6 +7,8 @@
 
 mod rows;
 
+use std::collections::BTreeSet;
+
 use events::{
     Category, ConversationEvent, ConversationId, DomainEvent, Envelope, MessageEvent, MessageId,
     Position, ReceiptEvent, UserId,
@@ -153,6 +155,9 @@ impl Projection for ReadCursor {
             }
         }
         rows::uncount(db, uncounted).await?;
+        let moved: BTreeSet<Key> =
+            ops.iter().filter(|op| matches!(op, Op::Move { .. })).filter_map(Op::key).collect();
+        metrics::counter!("roundtable_receipt_rows_total").increment(moved.len() as u64);
         rows::save_counts(db, counts).await?;
         rows::save_cursors(db, cursors).await?;
         Ok(())

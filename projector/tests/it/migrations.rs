@@ -4,7 +4,7 @@ use events::{Position, UserId};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::world::World;
+use crate::world::{World, person};
 
 #[tokio::test]
 async fn migrations_run_at_once_and_again_without_harm() {
@@ -65,9 +65,13 @@ async fn a_reader_sees_only_what_is_theirs() {
     world.ask(ada, eve).await;
     let group = world.group(ada, &[bob]).await;
     world.send(ada, group, "Hello").await;
+    world.block(ada, person("cleo")).await;
     world.settle().await;
     for (table, of_ada, of_bob, of_eve) in [
         ("user_profile", 3, 3, 3),
+        ("user_account", 1, 1, 1),
+        ("user_search_term", 3, 3, 3),
+        ("block", 1, 0, 0),
         ("friend_list", 1, 1, 0),
         ("friend_request", 1, 0, 1),
         ("conversation", 1, 1, 0),
@@ -78,8 +82,8 @@ async fn a_reader_sees_only_what_is_theirs() {
         ("message_search", 1, 1, 0),
         ("read_cursor", 2, 2, 0),
         ("unread_count", 2, 2, 0),
-        // Signing up; requests, acceptance; the opening; the message.
-        ("change_feed", 1 + 3 + 1 + 1, 1 + 2 + 1 + 1, 1 + 1),
+        // Signing up; requests, acceptance, block; the opening; the message.
+        ("change_feed", 1 + 4 + 1 + 1, 1 + 2 + 1 + 1, 1 + 1),
         ("change_feed_member", 1, 1, 0),
     ] {
         assert_eq!(seen(&world, Some(ada), table).await, of_ada, "ada in {table}");

@@ -149,6 +149,10 @@ impl World {
         self.friendship(by, of, friendship::Command::Remove { by, of }).await
     }
 
+    pub(crate) async fn block(&self, by: UserId, of: UserId) -> Position {
+        self.friendship(by, of, friendship::Command::Block { by, of }).await
+    }
+
     async fn friendship(&self, by: UserId, of: UserId, command: friendship::Command) -> Position {
         self.act::<friendship::Friendship>(&StreamName::friendship(by, of), by, command).await
     }
@@ -272,7 +276,7 @@ pub(crate) async fn settled(postgres: &PgPool, head: Position) {
                 .fetch_one(postgres)
                 .await
                 .unwrap();
-        count == 12
+        usize::try_from(count).unwrap() == projector::PROJECTIONS.len()
     };
     eventually("the projections reach the head", there).await;
 }
@@ -287,8 +291,11 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, ask: impl F
 }
 
 /// Every table that is derived from the log.
-pub(crate) const TABLES: [&str; 20] = [
+pub(crate) const TABLES: &[&str] = &[
     "user_profile",
+    "user_account",
+    "user_search_term",
+    "block",
     "friend_list",
     "friend_request",
     "conversation",
@@ -308,6 +315,10 @@ pub(crate) const TABLES: [&str; 20] = [
     "change_feed_frame",
     "change_feed_member",
     "unread_count",
+    "presence_hidden",
+    "study_session",
+    "study_participant",
+    "whiteboard",
 ];
 
 /// All rows of all tables, as one text.

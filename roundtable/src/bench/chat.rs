@@ -3,7 +3,6 @@
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use futures::{StreamExt, TryStreamExt, stream};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{
@@ -12,14 +11,14 @@ use super::{
     load::Room,
     machine::{self, Machine},
     measure::{Measure, Plan},
+    people,
     processes::{ByProcess, Processes},
     report::{Lag, Latency, Report, Saturation, Step, rounded},
 };
-use crate::client::{Client, Session, SignUp, new_id};
+use crate::client::{Client, Session};
 
 const SUBSCRIBERS: usize = 50;
 const SENDERS: usize = 10;
-const PASSWORD: &str = "a load without omission";
 
 /// A step passes while its delivery p99 is below this.
 const BOUND_MS: f64 = 100.0;
@@ -88,7 +87,7 @@ pub async fn run(chat: &Chat) -> Result<Report> {
 async fn steps(chat: &Chat, url: &str, processes: Option<&Processes>) -> Result<Vec<Step>> {
     eprintln!("{SUBSCRIBERS} people sign up and open a socket");
     let client = Client::new(url)?;
-    let people = people(&client).await?;
+    let people = people::sign_up(&client, SUBSCRIBERS).await?;
     let others: Vec<_> = people[1..].iter().map(Session::user).collect();
     let group = people[0].open_group("Bench", &others).await.context("no conversation")?;
     // Sockets that open from here on belong to the conversation from their start.
@@ -131,26 +130,6 @@ async fn steps(chat: &Chat, url: &str, processes: Option<&Processes>) -> Result<
         sleep(Duration::from_millis(500)).await;
     }
     Ok(steps)
-}
-
-async fn people(client: &Client) -> Result<Vec<Session>> {
-    // Password hashes take a core each: a few at a time.
-    stream::iter(0..SUBSCRIBERS)
-        .map(|number| async move {
-            let word = format!("b{number}_{}", &new_id().simple().to_string()[20..]);
-            let who = SignUp {
-                email: format!("{word}@example.org"),
-                handle: word,
-                name: format!("Bench {number}"),
-                password: PASSWORD.to_owned(),
-            };
-            client.sign_up(&who).await?;
-            client.log_in(&who.email, PASSWORD).await
-        })
-        .buffered(4)
-        .try_collect()
-        .await
-        .context("somebody could not sign up")
 }
 
 /// Offers one rate, samples the lag beside it, and judges.
