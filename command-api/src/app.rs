@@ -18,10 +18,12 @@ use tokio_util::task::TaskTracker;
 
 use crate::Settings;
 use crate::commands::{self, CommandSchema};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Servers};
 use crate::passwords::Passwords;
 use crate::receipts::Receipts;
+use crate::rooms::Rooms;
 use crate::routes;
+use crate::slow_mode::SlowMode;
 
 /// How long sockets may take to say good-bye.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -35,12 +37,14 @@ struct Inner {
     secrets: event_log::Secrets,
     passwords: Passwords,
     gateway: Gateway,
+    rooms: Rooms,
     secure_cookies: bool,
     allowed_origins: Vec<HeaderValue>,
     postgres: PgPool,
     redis: Redis,
     receipts: Receipts,
     tasks: TaskTracker,
+    slow_mode: SlowMode,
 }
 
 impl App {
@@ -77,20 +81,23 @@ impl App {
         let (tasks, receipts) = (TaskTracker::new(), Receipts::new(redis.clone()));
         receipts.follow(log.clone(), receipts_flush, &tasks, shutdown.clone());
         tasks.close();
-        let gateway =
-            Gateway::start(config, &namespace, limits, log.clone(), postgres.clone(), shutdown)
-                .await?;
+        let rooms = Rooms::start(redis.clone(), &config.node, shutdown.clone());
+        let servers =
+            Servers { log: log.clone(), postgres: postgres.clone(), redis: redis.clone() };
+        let gateway = Gateway::start(config, &namespace, limits, servers, shutdown).await?;
         Ok(Self(Arc::new(Inner {
             auth: Authenticator { tokens: Tokens::new(&config.secrets.signing), log },
             secrets: config.secrets.log.clone(),
             passwords,
             gateway,
+            rooms,
             secure_cookies: config.secure_cookies,
             allowed_origins: config.allowed_origins.clone(),
             postgres,
             redis,
             receipts,
             tasks,
+            slow_mode: SlowMode::default(),
         })))
     }
 
@@ -177,13 +184,24 @@ impl App {
         &self.0.passwords
     }
 
-    #[expect(dead_code, reason = "limits and presence are about to use it")]
+    pub(crate) fn postgres(&self) -> &PgPool {
+        &self.0.postgres
+    }
+
+    pub(crate) fn slow_mode(&self) -> &SlowMode {
+        &self.0.slow_mode
+    }
+
     pub(crate) fn redis(&self) -> &Redis {
         &self.0.redis
     }
 
     pub(crate) fn receipts(&self) -> &Receipts {
         &self.0.receipts
+    }
+
+    pub(crate) fn rooms(&self) -> &Rooms {
+        &self.0.rooms
     }
 
     pub(crate) fn gateway(&self) -> &Gateway {

@@ -2,14 +2,18 @@
 
 mod app;
 mod commands;
+mod emoji;
 mod gateway;
 mod limits;
 mod normalise;
 mod passwords;
+mod presence;
 mod problems;
 mod receipts;
 mod refresh;
+mod rooms;
 mod routes;
+mod slow_mode;
 
 pub use app::{App, serve};
 pub use commands::CommandSchema;

@@ -1,13 +1,18 @@
 //! How much of everything: nothing that a client can ask for is without a bound.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::gateway::Bounds;
 
+/// Heartbeats that make sense: no proxy lets a socket be silent for longer.
+const HEARTBEATS: RangeInclusive<Duration> = Duration::from_millis(500)..=Duration::from_mins(5);
+
 /// The bounds of one process.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// How often the server pings a socket; one that is silent for twice as long is closed.
+    /// `ROUNDTABLE_HEARTBEAT_MS`: how often the server pings a socket; one that is silent for twice
+    /// as long is closed. The people of a node that dies are offline after as long and a few seconds.
     pub heartbeat: Duration,
     /// How long a new socket may take to say who it is.
     pub greeting: Duration,
@@ -92,6 +97,13 @@ impl Settings {
                 anyhow::anyhow!(
                     "ROUNDTABLE_RECEIPTS_FLUSH_MS is wrong: it must be 10 to 10000 milliseconds"
                 )
+            })?;
+        }
+        if let Some(text) = variable("ROUNDTABLE_HEARTBEAT_MS") {
+            let heartbeat = text.parse().ok().map(Duration::from_millis);
+            let heartbeat = heartbeat.filter(|heartbeat| HEARTBEATS.contains(heartbeat));
+            settings.limits.heartbeat = heartbeat.ok_or_else(|| {
+                anyhow::anyhow!("ROUNDTABLE_HEARTBEAT_MS is wrong: it must be 500 to 300000")
             })?;
         }
         Ok(settings)

@@ -52,6 +52,8 @@ pub enum Command {
         reason: Reason,
         /// In their own words.
         text: String,
+        /// What the message says that is reported, where it is one that can be read.
+        quoted: Option<Personal<String>>,
     },
     /// Decide.
     Resolve {
@@ -109,7 +111,7 @@ impl Decider for Report {
 
     fn decide(&self, command: &Command) -> Result<Vec<ReportEvent>, Rejection> {
         match command {
-            Command::File { report, by, subject, known, reason, text } => {
+            Command::File { report, by, subject, known, reason, text, quoted } => {
                 if self.filed.is_some() {
                     return Err(Rejection::AlreadyFiled);
                 }
@@ -129,6 +131,7 @@ impl Decider for Report {
                     subject: *subject,
                     reason: *reason,
                     text: Personal::new(*by, text.clone()),
+                    quoted: quoted.clone(),
                 }])
             }
             Command::Resolve { moderator: false, .. } => Err(Rejection::NotModerator),
@@ -178,6 +181,7 @@ mod tests {
             known,
             reason,
             text: text.to_owned(),
+            quoted: None,
         }
     }
 

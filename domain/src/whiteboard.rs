@@ -1,7 +1,5 @@
 //! The whiteboard of a study session, on which everybody in the session draws.
 
-use std::collections::BTreeSet;
-
 use events::{ConversationId, ElementId, Personal, StudySessionId, UserId, WhiteboardEvent};
 use thiserror::Error;
 
@@ -15,9 +13,12 @@ pub const MAX_SHAPE_BYTES: usize = 64 * 1024;
 
 /// What is on a whiteboard: which elements, and of the newest one also how it looks. That is
 /// enough to know a stroke that is drawn twice, and 5000 shapes would be too much to keep.
+///
+/// A state is copied for each stroke: the ids are in one piece of memory, in their order, which is
+/// copied at once.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Whiteboard {
-    elements: BTreeSet<ElementId>,
+    elements: Vec<ElementId>,
     newest: Option<(ElementId, Personal<String>)>,
 }
 
@@ -25,6 +26,11 @@ impl Whiteboard {
     /// What is on it.
     pub fn elements(&self) -> impl Iterator<Item = ElementId> {
         self.elements.iter().copied()
+    }
+
+    /// Whether something is on it.
+    pub fn has(&self, element: ElementId) -> bool {
+        self.elements.binary_search(&element).is_ok()
     }
 }
 
@@ -97,13 +103,13 @@ impl Decider for Whiteboard {
                 if is_newest {
                     return Ok(vec![]);
                 }
-                if !self.elements.contains(element) && self.elements.len() >= MAX_ELEMENTS {
+                if !self.has(*element) && self.elements.len() >= MAX_ELEMENTS {
                     return Err(Rejection::Full);
                 }
                 let (element, shape) = (*element, Personal::new(by, shape.clone()));
                 vec![WhiteboardEvent::Drawn { session, conversation, element, shape, by }]
             }
-            Action::Erase { element } if !self.elements.contains(element) => vec![],
+            Action::Erase { element } if !self.has(*element) => vec![],
             Action::Erase { element } => {
                 vec![WhiteboardEvent::Erased { session, conversation, element: *element, by }]
             }
@@ -115,11 +121,15 @@ impl Decider for Whiteboard {
     fn evolve(mut self, event: &WhiteboardEvent) -> Self {
         match event {
             WhiteboardEvent::Drawn { element, shape, .. } => {
-                self.elements.insert(*element);
+                if let Err(place) = self.elements.binary_search(element) {
+                    self.elements.insert(place, *element);
+                }
                 self.newest = Some((*element, shape.clone()));
             }
             WhiteboardEvent::Erased { element, .. } => {
-                self.elements.remove(element);
+                if let Ok(place) = self.elements.binary_search(element) {
+                    self.elements.remove(place);
+                }
                 self.newest = self.newest.filter(|(newest, _)| newest != element);
             }
             WhiteboardEvent::Cleared { .. } => return Self::default(),
@@ -240,7 +250,8 @@ mod tests {
             hold::<Whiteboard>(&commands, |_| false, |_, after| {
                 assert!(after.elements().count() <= MAX_ELEMENTS);
                 let newest = after.newest.as_ref().map(|(newest, _)| *newest);
-                assert!(newest.is_none_or(|it| after.elements.contains(&it)));
+                assert!(newest.is_none_or(|it| after.has(it)));
+                assert!(after.elements.is_sorted_by(|one, next| one < next));
             });
         }
     }

@@ -45,6 +45,11 @@ pub struct Node {
 impl Cluster {
     /// Starts all of it, in the order of `compose.yaml`, and waits until it is ready.
     pub async fn start() -> Result<Self> {
+        Self::start_with::<&str>(&[]).await
+    }
+
+    /// The same, with more variables for all services.
+    pub async fn start_with<V: AsRef<str>>(more: &[(&'static str, V)]) -> Result<Self> {
         let folder = folder()?;
         let logs = folder.path().join("logs");
         std::fs::create_dir(&logs)?;
@@ -67,7 +72,8 @@ impl Cluster {
             &logs,
         )?;
 
-        let environment = environment(&servers, &store, &secrets)?;
+        let mut environment = environment(&servers, &store, &secrets)?;
+        environment.extend(more.iter().map(|(name, value)| (*name, value.as_ref().to_owned())));
         run(&["migrate"], &environment).await?;
         let wire = Wire::to(servers.nats_url.as_deref().context("NATS was wanted")?).await?;
         let mut wired = environment.clone();

@@ -73,16 +73,27 @@ impl Raw {
         }
     }
 
-    /// The next frame with this `op`; events before it are passed over, other frames are not.
+    /// The next frame with this `op`; events before it are passed over, and who comes and goes;
+    /// other frames are not.
     pub async fn until(&mut self, op: &str) -> Result<Value> {
         loop {
             let frame = self.frame().await?;
             match frame["op"].as_str() {
                 Some(found) if found == op => return Ok(frame),
-                Some("event") => {}
+                Some("event" | "presence" | "presence_lost") => {}
                 _ => bail!("waited for `{op}`, and there came {frame}"),
             }
         }
+    }
+
+    /// The next frame, if one comes in this time.
+    pub async fn frame_within(&mut self, wait: Duration) -> Result<Option<Value>> {
+        timeout(wait, self.frame()).await.ok().transpose()
+    }
+
+    /// Cuts the connection, as a tunnel does: no close frame, no last words.
+    pub fn cut(self) {
+        drop(self);
     }
 
     /// Reads to the end of the socket.

@@ -36,6 +36,11 @@ impl Up {
         Self::start_in(folder()?, &[], None).await
     }
 
+    /// The same, with more variables.
+    pub async fn alone_with(more: &[(&str, String)]) -> Result<Self> {
+        Self::start_in(folder()?, more, None).await
+    }
+
     /// Starts it on servers that the test can hurt.
     pub async fn on(servers: &PrivateServers) -> Result<Self> {
         Self::start_in(folder()?, &urls(servers)?, None).await

@@ -203,6 +203,7 @@ pub struct Member {
 
 /// What somebody is in a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Decides everything about the group. There is always exactly one.

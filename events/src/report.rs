@@ -21,6 +21,10 @@ pub enum ReportEvent {
         reason: Reason,
         /// In their own words.
         text: Personal<String>,
+        /// What the message said when it was reported, about its sender: it may be edited or
+        /// deleted before a moderator reads it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        quoted: Option<Personal<String>>,
     },
     /// A moderator has decided.
     #[serde(rename = "report.resolved")]
@@ -76,6 +80,7 @@ pub enum Subject {
 
 /// What is wrong with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// Unwanted advertising.
@@ -94,6 +99,7 @@ pub enum Reason {
 
 /// What a moderator decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Nothing is wrong.

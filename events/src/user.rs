@@ -125,6 +125,7 @@ pub enum UserEvent {
 
 /// A person's picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Avatar {
     /// One of the pictures that everybody may use, counted from 1.
@@ -135,6 +136,7 @@ pub enum Avatar {
 
 /// What a person may do on the whole platform.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PlatformRole {
     /// What everybody may.

@@ -5,9 +5,11 @@
 //!   process at a time ([`runner`]), from the events that a process decodes once ([`tail`]).
 //! - **Caches** in Redis are invalidated after the commit that changed what they hold
 //!   ([`invalidation`]).
+//! - **Timers** ([`timers`]) do what is to be done at a moment, by ordinary commands.
 //!
-//! Nothing here decides anything, and all of it can be thrown away and made again from the log.
+//! Nothing here decides anything (the rules are in `domain`), and all of it can be thrown away and made again from the log.
 
+mod caches;
 pub mod invalidation;
 pub mod projections;
 pub mod relay;
@@ -15,5 +17,6 @@ pub mod runner;
 mod start;
 pub mod subjects;
 pub mod tail;
+pub mod timers;
 
-pub use start::{Projector, Settings, migrate, serve, start};
+pub use start::{PROJECTIONS, Projector, Settings, migrate, serve, start};

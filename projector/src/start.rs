@@ -18,13 +18,15 @@ use tokio_util::task::TaskTracker;
 
 use crate::invalidation::Invalidations;
 use crate::projections::{
-    ChangeFeed, Conversation, FriendList, FriendRequest, Member, Message, Projection, ReadCursor,
-    UserProfile,
+    Block, ChangeFeed, Conversation, ConversationBan, FriendList, FriendRequest, Invite, Member,
+    Mention, Message, MessageSearch, Pin, PresenceHidden, Projection, Reaction, ReadCursor, Report,
+    Retention, Standing, StudySession, Timer, UserProfile, Whiteboard,
 };
 use crate::relay::Relay;
 use crate::runner::Runner;
 use crate::subjects::Subjects;
 use crate::tail::Tail;
+use crate::timers::{self, Timers};
 
 /// How long a start waits for Postgres.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -42,6 +44,8 @@ pub struct Settings {
     pub namespace: String,
     /// How long the change feed is kept.
     pub retention: TimeDelta,
+    /// How long messages are kept in the read models; for ever when absent.
+    pub message_retention: Option<TimeDelta>,
 }
 
 impl From<&service::Config> for Settings {
@@ -52,6 +56,7 @@ impl From<&service::Config> for Settings {
             nats_url: config.nats_url.clone(),
             namespace: String::new(),
             retention: TimeDelta::days(7),
+            message_retention: config.message_retention,
         }
     }
 }
@@ -116,15 +121,19 @@ pub async fn start(
         let (tail, nats) = (tail.clone(), tail_nats);
         async move { tail.follow(nats, names).await }
     });
-    let runner = Runner::new(options, tail, invalidations, settings.retention);
-    tasks.project::<UserProfile>(&runner);
-    tasks.project::<FriendList>(&runner);
-    tasks.project::<FriendRequest>(&runner);
-    tasks.project::<Conversation>(&runner);
-    tasks.project::<Member>(&runner);
-    tasks.project::<Message>(&runner);
-    tasks.project::<ReadCursor>(&runner);
-    tasks.project::<ChangeFeed>(&runner);
+    tasks.spawn(
+        Timers::new(
+            options.clone(),
+            log.clone(),
+            &settings.redis_url,
+            &settings.namespace,
+            timers::Settings::from_env()?,
+        )?
+        .run(),
+    );
+    let retention = Retention { feed: settings.retention, messages: settings.message_retention };
+    let runner = Runner::new(options, tail, invalidations, retention);
+    tasks.project_all(&runner);
     tasks.tracker.close();
     Ok(Projector { health: health(log, postgres, relay_nats), tasks: tasks.tracker })
 }
@@ -153,6 +162,44 @@ pub async fn serve(
     projector.ended().await;
     Ok(())
 }
+
+/// The one list of projections.
+macro_rules! projections {
+    ($($projection:ident),* $(,)?) => {
+        /// The names of all projections.
+        pub const PROJECTIONS: &[&str] = &[$($projection::NAME),*];
+
+        impl Tasks {
+            fn project_all(&self, runner: &Runner) {
+                $(self.project::<$projection>(runner);)*
+            }
+        }
+    };
+}
+
+projections![
+    Block,
+    ChangeFeed,
+    Conversation,
+    ConversationBan,
+    FriendList,
+    FriendRequest,
+    Invite,
+    Member,
+    Mention,
+    Message,
+    MessageSearch,
+    Pin,
+    PresenceHidden,
+    Reaction,
+    ReadCursor,
+    Report,
+    Standing,
+    StudySession,
+    Timer,
+    UserProfile,
+    Whiteboard,
+];
 
 /// The tasks of a projector, which end with the shutdown. Ending one anywhere is safe: what was
 /// not committed, or not acknowledged, is done again.

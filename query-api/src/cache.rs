@@ -2,7 +2,10 @@
 //!
 //! The projector deletes a list after the commit that changes it, and leaves the commit's position
 //! as a mark: a reader that saw the moment before cannot put the old list back. Without Redis every
-//! read goes to Postgres.
+//! read goes to Postgres. What deletes which list is told in one table: projector, `caches.rs`.
+//!
+//! The lists hold ids, times and reasons, and nothing of what people call themselves: names and
+//! pictures are read from Postgres for the page that is asked for ([`crate::person`]).
 
 use std::sync::Arc;
 
@@ -18,6 +21,7 @@ pub(crate) enum List {
     Friends,
     Incoming,
     Outgoing,
+    Recommended,
 }
 
 impl List {
@@ -26,6 +30,7 @@ impl List {
             Self::Friends => format!("friends:{of}"),
             Self::Incoming => format!("friend_requests:in:{of}"),
             Self::Outgoing => format!("friend_requests:out:{of}"),
+            Self::Recommended => format!("recommended:{of}"),
         }
     }
 
@@ -33,6 +38,7 @@ impl List {
         match self {
             Self::Friends => 600,
             Self::Incoming | Self::Outgoing => 120,
+            Self::Recommended => 300,
         }
     }
 }
@@ -95,6 +101,11 @@ impl Cache {
         };
         // Without it the next reader asks Postgres, which is said in the log once.
         let _ = self.redis.ask(fill).await;
+    }
+
+    /// The connection, for what is not a cached list.
+    pub(crate) const fn redis(&self) -> &Redis {
+        &self.redis
     }
 
     /// Whether Redis answers.

@@ -1,7 +1,10 @@
 //! The conversations that the reader is in.
 
 use axum::extract::State;
+use domain::conversation::{Action, permitted};
+use events::conversation::{ConversationKind, Role};
 use events::{ConversationId, Moment, Position, UserId};
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use service::openapi::{After, Refusal};
 use service::{Json, Path, Problem};
@@ -12,8 +15,8 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::asked::{Asked, Nothing};
-use crate::failure::Answer;
-use crate::message::{Message, Newest};
+use crate::failure::{Answer, Failure};
+use crate::message::{Newest, Preview};
 use crate::page::{Limit, Page};
 use crate::pending;
 use crate::place::Place;
@@ -42,7 +45,9 @@ pub(crate) struct Conversation {
     members_count: i64,
     /// Messages of others that the reader has not read.
     unread: i64,
-    last_message: Option<Message>,
+    last_message: Option<Preview>,
+    /// How many seconds members wait between two messages; 0 when they need not.
+    slow_mode_seconds: i32,
     /// Of the newest message, or of the opening: the order of the list.
     position: Place,
 }
@@ -58,6 +63,7 @@ struct Row {
     role: String,
     members: i64,
     unread: i64,
+    slow_mode_seconds: i32,
     active: Place,
     #[sqlx(flatten)]
     newest: Newest,
@@ -75,6 +81,7 @@ impl From<Row> for Conversation {
             members_count: row.members,
             unread: row.unread,
             last_message: row.newest.of(row.conversation_id),
+            slow_mode_seconds: row.slow_mode_seconds,
             position: row.active,
         }
     }
@@ -85,6 +92,8 @@ impl From<Row> for Conversation {
 pub(crate) struct Detail {
     #[serde(flatten)]
     conversation: Conversation,
+    /// What the reader may do there, to whom their role allows it: the row of the role matrix.
+    my_permissions: Vec<&'static str>,
     members: Vec<Member>,
 }
 
@@ -153,7 +162,48 @@ async fn one(
     let conversation = found.pop().ok_or_else(Problem::no_such_conversation)?;
     let members = members(&mut eyes, id).await?;
     eyes.commit().await?;
-    Ok(Json(Detail { conversation, members }))
+    let my_permissions =
+        permissions(&conversation.kind, &conversation.role).map(Action::name).collect();
+    Ok(Json(Detail { conversation, my_permissions, members }))
+}
+
+/// What a role may do in a kind of conversation, both as their columns name them.
+pub(crate) fn permissions(kind: &str, role: &str) -> impl Iterator<Item = Action> + use<> {
+    let kind = match kind {
+        "direct" => ConversationKind::Direct,
+        "study" => ConversationKind::Study,
+        _ => ConversationKind::Group,
+    };
+    let role = match role {
+        "owner" => Role::Owner,
+        "admin" => Role::Admin,
+        _ => Role::Member,
+    };
+    permitted(kind, role)
+}
+
+/// Refuses a reader whose role there does not allow something; to who is not in it, the
+/// conversation does not exist.
+pub(crate) async fn must_be_allowed(
+    eyes: &mut Eyes,
+    reader: UserId,
+    id: ConversationId,
+    action: Action,
+) -> Result<(), Failure> {
+    let row: Option<(String, String)> = sqlx::query_as(
+        "select c.kind, m.role from member m join conversation c using (conversation_id)
+         where m.conversation_id = $1 and m.user_id = $2",
+    )
+    .bind(id.uuid())
+    .bind(reader.uuid())
+    .fetch_optional(&mut **eyes)
+    .await?;
+    let (kind, role) = row.ok_or_else(Problem::no_such_conversation)?;
+    if permissions(&kind, &role).any(|permitted| permitted == action) {
+        return Ok(());
+    }
+    let title = "Your role in the group does not allow this";
+    Err(Problem::new(StatusCode::FORBIDDEN, "role-forbids", title).into())
 }
 
 /// What the reader has just read is not unread.
@@ -183,7 +233,7 @@ async fn select(
 ) -> Result<Vec<Conversation>, sqlx::Error> {
     let rows: Vec<Row> = sqlx::query_as(
         "with page as materialized (
-           select c.conversation_id, c.kind, c.title, c.opened_at, me.role,
+           select c.conversation_id, c.kind, c.title, c.opened_at, c.slow_mode_seconds, me.role,
              coalesce(c.last_message_position, c.position) as active
            from member me join conversation c on c.conversation_id = me.conversation_id
            where me.user_id = $1
@@ -198,14 +248,12 @@ async fn select(
              select m.user_id from member m
              where m.conversation_id = page.conversation_id and m.user_id <> $1 limit 1
            ) end as with_user,
-           l.message_id, l.ordinal, l.sender_id, l.text, l.sent_at, l.position as sent_position
+           l.message_id, l.ordinal, l.sender_id, l.kind as message_kind, l.text, l.sent_at,
+           l.edited_at, l.deleted_at, l.attachments, l.position as sent_position
          from page
          left join unread_count u
            on u.conversation_id = page.conversation_id and u.user_id = $1
-         left join lateral (
-           select * from message m where m.conversation_id = page.conversation_id
-           order by m.ordinal desc limit 1
-         ) l on true
+         left join newest_message l on l.conversation_id = page.conversation_id
          order by page.active desc",
     )
     .bind(reader.uuid())

@@ -15,6 +15,7 @@ use crate::asked::Asked;
 use crate::cache::List;
 use crate::failure::{Answer, Failure};
 use crate::page::{Limit, Page};
+use crate::person::Summary;
 use crate::reads::{Reads, position_of};
 
 const PROJECTION: &str = "friend_list";
@@ -26,13 +27,21 @@ pub(crate) fn router() -> OpenApiRouter<Reads> {
     OpenApiRouter::new().routes(routes!(list))
 }
 
-/// A friend of the reader.
+/// A friend of the reader, as the cache keeps it.
 #[derive(Clone, Debug, Serialize, Deserialize, FromRow, ToSchema)]
-pub(crate) struct Friend {
+pub(crate) struct Tie {
     #[sqlx(rename = "friend_id", try_from = "Uuid")]
     user_id: UserId,
     #[schema(value_type = String, format = DateTime)]
     since: Moment,
+}
+
+/// A friend of the reader.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Friend {
+    #[serde(flatten)]
+    tie: Tie,
+    person: Summary,
 }
 
 /// Which page.
@@ -62,7 +71,10 @@ async fn list(State(reads): State<Reads>, asked: Asked<ById>) -> Answer<Page<Fri
             from_postgres(&reads, reader, after_id, limit).await?
         }
     };
-    Ok(Json(Page::of(rows, limit, |friend| friend.user_id)))
+    let page = Page::of(rows, limit, |tie| tie.user_id);
+    let ids = page.items.iter().map(|tie| tie.user_id);
+    let mut people = reads.summaries(reader, after, ids).await?;
+    Ok(Json(page.map(|tie| Friend { person: people.take(tie.user_id), tie })))
 }
 
 async fn from_postgres(
@@ -70,13 +82,13 @@ async fn from_postgres(
     reader: UserId,
     after_id: Option<UserId>,
     limit: Limit,
-) -> Result<Vec<Friend>, Failure> {
+) -> Result<Vec<Tie>, Failure> {
     const SELECT: &str = "select friend_id, since from friend_list
          where user_id = $1 and ($2::uuid is null or friend_id > $2)
          order by friend_id limit $3";
     let mut eyes = reads.eyes_of(reader).await?;
     let position = position_of(&mut eyes, PROJECTION).await?;
-    let all: Vec<Friend> = sqlx::query_as(SELECT)
+    let all: Vec<Tie> = sqlx::query_as(SELECT)
         .bind(reader.uuid())
         .bind(None::<Uuid>)
         .bind(CACHED_AT_MOST + 1)
@@ -98,8 +110,8 @@ async fn from_postgres(
 }
 
 /// The rows of a page and one more, out of the whole list.
-fn cut(all: Vec<Friend>, after_id: Option<UserId>, limit: Limit) -> Vec<Friend> {
-    let from = all.partition_point(|friend| after_id.is_some_and(|after| friend.user_id <= after));
+fn cut(all: Vec<Tie>, after_id: Option<UserId>, limit: Limit) -> Vec<Tie> {
+    let from = all.partition_point(|tie| after_id.is_some_and(|after| tie.user_id <= after));
     let rows = usize::try_from(limit.and_one()).expect("at most 101");
     all.into_iter().skip(from).take(rows).collect()
 }

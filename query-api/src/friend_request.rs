@@ -15,6 +15,7 @@ use crate::asked::Asked;
 use crate::cache::List;
 use crate::failure::{Answer, Failure};
 use crate::page::{Limit, Page};
+use crate::person::Summary;
 use crate::reads::{Reads, position_of};
 
 const PROJECTION: &str = "friend_request";
@@ -26,15 +27,24 @@ pub(crate) fn router() -> OpenApiRouter<Reads> {
     OpenApiRouter::new().routes(routes!(list))
 }
 
-/// A request between the reader and somebody.
+/// A request between the reader and somebody, as the cache keeps it.
 #[derive(Clone, Debug, Serialize, Deserialize, FromRow, ToSchema)]
-pub(crate) struct FriendRequest {
+pub(crate) struct Request {
     #[sqlx(rename = "from_id", try_from = "Uuid")]
     from: UserId,
     #[sqlx(rename = "to_id", try_from = "Uuid")]
     to: UserId,
     #[schema(value_type = String, format = DateTime)]
     requested_at: Moment,
+}
+
+/// A request between the reader and somebody.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct FriendRequest {
+    #[serde(flatten)]
+    request: Request,
+    /// The other.
+    person: Summary,
 }
 
 /// Which of the two lists.
@@ -66,7 +76,7 @@ impl Direction {
     }
 
     /// The other of the two, by whom the list is ordered.
-    const fn other(self, request: &FriendRequest) -> UserId {
+    const fn other(self, request: &Request) -> UserId {
         match self {
             Self::Incoming => request.from,
             Self::Outgoing => request.to,
@@ -110,17 +120,20 @@ async fn list(
             from_postgres(&reads, reader, &which).await?
         }
     };
-    Ok(Json(Page::of(rows, which.limit, |request| which.direction.other(request))))
+    let other = |request: &Request| which.direction.other(request);
+    let page = Page::of(rows, which.limit, other);
+    let mut people = reads.summaries(reader, after, page.items.iter().map(other)).await?;
+    Ok(Json(page.map(|request| FriendRequest { person: people.take(other(&request)), request })))
 }
 
 async fn from_postgres(
     reads: &Reads,
     reader: UserId,
     which: &Which,
-) -> Result<Vec<FriendRequest>, Failure> {
+) -> Result<Vec<Request>, Failure> {
     let mut eyes = reads.eyes_of(reader).await?;
     let position = position_of(&mut eyes, PROJECTION).await?;
-    let all: Vec<FriendRequest> = sqlx::query_as(which.direction.select())
+    let all: Vec<Request> = sqlx::query_as(which.direction.select())
         .bind(reader.uuid())
         .bind(None::<Uuid>)
         .bind(CACHED_AT_MOST + 1)
@@ -142,8 +155,8 @@ async fn from_postgres(
 }
 
 /// The rows of a page and one more, out of the whole list.
-fn cut(all: Vec<FriendRequest>, which: &Which) -> Vec<FriendRequest> {
-    let before = |request: &FriendRequest| {
+fn cut(all: Vec<Request>, which: &Which) -> Vec<Request> {
+    let before = |request: &Request| {
         which.after_id.is_some_and(|after| which.direction.other(request) <= after)
     };
     let from = all.partition_point(before);

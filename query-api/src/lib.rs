@@ -5,29 +5,41 @@
 //! line of defence behind the queries; see [`reads`](crate::reads).
 
 mod asked;
+mod avatars;
+mod block;
 mod cache;
 mod change_feed;
 mod checkpoints;
 mod conversation;
+mod conversation_ban;
 mod failure;
 mod friend_list;
 mod friend_request;
+mod invite;
 mod message;
 mod page;
 mod pending;
+mod person;
 mod place;
+mod presence;
 mod reads;
 mod receipts;
+mod recommended;
+mod report;
+mod standing;
+mod study_session;
 mod user_profile;
+mod user_search;
+mod whiteboard;
 
 #[cfg(test)]
 mod tests;
 
 use anyhow::Context;
-use axum::Router;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
 use event_log::EventLog;
 use service::health::Need;
 use service::{Authenticator, Config, Health, Identity, Tokens};
@@ -63,17 +75,18 @@ impl App {
         Ok(Self { reads, authenticator })
     }
 
-    /// The routes. Whoever asks has to be somebody.
+    /// The routes. Whoever asks has to be somebody, but for the pictures that everybody may use.
     pub fn router(&self) -> Router {
         let authenticated =
             middleware::from_fn_with_state(self.authenticator.clone(), authenticated);
-        let routes = Router::from(routes());
-        routes.route_layer(authenticated).with_state(self.reads.clone())
+        let codes = Extension(invite::Codes::of(self.authenticator.log.secrets()));
+        let routes = Router::from(routes()).route_layer(authenticated).layer(codes);
+        routes.merge(Router::from(avatars::router())).with_state(self.reads.clone())
     }
 
     /// The description of the routes (OpenAPI).
     pub fn openapi() -> utoipa::openapi::OpenApi {
-        let mut api = routes().into_openapi();
+        let mut api = routes().merge(avatars::router()).into_openapi();
         // Parameters of the query do not bring the schemas of their types along.
         let components = api.components.get_or_insert_default();
         components.schemas.insert("Limit".to_owned(), page::Limit::schema());
@@ -131,12 +144,22 @@ pub async fn serve(
 
 fn routes() -> OpenApiRouter<Reads> {
     OpenApiRouter::new()
+        .merge(user_search::router())
+        .merge(recommended::router())
         .merge(user_profile::router())
+        .merge(block::router())
         .merge(friend_list::router())
         .merge(friend_request::router())
         .merge(conversation::router())
+        .merge(invite::router())
+        .merge(conversation_ban::router())
+        .merge(report::router())
+        .merge(standing::router())
         .merge(message::router())
+        .merge(presence::router())
         .merge(change_feed::router())
+        .merge(study_session::router())
+        .merge(whiteboard::router())
 }
 
 /// One place says who reads, for every route.

@@ -1,31 +1,41 @@
-//! The messages of a conversation.
+//! Messages: what a reader sees of one, wherever it is shown.
 
-use axum::extract::State;
+pub(crate) mod beside;
+pub(crate) mod history;
+pub(crate) mod search;
+
+use std::collections::HashMap;
+
 use events::{ConversationId, MessageId, Moment, Position, UserId};
 use http::StatusCode;
-use serde::{Deserialize, Serialize};
-use service::openapi::{After, Refusal};
-use service::{Json, Path, Problem};
+use serde::Serialize;
+use service::Problem;
 use sqlx::FromRow;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 use uuid::Uuid;
 
-use crate::asked::Asked;
-use crate::failure::{Answer, Failure};
-use crate::page::{Limit, Page};
+use crate::failure::Failure;
 use crate::place::Place;
 use crate::reads::{Eyes, Reads};
 use crate::receipts::{Status, cursors, status};
 
-const PROJECTIONS: &[&str] = &["member", "message", "read_cursor"];
-
 pub(crate) fn router() -> OpenApiRouter<Reads> {
-    OpenApiRouter::new().routes(routes!(list))
+    OpenApiRouter::new().merge(history::router()).merge(beside::router()).merge(search::router())
 }
 
-/// A message. An erased text is `null`.
+/// The columns of a message, of the table `m`.
+macro_rules! columns {
+    () => {
+        "m.message_id, m.ordinal, m.conversation_id, m.sender_id, m.kind, m.text, m.system,
+         m.sent_at, m.edited_at, m.deleted_at, m.deleted_by, m.reply_to, m.thread, m.mentions,
+         m.attachments, m.position"
+    };
+}
+use columns;
+
+/// A message, or something that happened in the conversation (kind `system`). An erased or deleted
+/// text is `null`.
 #[derive(Debug, Serialize, FromRow, ToSchema)]
 pub(crate) struct Message {
     #[sqlx(rename = "message_id", try_from = "Uuid")]
@@ -33,68 +43,111 @@ pub(crate) struct Message {
     ordinal: i64,
     #[sqlx(try_from = "Uuid")]
     conversation_id: ConversationId,
+    /// Who sent it, or did it.
     #[sqlx(try_from = "Uuid")]
     sender_id: UserId,
+    /// `text`, `image`, `file`, `emoji` or `system`.
+    kind: String,
+    /// What it says; the title of the conversation, where something happened to that.
     text: Option<String>,
+    /// What happened: its `type`, and whom or what it was done to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    system: Option<serde_json::Value>,
     #[schema(value_type = String, format = DateTime)]
     sent_at: Moment,
+    /// When it was last edited.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    edited_at: Option<Moment>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    deleted_at: Option<Moment>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deleted_by: Option<Uuid>,
+    /// The message it answers.
+    reply_to: Option<Uuid>,
+    /// The first message of the thread it belongs to.
+    thread: Option<Uuid>,
+    mentions: Vec<Uuid>,
+    /// Ids of files.
+    attachments: Vec<Uuid>,
+    /// The oldest first.
+    #[sqlx(skip)]
+    reactions: Vec<Reactions>,
+    /// How many messages there are in the thread that begins with it.
+    #[sqlx(skip)]
+    replies_count: i64,
     position: Place,
-    /// Of the reader's own messages.
+    /// Of the reader's own messages, in their conversation.
     #[sqlx(skip)]
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<Status>,
 }
 
-/// Which page.
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-struct Between {
-    #[serde(default)]
-    limit: Limit,
-    /// Only messages with a smaller ordinal.
-    before: Option<i64>,
-    /// Only messages after this one.
-    after_id: Option<MessageId>,
+/// How many people reacted with an emoji.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Reactions {
+    emoji: String,
+    count: i64,
+    /// Whether the reader is one of them.
+    mine: bool,
 }
 
-/// The messages of a conversation, newest first; the next, older page with `?before=`, down to where
-/// the client already is with `?after_id=`.
-#[utoipa::path(
-    get,
-    path = "/v1/conversations/{id}/messages",
-    tag = "messages",
-    params(("id" = ConversationId, Path), Between, After),
-    responses((status = 200, body = Page<Message, i64>), Refusal),
-)]
-async fn list(
-    State(reads): State<Reads>,
-    Path(id): Path<ConversationId>,
-    asked: Asked<Between>,
-) -> Answer<Page<Message, i64>> {
-    let Asked { reader, after, query: Between { limit, before, after_id } } = asked;
-    reads.checkpoints.reach(PROJECTIONS, after).await?;
-    let mut eyes = reads.eyes_of(reader).await?;
-    check_member(&mut eyes, id, reader).await?;
-    let floor = match after_id {
-        Some(message) => ordinal_of(&mut eyes, id, message).await?,
-        None => 0,
+/// Adds what is counted: reactions and replies.
+async fn count(
+    eyes: &mut Eyes,
+    reader: UserId,
+    messages: &mut [Message],
+) -> Result<(), sqlx::Error> {
+    let ids: Vec<Uuid> = messages.iter().map(|message| message.id.uuid()).collect();
+    let Some(oldest) = messages.iter().map(|message| message.sent_at).min() else {
+        return Ok(());
     };
-    let mut messages: Vec<Message> = sqlx::query_as(
-        "select message_id, ordinal, conversation_id, sender_id, text, sent_at, position
-         from message
-         where conversation_id = $1 and ordinal < $2 and ordinal > $3
-         order by ordinal desc limit $4",
+    let reactions: Vec<(Uuid, String, i64, bool)> = sqlx::query_as(
+        "select message_id, emoji, count(*), bool_or(user_id = $2) from reaction
+         where message_id = any($1)
+         group by message_id, emoji order by min(reacted_at), emoji",
     )
-    .bind(id.uuid())
-    .bind(before.unwrap_or(i64::MAX))
-    .bind(floor)
-    .bind(limit.and_one())
-    .fetch_all(&mut *eyes)
+    .bind(&ids)
+    .bind(reader.uuid())
+    .fetch_all(&mut **eyes)
     .await?;
-    tell_status(&mut eyes, id, reader, &mut messages).await?;
-    eyes.commit().await?;
-    Ok(Json(Page::of(messages, limit, |message| message.ordinal)))
+    // A reply is younger than what it replies to.
+    let replies: Vec<(Uuid, i64)> = sqlx::query_as(
+        "select thread, count(*) from message
+         where thread = any($1) and sent_at >= $2 and deleted_at is null group by thread",
+    )
+    .bind(&ids)
+    .bind(oldest)
+    .fetch_all(&mut **eyes)
+    .await?;
+    let replies: HashMap<Uuid, i64> = replies.into_iter().collect();
+    let mut of: HashMap<Uuid, Vec<Reactions>> = HashMap::new();
+    for (message, emoji, count, mine) in reactions {
+        of.entry(message).or_default().push(Reactions { emoji, count, mine });
+    }
+    for message in messages {
+        message.reactions = of.remove(&message.id.uuid()).unwrap_or_default();
+        message.replies_count = replies.get(&message.id.uuid()).copied().unwrap_or(0);
+    }
+    Ok(())
+}
+
+/// Says what became of the reader's own messages in a conversation.
+async fn tell_status(
+    eyes: &mut Eyes,
+    conversation: ConversationId,
+    reader: UserId,
+    messages: &mut [Message],
+) -> Result<(), sqlx::Error> {
+    let own = |message: &Message| message.sender_id == reader && message.system.is_none();
+    if !messages.iter().any(own) {
+        return Ok(());
+    }
+    let cursors = cursors(eyes, conversation.uuid()).await?;
+    for message in messages.iter_mut().filter(|message| own(message)) {
+        message.status = Some(status(reader, message.ordinal, message.position, &cursors));
+    }
+    Ok(())
 }
 
 /// To who is not in it, a conversation does not exist.
@@ -109,40 +162,29 @@ async fn check_member(eyes: &mut Eyes, id: ConversationId, reader: UserId) -> Re
     if is_member { Ok(()) } else { Err(Problem::no_such_conversation().into()) }
 }
 
-async fn ordinal_of(
+/// One message of a conversation that the reader is in.
+async fn find(
     eyes: &mut Eyes,
+    reader: UserId,
     conversation: ConversationId,
     message: MessageId,
-) -> Result<i64, Failure> {
-    let ordinal = sqlx::query_scalar(
-        "select ordinal from message where message_id = $1 and conversation_id = $2",
-    )
+) -> Result<Message, Failure> {
+    check_member(eyes, conversation, reader).await?;
+    let found = sqlx::query_as(concat!(
+        "select ",
+        columns!(),
+        " from message m where m.message_id = $1 and m.conversation_id = $2"
+    ))
     .bind(message.uuid())
     .bind(conversation.uuid())
     .fetch_optional(&mut **eyes)
     .await?;
-    ordinal.ok_or_else(|| {
-        let title = "This message does not exist";
-        Problem::new(StatusCode::NOT_FOUND, "no-such-message", title)
-            .detail("after_id: names no message of this conversation")
-            .into()
-    })
+    Ok(found.ok_or_else(no_such_message)?)
 }
 
-async fn tell_status(
-    eyes: &mut Eyes,
-    conversation: ConversationId,
-    reader: UserId,
-    messages: &mut [Message],
-) -> Result<(), sqlx::Error> {
-    if !messages.iter().any(|message| message.sender_id == reader) {
-        return Ok(());
-    }
-    let cursors = cursors(eyes, conversation.uuid()).await?;
-    for message in messages.iter_mut().filter(|message| message.sender_id == reader) {
-        message.status = Some(status(reader, message.ordinal, message.position, &cursors));
-    }
-    Ok(())
+fn no_such_message() -> Problem {
+    let title = "This message does not exist in the conversation";
+    Problem::new(StatusCode::NOT_FOUND, "no-such-message", title)
 }
 
 /// The newest message of a conversation, as a row that has it beside something else.
@@ -151,23 +193,50 @@ pub(crate) struct Newest {
     message_id: Option<Uuid>,
     ordinal: Option<i64>,
     sender_id: Option<Uuid>,
+    message_kind: Option<String>,
     text: Option<String>,
     sent_at: Option<Moment>,
+    edited_at: Option<Moment>,
+    deleted_at: Option<Moment>,
+    attachments: Option<Vec<Uuid>>,
     sent_position: Option<Place>,
 }
 
 impl Newest {
     /// The message, unless the conversation has none.
-    pub(crate) fn of(self, conversation_id: ConversationId) -> Option<Message> {
-        Some(Message {
+    pub(crate) fn of(self, conversation_id: ConversationId) -> Option<Preview> {
+        Some(Preview {
             id: self.message_id?.into(),
             ordinal: self.ordinal?,
             conversation_id,
             sender_id: self.sender_id?.into(),
+            kind: self.message_kind?,
             text: self.text,
             sent_at: self.sent_at?,
+            edited_at: self.edited_at,
+            deleted_at: self.deleted_at,
+            attachments: self.attachments.unwrap_or_default(),
             position: self.sent_position.unwrap_or(Place(Position::START)),
-            status: None,
         })
     }
+}
+
+/// The newest message that a person sent, as a list of conversations shows it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Preview {
+    id: MessageId,
+    ordinal: i64,
+    conversation_id: ConversationId,
+    sender_id: UserId,
+    /// `text`, `image`, `file` or `emoji`.
+    kind: String,
+    text: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
+    sent_at: Moment,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    edited_at: Option<Moment>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    deleted_at: Option<Moment>,
+    attachments: Vec<Uuid>,
+    position: Place,
 }

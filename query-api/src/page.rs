@@ -21,6 +21,11 @@ impl<T, C> Page<T, C> {
         let next = if is_last { None } else { rows.last().map(key) };
         Self { items: rows, next }
     }
+
+    /// The same page with more, or less, of each item.
+    pub(crate) fn map<U>(self, items: impl FnMut(T) -> U) -> Page<U, C> {
+        Page { items: self.items.into_iter().map(items).collect(), next: self.next }
+    }
 }
 
 /// How many rows a page may have: 1 to 100, 50 by default.

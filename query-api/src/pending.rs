@@ -31,14 +31,19 @@ pub(crate) async fn unread(
         "select r.conversation_id, (
            select count(*) from message m
            where m.conversation_id = r.conversation_id and m.sender_id <> $1
-             and m.ordinal > greatest(r.unread_from, coalesce((
-               select l.ordinal from message l
-               where l.conversation_id = r.conversation_id and l.position <= p.upto
-               order by l.ordinal desc limit 1
-             ), 0))
+             and m.kind <> 'system' and m.deleted_at is null
+             -- No message has a larger number than its ordinal, which the index knows.
+             and m.ordinal > come.number and m.number > come.number
          )
          from unnest($2::uuid[], $3::bytea[]) as p (conversation_id, upto)
          join read_cursor r on r.conversation_id = p.conversation_id and r.user_id = $1
+         cross join lateral (
+           select greatest(r.unread_from, coalesce((
+             select l.number from message l
+             where l.conversation_id = r.conversation_id and l.position <= p.upto
+             order by l.ordinal desc limit 1
+           ), 0)) as number
+         ) come
          where r.read_position < p.upto",
     )
     .bind(reader.uuid())

@@ -72,6 +72,21 @@ impl Reads {
     }
 }
 
+/// How far all of these projections are, as this transaction sees it.
+pub(crate) async fn position_of_all(
+    eyes: &mut Eyes,
+    projections: &[&str],
+) -> Result<Position, sqlx::Error> {
+    let positions: Vec<Place> =
+        sqlx::query_scalar("select position from projection_checkpoint where projection = any($1)")
+            .bind(projections)
+            .fetch_all(&mut **eyes)
+            .await?;
+    let all = positions.len() == projections.len();
+    let least = positions.into_iter().map(|Place(position)| position).min().filter(|_| all);
+    Ok(least.unwrap_or(Position::START))
+}
+
 /// How far a projection is, as this transaction sees it.
 pub(crate) async fn position_of(
     eyes: &mut Eyes,

@@ -1,5 +1,6 @@
 //! The command-line tool: the whole stack in one process, the demo, and the benches.
 
+pub mod admin;
 pub mod api;
 pub mod bench;
 pub mod client;

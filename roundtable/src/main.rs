@@ -10,8 +10,9 @@ use std::{
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
+use events::user::PlatformRole;
 use roundtable::{
-    bench, demo,
+    admin, bench, demo,
     stack::{self, Given, Stack, StackConfig},
     up::{self, Up},
 };
@@ -36,6 +37,9 @@ enum Command {
     Migrate(MigrateArguments),
     Secrets(SecretsArguments),
     Demo(DemoArguments),
+    /// Appoint people, as the operator.
+    #[command(subcommand)]
+    Admin(AdminCommand),
     /// Measure, and print the figures.
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -135,6 +139,41 @@ struct DemoArguments {
     /// A stack that runs, such as http://127.0.0.1:8080.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum AdminCommand {
+    Grant(GrantArguments),
+}
+
+/// Give somebody a role on the whole platform.
+///
+/// This is how the first admin comes to be; admins then appoint others over the API. The stack has
+/// to run. It is found by its data folder, or by the URL of its event store and its secret keys.
+#[derive(Debug, Args)]
+struct GrantArguments {
+    /// The person, by handle or id.
+    #[arg(long, value_name = "HANDLE")]
+    user: String,
+    /// The role.
+    #[arg(long, value_enum)]
+    role: GrantedRole,
+    /// The data folder of `roundtable up`.
+    #[arg(long, value_name = "DIR", default_value = ".roundtable")]
+    data: PathBuf,
+    /// The folder of the secret keys [default: `secrets` in the data folder].
+    #[arg(long, value_name = "DIR", env = "ROUNDTABLE_SECRETS", hide_env_values = true)]
+    secrets: Option<PathBuf>,
+    /// The event store, where it is not embedded.
+    #[arg(long, value_name = "URL", env = "ROUNDTABLE_EVENTSTORE_URL", hide_env_values = true)]
+    eventstore_url: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum GrantedRole {
+    User,
+    Moderator,
+    Admin,
 }
 
 #[derive(Debug, Subcommand)]
@@ -248,6 +287,7 @@ fn main() -> ExitCode {
         Command::Migrate(arguments) => migrate(&arguments),
         Command::Secrets(arguments) => secrets(&arguments),
         Command::Demo(arguments) => run_demo(arguments),
+        Command::Admin(AdminCommand::Grant(arguments)) => grant(arguments),
         Command::Bench(BenchCommand::Chat(arguments)) => chat(arguments),
         Command::Bench(BenchCommand::EventStore(arguments)) => event_store(arguments),
         Command::Bench(BenchCommand::Receipts(arguments)) => receipts(arguments),
@@ -297,6 +337,26 @@ fn migrate(arguments: &MigrateArguments) -> Result<ExitCode> {
 fn secrets(arguments: &SecretsArguments) -> Result<ExitCode> {
     service::Secrets::generate(&arguments.folder)?;
     println!("the secret keys are in {}", arguments.folder.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn grant(arguments: GrantArguments) -> Result<ExitCode> {
+    service::telemetry::init("error");
+    let GrantArguments { user, role, data, secrets, eventstore_url } = arguments;
+    let place = admin::Place {
+        data,
+        eventstore_url: given(eventstore_url),
+        secrets: secrets.filter(|path| !path.as_os_str().is_empty()),
+    };
+    let (role, name) = match role {
+        GrantedRole::User => (PlatformRole::User, "user"),
+        GrantedRole::Moderator => (PlatformRole::Moderator, "moderator"),
+        GrantedRole::Admin => (PlatformRole::Admin, "admin"),
+    };
+    match many_threads()?.block_on(admin::grant(&place, &user, role))? {
+        admin::Granted::Now(id) => println!("{id} has the role {name} now"),
+        admin::Granted::Before(id) => println!("{id} had the role {name} already"),
+    }
     Ok(ExitCode::SUCCESS)
 }
 

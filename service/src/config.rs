@@ -9,6 +9,7 @@ use thiserror::Error;
 use crate::{Secrets, SecretsError};
 
 const READER_URL: &str = "ROUNDTABLE_POSTGRES_READER_URL";
+const RETENTION: &str = "ROUNDTABLE_MESSAGE_RETENTION_DAYS";
 const READER_URL_MEANING: &str = "a postgres:// URL of the role roundtable_reader";
 
 /// What a service is told at its start. Every field is a variable of the environment.
@@ -37,6 +38,9 @@ pub struct Config {
     /// `ROUNDTABLE_SECURE_COOKIES`: cookies go over https only. By default true, unless
     /// `ROUNDTABLE_PUBLIC_URL` says that people come over plain http.
     pub secure_cookies: bool,
+    /// `ROUNDTABLE_MESSAGE_RETENTION_DAYS`: messages older than this go from the read models, by
+    /// whole months; they stay for ever by default.
+    pub message_retention: Option<chrono::TimeDelta>,
     /// `ROUNDTABLE_LOG`: what is logged, as `tracing` filters are written; what `RUST_LOG` says by
     /// default, or `info`.
     pub log: String,
@@ -130,6 +134,7 @@ impl Config {
                 optional("ROUNDTABLE_SECURE_COOKIES"),
                 optional("ROUNDTABLE_PUBLIC_URL"),
             )?,
+            message_retention: optional(RETENTION).map(|days| retention(&days)).transpose()?,
             log: optional("ROUNDTABLE_LOG")
                 .or_else(|| optional("RUST_LOG"))
                 .unwrap_or_else(|| "info".to_owned()),
@@ -159,6 +164,12 @@ fn node(name: String) -> Result<String, ConfigError> {
     }
     let expected = "letters, digits, dots, hyphens and underscores";
     Err(ConfigError::Wrong { name: "ROUNDTABLE_NODE", expected })
+}
+
+fn retention(days: &str) -> Result<chrono::TimeDelta, ConfigError> {
+    let days = days.trim().parse::<u32>().ok().filter(|days| (1..=36_500).contains(days));
+    let wrong = ConfigError::Wrong { name: RETENTION, expected: "a number of days" };
+    days.map(|days| chrono::TimeDelta::days(days.into())).ok_or(wrong)
 }
 
 fn origins(text: String) -> Result<Vec<HeaderValue>, ConfigError> {

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode, header};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 use uuid::Uuid;
 
@@ -48,7 +48,11 @@ pub fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(text);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
-        shape_problem(&path, error.inner())
+        // An enum with a field too many is told as an error of syntax, and is none.
+        match serde_json::from_slice::<IgnoredAny>(text) {
+            Ok(IgnoredAny) => wrong_shape(&path, error.inner()),
+            Err(_) => shape_problem(&path, error.inner()),
+        }
     })?;
     json.end().map_err(|error| shape_problem(".", &error))?;
     Ok(value)
@@ -68,23 +72,25 @@ pub fn parse_value<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, P
 /// What the client itself sent wrong is said to it, and to nobody else: it may be personal.
 fn shape_problem(path: &str, error: &serde_json::Error) -> Problem {
     match error.classify() {
-        Category::Data => {
-            let text = error.to_string();
-            let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
-            let field = if path == "." { String::new() } else { format!("`{path}`: ") };
-            Problem::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "wrong-shape",
-                "The request does not have the right shape",
-            )
-            .detail(format!("{field}{what}"))
-        }
+        Category::Data => wrong_shape(path, error),
         Category::Syntax | Category::Eof | Category::Io => Problem::malformed(format!(
             "this is not JSON: line {}, column {}",
             error.line(),
             error.column()
         )),
     }
+}
+
+fn wrong_shape(path: &str, error: &serde_json::Error) -> Problem {
+    let text = error.to_string();
+    let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
+    let field = if path == "." { String::new() } else { format!("`{path}`: ") };
+    Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "wrong-shape",
+        "The request does not have the right shape",
+    )
+    .detail(format!("{field}{what}"))
 }
 
 fn body_problem(rejection: BytesRejection) -> Problem {

@@ -166,7 +166,8 @@ impl Command for UnbanMember {
     }
 }
 
-async fn decide(
+/// Gives a command about a conversation.
+pub(super) async fn decide(
     app: &App,
     conversation: ConversationId,
     command: &conversation::Command,

@@ -18,6 +18,8 @@ pub(crate) const COMMANDS: &[Entry] = &[
     Entry::of::<DeclineRequest>(),
     Entry::of::<CancelRequest>(),
     Entry::of::<RemoveFriend>(),
+    Entry::of::<Block>(),
+    Entry::of::<Unblock>(),
 ];
 
 /// `friendship.request`: asks somebody to be friends; accepts, if they have asked already.
@@ -107,6 +109,45 @@ impl Command for RemoveFriend {
     async fn run(self, app: &App, identity: Identity, key: Uuid) -> Result<Accepted, Problem> {
         let call = Call::of(app, identity, key, &self);
         let command = friendship::Command::Remove { by: call.actor, of: self.user };
+        between(app, &call, self.user, command).await
+    }
+}
+
+/// `friendship.block`: wants nothing to do with somebody; ends what is between the two. It is not
+/// told to the other, for whom whoever blocks them does not exist from then on.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Block {
+    /// Who is blocked.
+    pub(crate) user: UserId,
+}
+
+impl Command for Block {
+    const NAME: &'static str = "friendship.block";
+
+    async fn run(self, app: &App, identity: Identity, key: Uuid) -> Result<Accepted, Problem> {
+        let call = Call::of(app, identity, key, &self);
+        // Also somebody who blocks the one who asks: in groups they may still meet.
+        users::must_exist(app, self.user).await?;
+        let command = friendship::Command::Block { by: call.actor, of: self.user };
+        between(app, &call, self.user, command).await
+    }
+}
+
+/// `friendship.unblock`: lets somebody come near again. What was between the two does not return.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Unblock {
+    /// Who was blocked.
+    pub(crate) user: UserId,
+}
+
+impl Command for Unblock {
+    const NAME: &'static str = "friendship.unblock";
+
+    async fn run(self, app: &App, identity: Identity, key: Uuid) -> Result<Accepted, Problem> {
+        let call = Call::of(app, identity, key, &self);
+        let command = friendship::Command::Unblock { by: call.actor, of: self.user };
         between(app, &call, self.user, command).await
     }
 }

@@ -6,14 +6,21 @@
 mod call;
 pub(crate) mod conversations;
 pub(crate) mod friendships;
+pub(crate) mod groups;
+pub(crate) mod invites;
 pub(crate) mod messages;
+pub(crate) mod moderation;
+pub(crate) mod pins;
 pub(crate) mod receipts;
+pub(crate) mod reports;
 pub(crate) mod sessions;
+pub(crate) mod study;
 pub(crate) mod users;
+pub(crate) mod whiteboard;
 
 use std::fmt;
 
-use events::{ConversationId, MessageId, Position};
+use events::{ConversationId, MessageId, Position, ReportId, StudySessionId, UserId};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
@@ -32,9 +39,16 @@ const TABLES: &[&[Entry]] = &[
     users::COMMANDS,
     friendships::COMMANDS,
     conversations::COMMANDS,
+    groups::COMMANDS,
+    invites::COMMANDS,
+    reports::COMMANDS,
+    moderation::COMMANDS,
     messages::COMMANDS,
+    pins::COMMANDS,
     receipts::COMMANDS,
     sessions::COMMANDS,
+    study::COMMANDS,
+    whiteboard::COMMANDS,
 ];
 
 /// Something that somebody wants done. Its fields, as JSON, are the body of the request.
@@ -70,6 +84,9 @@ pub(crate) struct Accepted {
     /// What it made, if it made something that has an id.
     #[serde(flatten)]
     pub(crate) made: Option<Made>,
+    /// Who was there already, for somebody who joined.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) participants: Option<Vec<UserId>>,
 }
 
 /// What was made by a command.
@@ -80,16 +97,22 @@ pub(crate) enum Made {
     Conversation(ConversationId),
     /// A message was sent.
     Message(MessageId),
+    /// An invitation was made.
+    Invite(invites::Invitation),
+    /// A report was filed.
+    Report(ReportId),
+    /// A study session was planned.
+    StudySession(StudySessionId),
 }
 
 impl Accepted {
     /// Accepted, with nothing new made.
     pub(crate) const fn at(position: Position) -> Self {
-        Self { position, made: None }
+        Self { position, made: None, participants: None }
     }
 
     /// Accepted, and this is new.
-    pub(crate) const fn made(self, made: Made) -> Self {
+    pub(crate) fn made(self, made: Made) -> Self {
         Self { made: Some(made), ..self }
     }
 }
@@ -201,7 +224,12 @@ impl<C: Command> Erased for C {
         identity: Identity,
         key: Uuid,
     ) -> BoxFuture<'static, Result<Accepted, Problem>> {
-        async move { Command::run(*self, &app, identity, key).await }.boxed()
+        async move {
+            // A socket was let in before; its person may have been suspended since.
+            app.auth().not_suspended(identity.user).await?;
+            Command::run(*self, &app, identity, key).await
+        }
+        .boxed()
     }
 
     fn lane(&self) -> Option<ConversationId> {
@@ -230,22 +258,68 @@ mod tests {
     fn every_command_of_the_contract_is_known_by_its_body() {
         for (name, body) in [
             ("user.change_profile", json!({"name": "Ada"})),
+            ("user.change_profile", json!({"avatar": {"preset": 8}, "learning_language": "pt-BR"})),
+            (
+                "user.complete_onboarding",
+                json!({"name": "Ada", "bio": "Hi", "native_language": "en",
+                       "learning_language": "fr", "location": "London", "avatar": {"file": ID}}),
+            ),
             ("friendship.request", json!({"to": ID})),
             ("friendship.accept", json!({"from": ID})),
             ("friendship.decline", json!({"from": ID})),
             ("friendship.cancel", json!({"to": ID})),
             ("friendship.remove", json!({"user": ID})),
+            ("friendship.block", json!({"user": ID})),
+            ("friendship.unblock", json!({"user": ID})),
             ("conversation.open_direct", json!({"with": ID})),
             ("conversation.open_group", json!({"title": "Maths", "members": [ID]})),
             ("conversation.add_member", json!({"conversation": ID, "user": ID})),
             ("conversation.remove_member", json!({"conversation": ID, "user": ID})),
             ("conversation.ban", json!({"conversation": ID, "user": ID})),
             ("conversation.unban", json!({"conversation": ID, "user": ID})),
+            ("conversation.change_settings", json!({"conversation": ID, "slow_mode_seconds": 5})),
+            ("conversation.change_role", json!({"conversation": ID, "user": ID, "role": "admin"})),
+            ("conversation.transfer_ownership", json!({"conversation": ID, "to": ID})),
+            ("conversation.make_invite", json!({"conversation": ID, "uses": 1})),
+            ("conversation.revoke_invite", json!({"conversation": ID, "invite": ID})),
+            ("conversation.join", json!({"code": "x"})),
+            ("report.file", json!({"subject": {"kind": "user", "user": ID}, "reason": "spam"})),
+            ("report.resolve", json!({"report": ID, "verdict": "dismissed"})),
+            ("user.suspend", json!({"user": ID, "reason": "spam"})),
+            ("user.reinstate", json!({"user": ID})),
+            ("user.change_role", json!({"user": ID, "role": "moderator"})),
             ("message.send", json!({"conversation": ID, "text": "hi"})),
             ("message.send", json!({"conversation": ID, "message": ID, "text": "hi"})),
+            (
+                "message.send",
+                json!({
+                    "conversation": ID, "kind": "image", "reply_to": ID, "thread": ID,
+                    "mentions": [ID], "attachments": [ID],
+                }),
+            ),
+            ("message.edit", json!({"conversation": ID, "message": ID, "text": "ho"})),
+            ("message.delete", json!({"conversation": ID, "message": ID})),
+            ("message.react", json!({"conversation": ID, "message": ID, "emoji": "👍"})),
+            ("message.unreact", json!({"conversation": ID, "message": ID, "emoji": "👍"})),
+            ("conversation.pin", json!({"conversation": ID, "message": ID})),
+            ("conversation.unpin", json!({"conversation": ID, "message": ID})),
             ("message.delivered", json!({"conversation": ID, "message": ID})),
             ("message.read", json!({"conversation": ID, "message": ID})),
             ("session.close", json!({})),
+            (
+                "study.schedule",
+                json!({"title": "T", "subject": "S", "starts": "2030-01-01T00:00:00Z"}),
+            ),
+            ("study.change", json!({"session": ID, "capacity": 3})),
+            ("study.start", json!({"session": ID})),
+            ("study.complete", json!({"session": ID})),
+            ("study.cancel", json!({"session": ID})),
+            ("study.join", json!({"session": ID})),
+            ("study.leave", json!({"session": ID})),
+            ("study.remove", json!({"session": ID, "user": ID})),
+            ("whiteboard.draw", json!({"session": ID, "element": ID, "shape": "{}"})),
+            ("whiteboard.erase", json!({"session": ID, "element": ID})),
+            ("whiteboard.clear", json!({"session": ID})),
         ] {
             parse(name, body.clone()).unwrap_or_else(|problem| panic!("{name}: {problem:?}"));
             let mut more = body;

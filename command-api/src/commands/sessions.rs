@@ -40,6 +40,7 @@ pub(crate) struct Session {
 /// Checks a password, and opens a log-in.
 pub(crate) async fn log_in(app: &App, key: Uuid, body: LogIn) -> Result<Session, Problem> {
     let user = check_password(app, body).await?;
+    app.auth().not_suspended(user).await?;
     let login = LoginId::of_request(user, key);
     let call = Call::new(app, user, key, "session.open", &Nothing {});
     let token = RefreshToken::derive(app.secrets(), login, key);
@@ -86,6 +87,7 @@ pub(crate) async fn refresh(app: &App, key: Uuid, shown: &str) -> Result<Session
     let stream = StreamName::login(shown.login);
     let known = app.log().load::<Login>(&stream).await?;
     let user = known.state.user().ok_or_else(problems::wrong_refresh_token)?;
+    app.auth().not_suspended(user).await?;
     let call = Call::new(app, user, key, "session.refresh", &shown.digest());
     let next = RefreshToken::derive(app.secrets(), shown.login, key);
     let command = login::Command::Refresh {

@@ -1,8 +1,10 @@
 //! Signing up, and what others see of a person.
 
 use domain::Decider;
+use domain::file::File;
 use domain::reservation::{self, Reservation};
 use domain::user::{self, User};
+use events::user::Avatar;
 use events::{Position, StreamName, UserId};
 use serde::{Deserialize, Serialize};
 use service::{Identity, Problem};
@@ -27,7 +29,8 @@ pub(crate) struct SignUp {
 }
 
 /// What the gateway offers of this file.
-pub(crate) const COMMANDS: &[Entry] = &[Entry::of::<ChangeProfile>()];
+pub(crate) const COMMANDS: &[Entry] =
+    &[Entry::of::<ChangeProfile>(), Entry::of::<CompleteOnboarding>()];
 
 /// `user.change_profile`: changes what others see of a person; what is absent stays.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -35,8 +38,20 @@ pub(crate) const COMMANDS: &[Entry] = &[Entry::of::<ChangeProfile>()];
 pub(crate) struct ChangeProfile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<String>,
+    /// An empty text is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) bio: Option<String>,
+    /// A tag of BCP 47, as `en` or `pt-BR`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) native_language: Option<String>,
+    /// A tag of BCP 47, as `en` or `pt-BR`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) learning_language: Option<String>,
+    /// In one's own words. An empty text is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) location: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) avatar: Option<Avatar>,
 }
 
 impl Command for ChangeProfile {
@@ -44,9 +59,66 @@ impl Command for ChangeProfile {
 
     async fn run(self, app: &App, identity: Identity, key: Uuid) -> Result<Accepted, Problem> {
         let call = Call::of(app, identity, key, &self);
-        let Self { name, bio } = self;
-        let profile = user::Profile { name, bio, ..user::Profile::default() };
+        let Self { name, bio, native_language, learning_language, location, avatar } = self;
+        let owns_avatar = owns(app, call.actor, avatar).await?;
+        let profile = user::Profile {
+            name,
+            bio,
+            native_language,
+            learning_language,
+            location,
+            avatar,
+            owns_avatar,
+        };
         transact(app, &call, &user::Command::ChangeProfile(profile)).await
+    }
+}
+
+/// `user.complete_onboarding`: tells everything that others need to find a person.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CompleteOnboarding {
+    pub(crate) name: String,
+    pub(crate) bio: String,
+    /// A tag of BCP 47, as `en` or `pt-BR`.
+    pub(crate) native_language: String,
+    /// A tag of BCP 47, as `en` or `pt-BR`.
+    pub(crate) learning_language: String,
+    /// In one's own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) location: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) avatar: Option<Avatar>,
+}
+
+impl Command for CompleteOnboarding {
+    const NAME: &'static str = "user.complete_onboarding";
+
+    async fn run(self, app: &App, identity: Identity, key: Uuid) -> Result<Accepted, Problem> {
+        let call = Call::of(app, identity, key, &self);
+        let owns_avatar = owns(app, call.actor, self.avatar).await?;
+        let profile = user::Profile {
+            name: Some(self.name),
+            bio: Some(self.bio),
+            native_language: Some(self.native_language),
+            learning_language: Some(self.learning_language),
+            location: self.location,
+            avatar: self.avatar,
+            owns_avatar,
+        };
+        transact(app, &call, &user::Command::Onboard(profile)).await
+    }
+}
+
+/// Whether a picture, if it is a file, is one that the person uploaded as an avatar. It may have
+/// been uploaded a moment ago through another process, so the stream itself is asked.
+async fn owns(app: &App, user: UserId, avatar: Option<Avatar>) -> Result<bool, Problem> {
+    match avatar {
+        Some(Avatar::File(file)) => {
+            let file = app.log().load::<File>(&StreamName::file(file)).await?;
+            Ok(file.state.belongs_to(user, None))
+        }
+        Some(Avatar::Preset(_)) | None => Ok(false),
     }
 }
 

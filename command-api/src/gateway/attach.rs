@@ -11,6 +11,7 @@
 
 use axum::extract::ws::Utf8Bytes;
 use domain::login::Login;
+use domain::user::User;
 use events::{Position, StreamName, UserId};
 use service::Identity;
 
@@ -80,13 +81,22 @@ pub(crate) async fn attach(
     Ok(joined)
 }
 
-/// The end of a log-in reaches a registered socket through the dispatcher. That it had not ended
-/// before is read from the store itself, after registering, so that there is no moment between.
+/// The end of a log-in, or a suspension, reaches a registered socket through the dispatcher. That
+/// there was none before is read from the store itself, after registering, so that there is no
+/// moment between.
 async fn check_login(app: &App, identity: Identity) -> Result<(), Failed> {
-    let stream = StreamName::login(identity.login);
-    match app.log().load::<Login>(&stream).await {
-        Ok(login) if login.state.is_open_for(identity.user) => Ok(()),
-        Ok(_) => Err(Failed::Bye(Bye::login_ended())),
+    let (login, person) = (StreamName::login(identity.login), StreamName::user(identity.user));
+    let known = tokio::try_join!(app.log().load::<Login>(&login), app.log().load::<User>(&person));
+    match known {
+        Ok((login, _)) if !login.state.is_open_for(identity.user) => {
+            Err(Failed::Bye(Bye::login_ended()))
+        }
+        Ok((_, person)) => match person.state.account() {
+            Some(account) if account.is_suspended(service::clock::now()) => {
+                Err(Failed::Bye(Bye::suspended()))
+            }
+            Some(_) | None => Ok(()),
+        },
         Err(error) => {
             tracing::warn!(%error, "a socket cannot be attached");
             Err(unavailable())

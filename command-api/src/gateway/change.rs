@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use events::conversation::Member;
-use events::{ConversationId, LoginId, UserId};
+use events::{ConversationId, LoginId, Moment, UserId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -16,6 +16,8 @@ pub(crate) enum Change {
     Went(ConversationId, UserId),
     /// A log-in ended.
     Ended(UserId, LoginId),
+    /// Somebody may do nothing any more.
+    Suspended(UserId),
 }
 
 impl Change {
@@ -23,7 +25,9 @@ impl Change {
     pub(crate) fn of(frame: &str) -> Option<Self> {
         // Every quote inside of a JSON text is escaped, so what somebody writes in a message
         // cannot look like this: the frames of messages, nearly all, are not parsed at all.
-        if !frame.contains(r#""type":"conversation."#) && !frame.contains(r#""type":"login."#) {
+        const KINDS: [&str; 3] =
+            [r#""type":"conversation."#, r#""type":"login."#, r#""type":"user.suspended""#];
+        if !KINDS.iter().any(|kind| frame.contains(kind)) {
             return None;
         }
         match parse(frame) {
@@ -62,6 +66,12 @@ struct Closed {
     login: LoginId,
 }
 
+#[derive(Deserialize)]
+struct Suspended {
+    user: UserId,
+    until: Option<Moment>,
+}
+
 fn parse(frame: &str) -> Result<Option<Change>, serde_json::Error> {
     let frame: AnyFrame<'_> = serde_json::from_str(frame)?;
     let data = frame.data.get();
@@ -83,6 +93,12 @@ fn parse(frame: &str) -> Result<Option<Change>, serde_json::Error> {
             let Closed { user, login } = serde_json::from_str(data)?;
             Some(Change::Ended(user, login))
         }
+        "user.suspended" => {
+            let Suspended { user, until } = serde_json::from_str(data)?;
+            // One that is over by now comes up again when a gateway catches up.
+            let over = until.is_some_and(|until| until <= service::clock::now());
+            (!over).then_some(Change::Suspended(user))
+        }
         _ => None,
     })
 }
@@ -95,7 +111,7 @@ mod tests {
     use events::message::MessageKind;
     use events::{
         ConversationEvent, DomainEvent, Envelope, EventId, LoginEvent, MessageEvent, MessageId,
-        Metadata, Personal, Position, StreamName,
+        Metadata, Personal, Position, StreamName, UserEvent,
     };
     use uuid::Uuid;
 
@@ -174,6 +190,24 @@ mod tests {
             (
                 frame(LoginEvent::Closed { login, user: user(2), reason: CloseReason::LoggedOut }),
                 Some(Change::Ended(user(2), login)),
+            ),
+            (
+                frame(UserEvent::Suspended {
+                    user: user(2),
+                    until: None,
+                    reason: Personal::new(user(2), "Spam".to_owned()),
+                    by: user(1),
+                }),
+                Some(Change::Suspended(user(2))),
+            ),
+            (
+                frame(UserEvent::Suspended {
+                    user: user(2),
+                    until: Some(DateTime::UNIX_EPOCH),
+                    reason: Personal::new(user(2), "Spam".to_owned()),
+                    by: user(1),
+                }),
+                None,
             ),
         ];
         for (frame, change) in cases {

@@ -11,9 +11,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::fanout::{Fanout, Progress, Registration, SocketId};
+use super::frames::ServerFrame;
 use super::history::{History, PATIENCE};
-use super::taps::Taps;
+use super::taps::{Heard, Taps};
 use super::tick::Tick;
+use super::whispers::Whisper;
 
 /// The relay ticks at least every half second: after so long without, it or NATS is away, and the
 /// log is asked instead.
@@ -116,11 +118,15 @@ impl Worker {
                     Some(request) => self.answer(request),
                     None => return,
                 },
-                tick = self.taps.next_tick() => match tick {
-                    Some(tick) => self.tick(&tick).await,
+                heard = self.taps.next(self.fanout.last()) => match heard {
+                    Some(Heard::Tick(tick)) => self.tick(&tick).await,
+                    Some(Heard::Whispers) => {}
                     None => return,
                 },
-                () = alarm.notified() => self.catch_up(PATIENCE).await,
+                () = alarm.notified() => {
+                    self.fanout.whisper_to_all(&ServerFrame::PresenceLost.encode());
+                    self.catch_up(PATIENCE).await;
+                }
                 () = tokio::time::sleep_until(wake) => {
                     self.catch_up(SHORT_PATIENCE).await;
                     self.look = Instant::now() + LOOK;
@@ -128,6 +134,9 @@ impl Worker {
             }
             let effects = self.fanout.take_effects();
             self.taps.apply(effects).await;
+            for Whisper { audience, frame, from } in self.taps.take_whispers() {
+                self.fanout.whisper(audience, &frame, from);
+            }
         }
     }
 

@@ -208,6 +208,25 @@ impl Fanout {
         }
     }
 
+    /// Hands on what is not of the log: to those in the audience now, but for the socket that it
+    /// is from, as far as they keep up.
+    pub(crate) fn whisper(&self, audience: Audience, frame: &Utf8Bytes, from: Option<SocketId>) {
+        for id in self.audiences.get(&audience).into_iter().flatten() {
+            let socket = self.sockets.get(id).expect("an audience holds sockets only");
+            if matches!(socket.phase, Phase::Joined(_)) && Some(*id) != from {
+                socket.outbox.whisper(frame.clone());
+            }
+        }
+    }
+
+    /// The same for everybody.
+    pub(crate) fn whisper_to_all(&self, frame: &Utf8Bytes) {
+        let joined = |socket: &&Socket| matches!(socket.phase, Phase::Joined(_));
+        for socket in self.sockets.values().filter(joined) {
+            socket.outbox.whisper(frame.clone());
+        }
+    }
+
     /// Notes that there is nothing else to dispatch up to a position.
     pub(crate) fn advance(&mut self, to: Position) {
         self.last = self.last.max(to);
@@ -224,6 +243,11 @@ impl Fanout {
                 users.iter().for_each(|user| self.moved(*user, *conversation, Presence::In));
             }
             Change::Went(conversation, user) => self.moved(*user, *conversation, Presence::Out),
+            Change::Suspended(user) => {
+                for id in self.sockets_of(*user) {
+                    self.sockets[&id].outbox.end(Bye::suspended());
+                }
+            }
             Change::Ended(user, login) => {
                 for id in self.sockets_of(*user) {
                     let socket = &self.sockets[&id];

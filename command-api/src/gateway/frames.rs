@@ -1,12 +1,13 @@
 //! The frames of the gateway's protocol, from and to clients.
 
 use axum::extract::ws::Utf8Bytes;
-use events::{Position, UserId};
+use events::{ConversationId, Position, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use service::Problem;
 use uuid::Uuid;
 
+use super::typing::Typing;
 use crate::commands::{Accepted, Pending};
 
 /// The WebSocket subprotocol.
@@ -24,6 +25,10 @@ pub(crate) enum ClientFrame {
     Resume { after: Option<Position> },
     /// A command, with its idempotency key.
     Command { id: Uuid, command: Pending },
+    /// They type somewhere, or do not any more.
+    Typing { conversation: ConversationId, typing: Typing },
+    /// Whether somebody uses the device at the moment.
+    Presence { away: bool },
     /// Asks for a `pong`.
     Ping,
 }
@@ -52,6 +57,26 @@ struct Resume {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Types {
+    conversation: ConversationId,
+    state: Typing,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Uses {
+    state: Use,
+}
+
+#[derive(PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Use {
+    Online,
+    Away,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Nothing {}
 
 impl ClientFrame {
@@ -69,9 +94,15 @@ impl ClientFrame {
                 read(fields).map(|Resume { after }| Self::Resume { after }).map_err(bad)
             }
             Some("ping") => read(fields).map(|Nothing {}| Self::Ping).map_err(bad),
+            Some("typing") => read(fields)
+                .map(|Types { conversation, state }| Self::Typing { conversation, typing: state })
+                .map_err(bad),
+            Some("presence") => read(fields)
+                .map(|Uses { state }| Self::Presence { away: state == Use::Away })
+                .map_err(bad),
             Some("command") => Self::command(fields),
             Some(_) | None => {
-                let known = "`op` is auth, resume, command or ping";
+                let known = "`op` is auth, resume, command, typing, presence or ping";
                 Err(bad(Problem::malformed(known)))
             }
         }
@@ -120,6 +151,8 @@ pub(crate) enum ServerFrame<'a> {
     },
     /// Answers a `ping`.
     Pong,
+    /// Frames of presence may have been missed: what a client knows of it has to be read again.
+    PresenceLost,
     /// The socket ends.
     Bye(&'a Bye),
 }
@@ -164,6 +197,11 @@ impl Bye {
     /// The log-in ended: log-out, or the reuse of a refresh token.
     pub(crate) const fn login_ended() -> Self {
         Self::new("login-ended", 4001, false)
+    }
+
+    /// The person was suspended.
+    pub(crate) const fn suspended() -> Self {
+        Self::new("suspended", 4003, false)
     }
 
     /// The position is older than what the change feed keeps: load anew.
@@ -256,6 +294,24 @@ mod tests {
         assert!(refused(json!({"op": "auth"})).id.is_none());
         assert!(refused(json!({"op": "resume", "after": "yesterday"})).id.is_none());
         assert!(refused(json!({"op": "command", "id": 7, "type": "session.close"})).id.is_none());
+    }
+
+    #[test]
+    fn typing_and_presence_are_frames_of_their_own() {
+        let frame = json!({"op": "typing", "conversation": ID, "state": "start"}).to_string();
+        let parsed = ClientFrame::parse(&frame).unwrap();
+        assert!(matches!(parsed, ClientFrame::Typing { typing: Typing::Start, .. }), "{parsed:?}");
+        let parsed = ClientFrame::parse(r#"{"op":"presence","state":"away"}"#).unwrap();
+        assert!(matches!(parsed, ClientFrame::Presence { away: true }), "{parsed:?}");
+        for bad in [
+            json!({"op": "typing", "conversation": ID}),
+            json!({"op": "typing", "conversation": ID, "state": "pause"}),
+            json!({"op": "typing", "conversation": ID, "state": "start", "user": ID}),
+            json!({"op": "presence", "state": "offline"}),
+            json!({"op": "presence", "state": "away", "user": ID}),
+        ] {
+            assert_eq!(refused(bad.clone()).problem.status().as_u16(), 422, "{bad}");
+        }
     }
 
     #[test]

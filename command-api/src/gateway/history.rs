@@ -73,7 +73,10 @@ impl Ground {
             Some(Change::Went(conversation, user)) if user == self.user => {
                 self.conversations.remove(&conversation);
             }
-            Some(Change::Came(..) | Change::Went(..) | Change::Ended(..)) | None => {}
+            Some(
+                Change::Came(..) | Change::Went(..) | Change::Ended(..) | Change::Suspended(..),
+            )
+            | None => {}
         }
     }
 }

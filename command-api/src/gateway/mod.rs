@@ -3,10 +3,13 @@
 //! - **Exactly once, in order.** One dispatcher takes every frame in the order of the log; each
 //!   socket has one position, and is given what is beyond it ([`fanout`], [`attach`]).
 //! - **A frame is encoded once**, by the relay. Everything after that shares its bytes.
+//! - **What is of this moment only** (who is there, who types) passes beside the order of the log,
+//!   by the same subscriptions ([`whispers`]); it may be dropped, and delays nothing.
 //! - **Nothing grows without a bound**: sockets, queues, commands in flight, time to say who one
 //!   is.
 
 mod attach;
+mod bells;
 mod change;
 mod dispatcher;
 mod fanout;
@@ -18,6 +21,8 @@ mod queue;
 mod socket;
 mod taps;
 mod tick;
+mod typing;
+mod whispers;
 mod wire;
 
 use std::sync::Arc;
@@ -31,20 +36,22 @@ use axum::response::Response;
 use event_log::EventLog;
 use http::{HeaderMap, StatusCode};
 use service::auth::{ACCESS_COOKIE, bearer, cookie, is_same_origin};
-use service::{Config, Identity, Problem};
+use service::{Config, Identity, Problem, Redis};
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::presence::{Around, Presence};
 use crate::{App, Limits};
 use dispatcher::Dispatcher;
-use fanout::SocketId;
+pub(crate) use fanout::SocketId;
 use feed::Feed;
 use frames::{MAX_FRAME_BYTES, SUBPROTOCOL};
 use history::History;
 pub(crate) use queue::Bounds;
 use taps::Taps;
+pub(crate) use whispers::Whispers;
 
 /// What all sockets of a process share.
 pub(crate) struct Gateway {
@@ -52,11 +59,20 @@ pub(crate) struct Gateway {
     limits: Limits,
     dispatcher: Dispatcher,
     history: Arc<History>,
+    whispers: Whispers,
+    presence: Presence,
     nats: async_nats::Client,
     places: Arc<Semaphore>,
     next_socket: AtomicU64,
     sockets: TaskTracker,
     shutdown: CancellationToken,
+}
+
+/// The servers of the gateway, beside NATS.
+pub(crate) struct Servers {
+    pub(crate) log: EventLog,
+    pub(crate) postgres: PgPool,
+    pub(crate) redis: Redis,
 }
 
 impl Gateway {
@@ -66,14 +82,21 @@ impl Gateway {
         config: &Config,
         namespace: &str,
         limits: Limits,
-        log: EventLog,
-        postgres: PgPool,
+        servers: Servers,
         shutdown: CancellationToken,
     ) -> anyhow::Result<Self> {
-        let feed = Feed::follow(postgres, shutdown.clone());
-        let history = Arc::new(History { feed, log });
-        let (taps, alarm) = Taps::connect(config, namespace).await?;
+        let Servers { log, postgres, redis } = servers;
+        let feed = Feed::follow(postgres.clone(), shutdown.clone());
+        let history = Arc::new(History { feed, log: log.clone() });
+        let instance = whispers::instance(&config.node);
+        let (taps, alarm) = Taps::connect(config, namespace, &instance).await?;
         let nats = taps.client().clone();
+        let whispers = Whispers::new(nats.clone(), namespace, &instance);
+        let (heartbeat, going_away) = (limits.heartbeat, limits.going_away);
+        let sockets = TaskTracker::new();
+        let around =
+            Around { redis, postgres, log, whispers: whispers.clone(), heartbeat, going_away };
+        let presence = Presence::start(around, &sockets, shutdown.clone());
         let dispatcher =
             Dispatcher::start(taps, alarm, Arc::clone(&history), shutdown.clone()).await?;
         Ok(Self {
@@ -82,9 +105,11 @@ impl Gateway {
             limits,
             dispatcher,
             history,
+            whispers,
+            presence,
             nats,
             next_socket: AtomicU64::new(1),
-            sockets: TaskTracker::new(),
+            sockets,
             shutdown,
         })
     }

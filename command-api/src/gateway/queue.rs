@@ -57,6 +57,22 @@ impl Outbox {
         self.wake.notify_one();
     }
 
+    /// Queues a frame that may be lost: it is, when half of the room is taken.
+    pub(crate) fn whisper(&self, frame: Utf8Bytes) {
+        let mut waiting = self.lock();
+        let bytes = waiting.bytes + frame.len();
+        let Bounds { frames: most, bytes: most_bytes } = self.bounds;
+        if waiting.end.is_some() || waiting.frames.len() >= most / 2 || bytes > most_bytes / 2 {
+            drop(waiting);
+            metrics::counter!("roundtable_gateway_whispers_dropped_total").increment(1);
+            return;
+        }
+        waiting.bytes = bytes;
+        waiting.frames.push_back(frame);
+        drop(waiting);
+        self.wake.notify_one();
+    }
+
     /// Ends the socket after what waits already. The first reason counts.
     pub(crate) fn end(&self, bye: Bye) {
         self.lock().end.get_or_insert(bye);
@@ -131,6 +147,24 @@ mod tests {
         assert!(outbox.ended().is_none());
         outbox.push("f".into());
         assert!(outbox.ended().is_some());
+    }
+
+    #[test]
+    fn a_whisper_takes_half_of_the_room_at_most_and_ends_nothing() {
+        let outbox = outbox(4, 100);
+        for _ in 0..10 {
+            outbox.whisper("w".into());
+        }
+        outbox.push("a".into());
+        outbox.push("b".into());
+        assert!(outbox.ended().is_none());
+        let (frames, _) = outbox.take();
+        assert_eq!(frames, ["w", "w", "a", "b"].map(Utf8Bytes::from_static));
+        outbox.whisper("too long for half of a hundred bytes, whoever says it".into());
+        assert!(outbox.take().0.is_empty());
+        outbox.end(Bye::login_ended());
+        outbox.whisper("late".into());
+        assert!(outbox.take().0.is_empty());
     }
 
     #[test]

@@ -17,9 +17,11 @@ use super::fanout::SocketId;
 use super::frames::{BadFrame, Bye, ClientFrame, MAX_FRAME_BYTES, ServerFrame};
 use super::in_flight::InFlight;
 use super::queue::Outbox;
+use super::typing::Typist;
 use super::wire::{Received, Wire};
 use crate::App;
 use crate::commands::{Accepted, Pending};
+use crate::presence::Present;
 
 /// How many bad frames in a row are too many.
 const BAD_FRAMES: u32 = 10;
@@ -77,12 +79,15 @@ async fn live(app: &App, wire: &mut Wire, known: Option<Identity>) -> Result<(),
         dispatcher: gateway.dispatcher.clone(),
     };
     let position = attach::attach(app, wire, &registered, identity, after).await?;
+    let _here = app.rooms().here(identity.user);
     let resumed = after.is_some();
     wire.send(&ServerFrame::Ready { user: identity.user, position, resumed }).await?;
     Session {
         app,
         wire,
         identity,
+        present: gateway.presence.enter(identity.user),
+        typist: Typist::new(app.clone(), identity.user, registered.id),
         outbox: &registered.outbox,
         commands: InFlight::new(gateway.limits.commands),
         bad_frames: 0,
@@ -107,6 +112,7 @@ async fn greet(
                     wire.send(&ServerFrame::Error { id: None, problem: &problem }).await?;
                     let bye = match problem.status() {
                         StatusCode::UNAUTHORIZED => Bye::unauthenticated(),
+                        StatusCode::FORBIDDEN => Bye::suspended(),
                         _ => Bye::unavailable(2000),
                     };
                     return Err(Failed::Bye(bye));
@@ -118,6 +124,9 @@ async fn greet(
             },
             Ok(ClientFrame::Command { id, .. }) => {
                 BadFrame { id: Some(id), problem: Problem::unauthenticated() }
+            }
+            Ok(ClientFrame::Typing { .. } | ClientFrame::Presence { .. }) => {
+                BadFrame { id: None, problem: Problem::unauthenticated() }
             }
             Ok(ClientFrame::Ping) => {
                 wire.send(&ServerFrame::Pong).await?;
@@ -163,12 +172,16 @@ fn going_away(over: Duration) -> Bye {
     Bye::going_away(rand::rng().random_range(0..=most))
 }
 
-/// What came of a command, for the client.
-struct Done {
-    id: Uuid,
-    result: Result<Accepted, Problem>,
-    /// Whether the command ends the log-in of the socket.
-    ends: bool,
+/// What came of something that takes a while.
+enum Done {
+    Command {
+        id: Uuid,
+        result: Result<Accepted, Problem>,
+        /// Whether the command ends the log-in of the socket.
+        ends: bool,
+    },
+    /// The others were told who types, or not.
+    Typing(Result<(), Problem>),
 }
 
 /// A socket that is attached.
@@ -176,6 +189,8 @@ struct Session<'a> {
     app: &'a App,
     wire: &'a mut Wire,
     identity: Identity,
+    present: Present,
+    typist: Typist,
     outbox: &'a Outbox,
     commands: InFlight<Done>,
     bad_frames: u32,
@@ -194,7 +209,11 @@ impl Session<'_> {
                     self.received(received).await?;
                 }
                 done = self.commands.next() => self.answer(&done),
-                _ = heartbeat.tick() => {
+                due = heartbeat.tick() => {
+                    // Whoever was not there themselves has no right to miss others.
+                    if due.elapsed() >= period / 2 {
+                        self.heard = Instant::now();
+                    }
                     if self.commands.has_room() && self.heard.elapsed() >= 2 * period {
                         return Err(Failed::Bye(Bye::silent()));
                     }
@@ -238,6 +257,13 @@ impl Session<'_> {
         self.bad_frames = 0;
         match frame {
             ClientFrame::Command { id, command } => self.begin(id, command),
+            ClientFrame::Typing { conversation, typing } => {
+                if let Some(tell) = self.typist.hear(conversation, typing) {
+                    // After what they said there before, and before what they say next.
+                    self.commands.begin(Some(conversation), async { Done::Typing(tell.await) });
+                }
+            }
+            ClientFrame::Presence { away } => self.present.set_away(away),
             ClientFrame::Ping => self.push(&ServerFrame::Pong),
             ClientFrame::Auth { .. } | ClientFrame::Resume { .. } => {
                 let problem = Problem::malformed("this socket has said already who it is");
@@ -253,21 +279,24 @@ impl Session<'_> {
             let result = tokio::time::timeout(COMMAND, command.run(app, identity, id)).await;
             let result =
                 result.unwrap_or_else(|_| Err(Problem::unavailable(Duration::from_secs(1))));
-            Done { id, result, ends }
+            Done::Command { id, result, ends }
         });
     }
 
     /// Queues the answer to a command: all that comes at the same time is written together.
     fn answer(&self, done: &Done) {
-        let Done { id, result, ends } = done;
-        match result {
-            Ok(accepted) => {
+        match done {
+            Done::Command { id, result: Ok(accepted), ends } => {
                 self.push(&ServerFrame::Result { id: *id, accepted });
                 if *ends {
                     self.outbox.end(Bye::login_ended());
                 }
             }
-            Err(problem) => self.push(&ServerFrame::Error { id: Some(*id), problem }),
+            Done::Command { id, result: Err(problem), .. } => {
+                self.push(&ServerFrame::Error { id: Some(*id), problem });
+            }
+            Done::Typing(Err(problem)) => self.push(&ServerFrame::Error { id: None, problem }),
+            Done::Typing(Ok(())) => {}
         }
     }
 

@@ -1,18 +1,22 @@
 //! The subscriptions of the gateway at NATS: the ticks, and one for each audience.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_nats::{Client, Event, Message, Subscriber};
 use axum::extract::ws::Utf8Bytes;
 use events::{Audience, Position};
-use futures::{FutureExt, StreamExt};
+use futures::StreamExt;
 use service::Config;
 use tokio::sync::Notify;
 
+use super::bells::{Bell, Tower};
 use super::fanout::Effect;
 use super::tick::Tick;
+use super::whispers::{self, Whisper};
 
 /// How many messages of one audience may wait between two ticks, or while the dispatcher catches
 /// up. What does not fit is lost, which a tick shows.
@@ -31,14 +35,28 @@ const POSITION: &str = "Roundtable-Position";
 pub(crate) struct Taps {
     client: Client,
     namespace: String,
+    /// The name of this process, as whispers have it.
+    instance: String,
     ticks: Subscriber,
     open: HashMap<Audience, Tap>,
+    tower: Arc<Tower>,
+    whispers: Vec<Whisper>,
 }
 
 struct Tap {
     subscriber: Subscriber,
-    /// A frame that was taken out too early.
-    next: Option<(Position, Utf8Bytes)>,
+    /// Rings when a message has come.
+    bell: Arc<Bell>,
+    /// Frames that came and wait for their tick.
+    frames: VecDeque<(Position, Utf8Bytes)>,
+}
+
+/// What the dispatcher has to look at.
+pub(crate) enum Heard {
+    /// The next link of the chain.
+    Tick(Tick),
+    /// There are [whispers](Taps::take_whispers).
+    Whispers,
 }
 
 impl Taps {
@@ -47,6 +65,7 @@ impl Taps {
     pub(crate) async fn connect(
         config: &Config,
         namespace: &str,
+        instance: &str,
     ) -> anyhow::Result<(Self, Arc<Notify>)> {
         let alarm = Arc::new(Notify::new());
         let noticed = Arc::clone(&alarm);
@@ -73,23 +92,47 @@ impl Taps {
             .await?;
         let prefix = if namespace.is_empty() { String::new() } else { format!("{namespace}.") };
         let ticks = client.subscribe(format!("{prefix}live.tick")).await?;
-        Ok((Self { client, namespace: prefix, ticks, open: HashMap::new() }, alarm))
+        let taps = Self {
+            client,
+            namespace: prefix,
+            instance: instance.to_owned(),
+            ticks,
+            open: HashMap::new(),
+            tower: Arc::default(),
+            whispers: Vec::new(),
+        };
+        Ok((taps, alarm))
     }
 
     pub(crate) const fn client(&self) -> &Client {
         &self.client
     }
 
-    /// The next tick. `None` if the client was closed, which it never is while we live.
-    pub(crate) async fn next_tick(&mut self) -> Option<Tick> {
+    /// What comes next; `last` is up to where everything was dispatched. `None` if the client was
+    /// closed, which it never is while we live. May be cancelled without losing anything.
+    pub(crate) async fn next(&mut self, last: Position) -> Option<Heard> {
         loop {
-            let message = self.ticks.next().await?;
-            match serde_json::from_slice(&message.payload) {
-                Ok(tick) => return Some(tick),
-                // The chain is broken then, so that the next tick makes the dispatcher catch up.
-                Err(error) => tracing::error!(%error, "a tick has an unknown shape"),
+            tokio::select! {
+                message = self.ticks.next() => match serde_json::from_slice(&message?.payload) {
+                    Ok(tick) => return Some(Heard::Tick(tick)),
+                    // The chain is broken then, so that the next tick makes the dispatcher catch up.
+                    Err(error) => tracing::error!(%error, "a tick has an unknown shape"),
+                },
+                () = self.tower.rung() => {
+                    for audience in self.tower.take() {
+                        self.empty(audience, last);
+                    }
+                    if !self.whispers.is_empty() {
+                        return Some(Heard::Whispers);
+                    }
+                }
             }
         }
+    }
+
+    /// What was whispered and has been found since the last time.
+    pub(crate) fn take_whispers(&mut self) -> Vec<Whisper> {
+        std::mem::take(&mut self.whispers)
     }
 
     /// Follows the dispatcher's audiences.
@@ -114,7 +157,10 @@ impl Taps {
         let subject = format!("{}{}", self.namespace, audience.subject());
         match tokio::time::timeout(PATIENCE, self.client.subscribe(subject)).await {
             Ok(Ok(subscriber)) => {
-                self.open.insert(audience, Tap { subscriber, next: None });
+                let bell = Bell::new(audience, Arc::clone(&self.tower));
+                self.open.insert(audience, Tap { subscriber, bell, frames: VecDeque::new() });
+                // From now on it rings.
+                self.empty(audience, Position::START);
             }
             Ok(Err(error)) => tracing::warn!(%error, "an audience could not be subscribed"),
             Err(_) => tracing::warn!("NATS takes no subscription now"),
@@ -126,32 +172,49 @@ impl Taps {
     /// NATS keeps the order of one connection, and the relay publishes a tick after its frames: at
     /// the time of a tick they are here, or lost.
     pub(crate) fn take(&mut self, audience: Audience, position: Position) -> Option<Utf8Bytes> {
+        self.empty(audience, Position::START);
         let tap = self.open.get_mut(&audience)?;
-        loop {
-            let (found, frame) = match tap.next.take() {
-                Some(next) => next,
-                // Without `unconstrained`, tokio would say "nothing there" after some 128 frames
-                // to let other tasks have their turn.
-                None => match tokio::task::unconstrained(tap.subscriber.next()).now_or_never()? {
-                    Some(message) => match read(message) {
-                        Some(next) => next,
-                        None => continue,
-                    },
-                    None => return None,
-                },
-            };
+        while let Some((found, _)) = tap.frames.front() {
+            if *found > position {
+                return None;
+            }
+            let (found, frame) = tap.frames.pop_front()?;
             if found == position {
                 return Some(frame);
             }
-            if found > position {
-                tap.next = Some((found, frame));
-                return None;
+        }
+        None
+    }
+
+    /// Takes in what has come for an audience: frames up to `last` were dispatched already.
+    fn empty(&mut self, audience: Audience, last: Position) {
+        let Some(tap) = self.open.get_mut(&audience) else { return };
+        let waker = tap.bell.answer();
+        let mut context = Context::from_waker(&waker);
+        loop {
+            // Without `unconstrained`, tokio would say "nothing there" after some 128 frames to let
+            // other tasks have their turn.
+            let next = pin!(tokio::task::unconstrained(tap.subscriber.next()));
+            let Poll::Ready(Some(message)) = next.poll(&mut context) else { return };
+            match position(&message) {
+                Some(position) if position <= last => {}
+                Some(position) => {
+                    if tap.frames.len() >= CAPACITY {
+                        tap.frames.pop_front();
+                    }
+                    let Ok(frame) = Utf8Bytes::try_from(message.payload) else { continue };
+                    tap.frames.push_back((position, frame));
+                }
+                None => {
+                    let from = whispers::own_socket(message.headers.as_ref(), &self.instance);
+                    let Ok(frame) = Utf8Bytes::try_from(message.payload) else { continue };
+                    self.whispers.push(Whisper { audience, frame, from });
+                }
             }
         }
     }
 }
 
-fn read(message: Message) -> Option<(Position, Utf8Bytes)> {
-    let position = message.headers.as_ref()?.get(POSITION)?.as_str().parse().ok()?;
-    Some((position, Utf8Bytes::try_from(message.payload).ok()?))
+fn position(message: &Message) -> Option<Position> {
+    message.headers.as_ref()?.get(POSITION)?.as_str().parse().ok()
 }

@@ -10,7 +10,8 @@ use event_log::TransactError;
 use http::StatusCode;
 use service::Problem;
 
-pub(crate) use people::{of_friendship, of_login, of_reservation, of_user};
+pub(crate) use people::{of_friendship, of_login, of_report, of_reservation, of_user};
+pub(crate) use sessions::{of_session, of_whiteboard};
 pub(crate) use talk::{of_conversation, of_message, of_receipt};
 
 /// Why a command had no effect; `rejected` names the rule, where one said no.
@@ -53,6 +54,17 @@ pub(crate) const fn refresh_reused() -> Problem {
     unauthorized("refresh-reused", "This refresh token was used before; the log-in has ended")
 }
 
+/// 422: nothing follows from this verdict on what was reported.
+pub(crate) const fn verdict_does_not_fit() -> Problem {
+    invalid("verdict-does-not-fit", "Only messages are removed, and only people suspended")
+}
+
+/// 503: Postgres did not say what was asked.
+pub(crate) fn of_postgres(error: &sqlx::Error) -> Problem {
+    tracing::warn!(%error, "Postgres did not answer a command");
+    Problem::unavailable(Duration::from_secs(1))
+}
+
 /// 503: what is sealed cannot be read now.
 pub(crate) const fn vault_away() -> Problem {
     Problem::unavailable(Duration::from_secs(1))
@@ -74,7 +86,7 @@ const fn moderators_only() -> Problem {
     forbidden("moderators-only", "Only a moderator of the platform may do this")
 }
 
-const fn no_such_message() -> Problem {
+pub(crate) const fn no_such_message() -> Problem {
     missing("no-such-message", "This message does not exist in the conversation")
 }
 

@@ -115,7 +115,6 @@ pub(crate) fn of_notification(rejection: notification::Rejection) -> Problem {
 }
 
 /// A rule of reports.
-#[expect(dead_code, reason = "reports have no commands at the edge yet")]
 pub(crate) fn of_report(rejection: report::Rejection) -> Problem {
     use report::Rejection;
     match rejection {

@@ -6,7 +6,6 @@ use service::Problem;
 use super::{banned, conflict, forbidden, invalid, invalid_title, missing};
 
 /// A rule of study sessions.
-#[expect(dead_code, reason = "study sessions have no commands at the edge yet")]
 pub(crate) fn of_session(rejection: session::Rejection) -> Problem {
     use session::Rejection;
     match rejection {
@@ -43,7 +42,6 @@ pub(crate) fn of_session(rejection: session::Rejection) -> Problem {
 }
 
 /// A rule of whiteboards.
-#[expect(dead_code, reason = "whiteboards have no commands at the edge yet")]
 pub(crate) fn of_whiteboard(rejection: whiteboard::Rejection) -> Problem {
     use whiteboard::Rejection;
     match rejection {

@@ -16,7 +16,6 @@ use crate::App;
 use crate::commands::conversations::{
     AddMember, BanMember, OpenDirect, OpenGroup, RemoveMember, UnbanMember,
 };
-use crate::commands::messages::SendMessage;
 use crate::commands::receipts::{Delivered, Read};
 use crate::commands::{Command, Made};
 
@@ -25,7 +24,6 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(open))
         .routes(routes!(add, remove))
         .routes(routes!(ban, unban))
-        .routes(routes!(send))
         .routes(routes!(receipt))
 }
 
@@ -37,14 +35,6 @@ enum Open {
     Direct { with: UserId },
     /// A group.
     Group { id: Option<ConversationId>, title: String, members: Vec<UserId> },
-}
-
-/// A new message.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct Send {
-    id: Option<MessageId>,
-    text: String,
 }
 
 /// Received by a device, or read by the person.
@@ -157,29 +147,6 @@ async fn unban(
     Path((conversation, user)): Path<(ConversationId, UserId)>,
 ) -> Result<Recorded, Problem> {
     UnbanMember { conversation, user }.run(&app, identity, key).await.map(Recorded::from)
-}
-
-/// Says something in a conversation.
-#[utoipa::path(
-    post,
-    path = "/v1/conversations/{id}/messages",
-    tag = "messages",
-    params(("id" = ConversationId, Path), Key),
-    request_body = Send,
-    responses((status = 201, body = Created<MessageId>), Refusal),
-)]
-async fn send(
-    State(app): State<App>,
-    identity: Identity,
-    IdempotencyKey(key): IdempotencyKey,
-    Path(conversation): Path<ConversationId>,
-    Json(Send { id: message, text }): Json<Send>,
-) -> Result<Created<MessageId>, Problem> {
-    let sent = SendMessage { conversation, message, text }.run(&app, identity, key).await?;
-    let Some(Made::Message(id)) = sent.made else {
-        unreachable!("who sends a message is told its id");
-    };
-    Ok(Created { id, position: sent.position })
 }
 
 /// Says how far the person who asks received or read a conversation.

@@ -1,4 +1,4 @@
-//! `/v1/friend-requests` and `/v1/friends`.
+//! `/v1/friend-requests`, `/v1/friends` and `/v1/blocks`.
 
 use axum::extract::State;
 use events::UserId;
@@ -11,7 +11,7 @@ use super::Recorded;
 use crate::App;
 use crate::commands::Command;
 use crate::commands::friendships::{
-    AcceptRequest, CancelRequest, DeclineRequest, RemoveFriend, RequestFriend,
+    AcceptRequest, Block, CancelRequest, DeclineRequest, RemoveFriend, RequestFriend, Unblock,
 };
 
 pub(super) fn router() -> OpenApiRouter<App> {
@@ -21,6 +21,8 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(accept))
         .routes(routes!(decline))
         .routes(routes!(remove))
+        .routes(routes!(block))
+        .routes(routes!(unblock))
 }
 
 /// Asks somebody to be friends; accepts, if they have asked already.
@@ -107,4 +109,39 @@ async fn remove(
     Path(user): Path<UserId>,
 ) -> Result<Recorded, Problem> {
     RemoveFriend { user }.run(&app, identity, key).await.map(Recorded::from)
+}
+
+/// Wants nothing to do with somebody: ends what is between the two. For the other, who asks does
+/// not exist from then on.
+#[utoipa::path(
+    put,
+    path = "/v1/blocks/{user}",
+    tag = "friends",
+    params(("user" = UserId, Path), Key),
+    responses((status = 202, body = Recorded), Refusal),
+)]
+async fn block(
+    State(app): State<App>,
+    identity: Identity,
+    IdempotencyKey(key): IdempotencyKey,
+    Path(user): Path<UserId>,
+) -> Result<Recorded, Problem> {
+    Block { user }.run(&app, identity, key).await.map(Recorded::from)
+}
+
+/// Lets somebody come near again.
+#[utoipa::path(
+    delete,
+    path = "/v1/blocks/{user}",
+    tag = "friends",
+    params(("user" = UserId, Path), Key),
+    responses((status = 202, body = Recorded), Refusal),
+)]
+async fn unblock(
+    State(app): State<App>,
+    identity: Identity,
+    IdempotencyKey(key): IdempotencyKey,
+    Path(user): Path<UserId>,
+) -> Result<Recorded, Problem> {
+    Unblock { user }.run(&app, identity, key).await.map(Recorded::from)
 }

@@ -2,7 +2,13 @@
 
 mod conversations;
 mod friends;
+mod groups;
+mod invites;
+mod messages;
+mod moderation;
+mod reports;
 mod sessions;
+mod study;
 mod users;
 
 use axum::response::{IntoResponse, Response};
@@ -23,6 +29,12 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .merge(sessions::router())
         .merge(friends::router())
         .merge(conversations::router())
+        .merge(messages::router())
+        .merge(groups::router())
+        .merge(invites::router())
+        .merge(reports::router())
+        .merge(moderation::router())
+        .merge(study::router())
         .route("/v1/gateway", get(gateway::upgrade))
 }
 

@@ -12,10 +12,13 @@ use utoipa_axum::routes;
 use super::{Created, Recorded};
 use crate::App;
 use crate::commands::Command;
-use crate::commands::users::{self, ChangeProfile, SignUp};
+use crate::commands::users::{self, ChangeProfile, CompleteOnboarding, SignUp};
 
 pub(super) fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(sign_up)).routes(routes!(change_profile))
+    OpenApiRouter::new()
+        .routes(routes!(sign_up))
+        .routes(routes!(change_profile))
+        .routes(routes!(complete_onboarding))
 }
 
 /// Signs somebody up.
@@ -51,6 +54,25 @@ async fn change_profile(
     identity: Identity,
     IdempotencyKey(key): IdempotencyKey,
     Json(body): Json<ChangeProfile>,
+) -> Result<Recorded, Problem> {
+    body.run(&app, identity, key).await.map(Recorded::from)
+}
+
+/// Tells everything that others need to find the person who asks: only then are they recommended.
+/// Once more, it changes the profile.
+#[utoipa::path(
+    post,
+    path = "/v1/users/me/onboarding",
+    tag = "users",
+    params(Key),
+    request_body = CompleteOnboarding,
+    responses((status = 202, body = Recorded), Refusal),
+)]
+async fn complete_onboarding(
+    State(app): State<App>,
+    identity: Identity,
+    IdempotencyKey(key): IdempotencyKey,
+    Json(body): Json<CompleteOnboarding>,
 ) -> Result<Recorded, Problem> {
     body.run(&app, identity, key).await.map(Recorded::from)
 }

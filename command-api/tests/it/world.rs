@@ -66,6 +66,7 @@ impl World {
             node: "test".to_owned(),
             allowed_origins: vec![],
             secure_cookies: false,
+            message_retention: None,
             log: "info".to_owned(),
         };
         let namespace = servers::prefix();
@@ -77,6 +78,7 @@ impl World {
             nats_url: servers.nats_url.clone(),
             namespace: namespace.clone(),
             retention: TimeDelta::days(7),
+            message_retention: None,
         };
         let log = connect(&config, direct).await;
         projector::start(settings, log, projector.clone()).await.unwrap();

@@ -18,7 +18,7 @@ use crate::Decider;
 pub use command::{Command, Rejection};
 use invites::Invite;
 pub use invites::MAX_OPEN_INVITES;
-pub use roles::{Action, MATRIX, may};
+pub use roles::{Action, MATRIX, may, permitted};
 pub use settings::{MAX_PINS, MAX_SLOW_MODE};
 
 /// How many people a group may have.
@@ -77,6 +77,11 @@ impl Conversation {
     /// Whether a message is pinned.
     pub fn is_pinned(&self, message: MessageId) -> bool {
         self.pins.contains(&message)
+    }
+
+    /// The messages that are pinned, deleted ones among them.
+    pub fn pins(&self) -> impl Iterator<Item = MessageId> {
+        self.pins.iter().copied()
     }
 
     /// Whether somebody is in it and may do something there, whoever it is done to.

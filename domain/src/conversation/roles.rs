@@ -1,5 +1,6 @@
 //! The role matrix: who may do what in a group, and upon whom.
 
+use events::conversation::ConversationKind;
 use events::conversation::Role::{self, Admin, Member, Owner};
 
 use super::Rejection;
@@ -39,6 +40,29 @@ pub enum Action {
     TransferOwnership,
 }
 
+impl Action {
+    /// Its stable name, as clients know it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Send => "send",
+            Self::React => "react",
+            Self::Leave => "leave",
+            Self::Add => "add",
+            Self::Remove => "remove",
+            Self::Ban => "ban",
+            Self::Unban => "unban",
+            Self::Rename => "rename",
+            Self::Invite => "invite",
+            Self::SetSlowMode => "set_slow_mode",
+            Self::IgnoreSlowMode => "ignore_slow_mode",
+            Self::Pin => "pin",
+            Self::Moderate => "moderate",
+            Self::ChangeRole => "change_role",
+            Self::TransferOwnership => "transfer_ownership",
+        }
+    }
+}
+
 /// Which roles may do what in a group or a study room.
 pub const MATRIX: &[(Action, &[Role])] = &[
     (Action::Send, &[Owner, Admin, Member]),
@@ -66,6 +90,17 @@ pub(super) const EITHER: &[Action] =
 /// tutor.
 pub(super) const NOT_IN_STUDY_ROOMS: &[Action] =
     &[Action::Add, Action::Invite, Action::TransferOwnership];
+
+/// What a role may do in a conversation of a kind, whoever it is done to: what clients draw their
+/// buttons from.
+pub fn permitted(kind: ConversationKind, role: Role) -> impl Iterator<Item = Action> {
+    let actions = MATRIX.iter().map(|(action, _)| *action);
+    actions.filter(move |action| match kind {
+        ConversationKind::Direct => EITHER.contains(action),
+        ConversationKind::Study => may(role, *action) && !NOT_IN_STUDY_ROOMS.contains(action),
+        ConversationKind::Group => may(role, *action),
+    })
+}
 
 fn roles(action: Action) -> &'static [Role] {
     MATRIX.iter().find(|(row, _)| *row == action).map_or(&[], |(_, roles)| roles)

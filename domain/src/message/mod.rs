@@ -57,6 +57,13 @@ pub struct Content {
     reactions: BTreeMap<String, BTreeSet<UserId>>,
 }
 
+impl Content {
+    /// The words.
+    pub const fn text(&self) -> &Personal<String> {
+        &self.text
+    }
+}
+
 impl Message {
     /// The message, once it was sent.
     pub const fn sent(&self) -> Option<&Sent> {

@@ -160,8 +160,8 @@ impl Decider for Session {
                 }
             }
             SessionEvent::Started { .. } => self.set(Status::Active),
-            SessionEvent::Completed { .. } => self.set(Status::Completed),
-            SessionEvent::Cancelled { .. } => self.set(Status::Cancelled),
+            SessionEvent::Completed { .. } => self.end(Status::Completed),
+            SessionEvent::Cancelled { .. } => self.end(Status::Cancelled),
             SessionEvent::Joined { user, .. } => {
                 self.inside.insert(*user);
             }
@@ -181,6 +181,13 @@ impl Session {
         if let Some(planned) = &mut self.planned {
             planned.status = status;
         }
+    }
+
+    /// With the end of the session everybody leaves: that needs no event of its own for each of
+    /// them, of which everybody would see all.
+    fn end(&mut self, status: Status) {
+        self.set(status);
+        self.inside.clear();
     }
 }
 

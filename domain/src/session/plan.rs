@@ -1,6 +1,5 @@
 //! The plan of a session, and how far it is: what its tutor decides.
 
-use events::session::LeaveCause;
 use events::{ConversationId, Moment, Personal, SessionEvent, StudySessionId, UserId};
 
 use super::command::{Plan, PlanChange, Rejection};
@@ -125,9 +124,7 @@ impl Session {
         let (session, conversation) = (planned.session, planned.conversation);
         match planned.status {
             Status::Scheduled => Err(Rejection::NotStarted),
-            Status::Active => {
-                Ok(self.emptied(SessionEvent::Completed { session, conversation, by }))
-            }
+            Status::Active => Ok(vec![SessionEvent::Completed { session, conversation, by }]),
             Status::Completed => Ok(vec![]),
             Status::Cancelled => Err(Rejection::Over),
         }
@@ -138,18 +135,11 @@ impl Session {
         let (session, conversation) = (planned.session, planned.conversation);
         match planned.status {
             Status::Scheduled | Status::Active => {
-                Ok(self.emptied(SessionEvent::Cancelled { session, conversation, by }))
+                Ok(vec![SessionEvent::Cancelled { session, conversation, by }])
             }
             Status::Completed => Err(Rejection::Over),
             Status::Cancelled => Ok(vec![]),
         }
-    }
-
-    /// The end of the session, and with it everybody leaves.
-    fn emptied(&self, end: SessionEvent) -> Vec<SessionEvent> {
-        let left = self.participants().filter_map(|user| self.left(user, LeaveCause::Ended));
-        let left: Vec<_> = left.collect();
-        std::iter::once(end).chain(left).collect()
     }
 
     /// A timer's command: for a session that was moved or is over, there is nothing to do.

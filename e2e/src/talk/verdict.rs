@@ -23,6 +23,7 @@ pub struct Verdict<'a> {
 struct Item {
     id: MessageId,
     ordinal: i64,
+    kind: String,
     sender_id: UserId,
     text: Option<String>,
     position: Position,
@@ -78,6 +79,8 @@ impl<'a> Verdict<'a> {
         for pair in history.windows(2) {
             ensure!(pair[0].position < pair[1].position, "out of order: {pair:?}");
         }
+        // What happened in the group stands between what was said.
+        history.retain(|item| item.kind != "system");
         ensure!(history.iter().all(|item| item.text.is_some()), "a message has lost its text");
         self.is_all(history.iter().map(|item| (item.id, item.position)))
             .context("in the history")?;

@@ -278,6 +278,7 @@ fn of_the_rest() -> Vec<DomainEvent> {
             subject: Subject::Message { message, conversation },
             reason: Reason::Spam,
             text: of_ada("Again and again"),
+            quoted: None,
         }
         .into(),
         ReportEvent::Resolved {

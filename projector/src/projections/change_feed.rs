@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use chrono::TimeDelta;
 use events::frame::frame;
 use events::{
     Audience, Category, ConversationEvent, ConversationId, DomainEvent, Envelope, Moment, Position,
@@ -13,7 +12,7 @@ use events::{
 };
 use sqlx::PgConnection;
 
-use super::{ApplyError, Projection};
+use super::{ApplyError, Projection, Retention};
 
 /// A frame with more audiences than this is kept once, beside their entries.
 const SHARED_FROM: usize = 3;
@@ -96,8 +95,8 @@ impl Projection for ChangeFeed {
     }
 
     /// Deletes what is older than the retention, oldest first, and says up to where.
-    async fn upkeep(db: &mut PgConnection, retention: TimeDelta) -> Result<(), sqlx::Error> {
-        let seconds = retention.num_milliseconds() as f64 / 1000.0;
+    async fn upkeep(db: &mut PgConnection, retention: Retention) -> Result<(), sqlx::Error> {
+        let seconds = retention.feed.num_milliseconds() as f64 / 1000.0;
         let due: bool = sqlx::query_scalar(DUE_SQL).bind(seconds).fetch_one(&mut *db).await?;
         if due {
             sqlx::query(SWEEP_SQL).bind(seconds).bind(SWEEP).execute(db).await?;

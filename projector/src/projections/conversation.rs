@@ -36,6 +36,13 @@ pub enum Op {
         /// The new title, unless it was erased.
         title: Option<String>,
     },
+    /// Members wait between two messages.
+    SlowMode {
+        /// The conversation.
+        conversation: ConversationId,
+        /// How many seconds; none when zero.
+        seconds: u32,
+    },
     /// Something was said.
     Message {
         /// Where.
@@ -66,6 +73,9 @@ impl Projection for Conversation {
                 ConversationEvent::TitleChanged { conversation, title, .. } => {
                     vec![Op::Retitle { conversation: *conversation, title: text(title) }]
                 }
+                ConversationEvent::SlowModeChanged { conversation, seconds, .. } => {
+                    vec![Op::SlowMode { conversation: *conversation, seconds: *seconds }]
+                }
                 ConversationEvent::MemberAdded { .. }
                 | ConversationEvent::MemberRemoved { .. }
                 | ConversationEvent::MemberBanned { .. }
@@ -74,7 +84,6 @@ impl Projection for Conversation {
                 | ConversationEvent::OwnershipTransferred { .. }
                 | ConversationEvent::InviteMade { .. }
                 | ConversationEvent::InviteRevoked { .. }
-                | ConversationEvent::SlowModeChanged { .. }
                 | ConversationEvent::MessagePinned { .. }
                 | ConversationEvent::MessageUnpinned { .. } => vec![],
             },
@@ -105,6 +114,7 @@ impl Projection for Conversation {
         // Nothing happens before the conversation was opened, so all openings may come first.
         insert(db, &ops).await?;
         retitle(db, &ops).await?;
+        slow_down(db, &ops).await?;
         count(db, &ops).await?;
         Ok(())
     }
@@ -121,7 +131,7 @@ async fn insert(db: &mut PgConnection, ops: &[Op]) -> Result<(), sqlx::Error> {
             let title = title.as_deref();
             Some((conversation.uuid(), kind, title, *opened_at, position.to_bytes()))
         }
-        Op::Retitle { .. } | Op::Message { .. } => None,
+        Op::Retitle { .. } | Op::SlowMode { .. } | Op::Message { .. } => None,
     });
     let (ids, kinds, titles, times, positions): (Vec<_>, Vec<_>, Vec<_>, Vec<_>, Vec<_>) =
         rows.collect();
@@ -145,7 +155,7 @@ async fn insert(db: &mut PgConnection, ops: &[Op]) -> Result<(), sqlx::Error> {
 async fn retitle(db: &mut PgConnection, ops: &[Op]) -> Result<(), sqlx::Error> {
     let titles = last_of_each(ops.iter().filter_map(|op| match op {
         Op::Retitle { conversation, title } => Some((conversation.uuid(), title.as_deref())),
-        Op::Insert { .. } | Op::Message { .. } => None,
+        Op::Insert { .. } | Op::SlowMode { .. } | Op::Message { .. } => None,
     }));
     if titles.is_empty() {
         return Ok(());
@@ -160,6 +170,21 @@ async fn retitle(db: &mut PgConnection, ops: &[Op]) -> Result<(), sqlx::Error> {
     .bind(titles)
     .execute(db)
     .await?;
+    Ok(())
+}
+
+async fn slow_down(db: &mut PgConnection, ops: &[Op]) -> Result<(), sqlx::Error> {
+    for op in ops {
+        if let Op::SlowMode { conversation, seconds } = op {
+            sqlx::query(
+                "update conversation set slow_mode_seconds = $2 where conversation_id = $1",
+            )
+            .bind(conversation.uuid())
+            .bind(i64::from(*seconds))
+            .execute(&mut *db)
+            .await?;
+        }
+    }
     Ok(())
 }
 
@@ -235,5 +260,8 @@ mod tests {
         let renamed = ConversationEvent::TitleChanged { conversation, title, by };
         let retitle = Op::Retitle { conversation, title: Some("Maths".to_owned()) };
         assert_eq!(Conversation::project(&recorded(renamed)), vec![retitle]);
+        let slowed = ConversationEvent::SlowModeChanged { conversation, seconds: 30, by };
+        let slow = Op::SlowMode { conversation, seconds: 30 };
+        assert_eq!(Conversation::project(&recorded(slowed)), vec![slow]);
     }
 }

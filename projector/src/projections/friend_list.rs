@@ -4,6 +4,7 @@ use events::{Category, DomainEvent, Envelope, FriendshipEvent, Moment, Position,
 use sqlx::PgConnection;
 
 use super::{ApplyError, Projection, last_of_each};
+use crate::caches;
 
 /// The read model.
 #[derive(Debug, Default)]
@@ -82,7 +83,7 @@ impl Projection for FriendList {
 
     fn stale_caches(op: &Op) -> Vec<String> {
         let (Op::Befriend { pair, .. } | Op::Part { pair }) = op;
-        pair.iter().map(|user| format!("friends:{user}")).collect()
+        caches::friends(*pair).chain(caches::recommended_to_both(*pair)).collect()
     }
 }
 
@@ -148,7 +149,8 @@ mod tests {
         assert_eq!(project(FriendshipEvent::Removed { by: ada, of: bob }), vec![part.clone()]);
         assert_eq!(project(FriendshipEvent::Blocked { by: ada, of: bob }), vec![part]);
         assert_eq!(project(FriendshipEvent::Unblocked { by: ada, of: bob }), vec![]);
-        let keys = [format!("friends:{bob}"), format!("friends:{ada}")];
-        assert_eq!(FriendList::stale_caches(&befriend), keys);
+        let keys =
+            ["friends", "recommended"].map(|list| [bob, ada].map(|of| format!("{list}:{of}")));
+        assert_eq!(FriendList::stale_caches(&befriend), keys.concat());
     }
 }

@@ -4,6 +4,7 @@ use events::{Category, DomainEvent, Envelope, FriendshipEvent, Moment, Position,
 use sqlx::PgConnection;
 
 use super::{ApplyError, Projection, last_of_each};
+use crate::caches;
 
 /// The read model.
 #[derive(Debug, Default)]
@@ -86,7 +87,8 @@ impl Projection for FriendRequest {
 
     fn stale_caches(op: &Op) -> Vec<String> {
         let (Op::Open { from, to, .. } | Op::Close { from, to }) = op;
-        vec![format!("friend_requests:out:{from}"), format!("friend_requests:in:{to}")]
+        let stale = caches::request(*from, *to);
+        stale.chain(caches::recommended_to_both([*from, *to])).collect()
     }
 }
 
@@ -153,7 +155,12 @@ mod tests {
         let both = vec![Op::Close { from: ada, to: bob }, Op::Close { from: bob, to: ada }];
         assert_eq!(project(FriendshipEvent::Blocked { by: ada, of: bob }), both);
         assert_eq!(project(FriendshipEvent::Unblocked { by: ada, of: bob }), vec![]);
-        let keys = [format!("friend_requests:out:{ada}"), format!("friend_requests:in:{bob}")];
+        let keys = [
+            format!("friend_requests:out:{ada}"),
+            format!("friend_requests:in:{bob}"),
+            format!("recommended:{ada}"),
+            format!("recommended:{bob}"),
+        ];
         assert_eq!(FriendRequest::stale_caches(&open), keys);
     }
 }

@@ -1,15 +1,23 @@
 //! `message`: what was said, numbered in each conversation in the order of the log.
+//!
+//! What happened in the conversation stands between the messages, as rows of the kind `system`.
+//! They have ordinals, for paging, and do not count: `number` counts what people said.
+
+mod rows;
+mod system;
 
 use std::collections::BTreeSet;
 
-use chrono::{Datelike, TimeDelta};
+use chrono::Datelike;
+use events::message::MessageKind;
 use events::{
-    Category, ConversationId, DomainEvent, Envelope, MessageEvent, MessageId, Moment, Position,
-    UserId,
+    Category, ConversationId, DomainEvent, Envelope, FileId, MessageEvent, MessageId, Moment,
+    Position, UserId,
 };
+use serde_json::Value;
 use sqlx::PgConnection;
 
-use super::{ApplyError, Projection, last_of_each, text};
+use super::{ApplyError, Projection, Retention, text};
 
 /// The read model.
 #[derive(Debug, Default)]
@@ -21,65 +29,79 @@ pub struct Message {
 /// What there is to do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Op {
-    /// A message is new.
-    Insert(Insert),
-    /// It says something else, or nothing any more.
-    Rewrite {
-        /// The message.
+    /// A message is new, or something happened.
+    Insert(Box<Insert>),
+    /// A message says something else.
+    Edit(Edit),
+    /// A message is not shown any more.
+    Delete {
+        /// Which.
         message: MessageId,
-        /// What it says, unless it was deleted or erased.
-        text: Option<String>,
+        /// By whom.
+        by: UserId,
+        /// When.
+        at: Moment,
     },
 }
 
-/// A message is new.
+/// A row is new.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Insert {
     /// Where.
     pub conversation: ConversationId,
-    /// The message.
+    /// The message; the id of the event, where it is none.
     pub message: MessageId,
     /// By whom.
     pub sender: UserId,
+    /// What it is.
+    pub kind: &'static str,
+    /// What happened, where it is no message.
+    pub system: Option<Value>,
     /// What it says, unless it was erased.
     pub text: Option<String>,
+    /// The message it answers.
+    pub reply_to: Option<MessageId>,
+    /// The first message of its thread.
+    pub thread: Option<MessageId>,
+    /// Whom it mentions.
+    pub mentions: Vec<UserId>,
+    /// What comes with it.
+    pub attachments: Vec<FileId>,
     /// When it was recorded.
     pub sent_at: Moment,
     /// By which event.
     pub position: Position,
 }
 
+/// A message says something else.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Edit {
+    /// Which.
+    pub message: MessageId,
+    /// What it says now, unless it was erased.
+    pub text: Option<String>,
+    /// Whom it mentions now.
+    pub mentions: Vec<UserId>,
+    /// When.
+    pub at: Moment,
+}
+
 impl Projection for Message {
     const NAME: &'static str = "message";
-    const FOLLOWS: &'static [Category] = &[Category::Message];
+    const FOLLOWS: &'static [Category] = &[Category::Conversation, Category::Message];
     type Op = Op;
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {
         match &event.event {
-            DomainEvent::Message(about) => match about {
-                MessageEvent::Sent { message, conversation, sender, text: says, .. } => {
-                    vec![Op::Insert(Insert {
-                        conversation: *conversation,
-                        message: *message,
-                        sender: *sender,
-                        text: text(says),
-                        sent_at: event.recorded_at,
-                        position: event.position,
-                    })]
-                }
-                MessageEvent::Edited { message, text: says, .. } => {
-                    vec![Op::Rewrite { message: *message, text: text(says) }]
-                }
-                MessageEvent::Deleted { message, .. } => {
-                    vec![Op::Rewrite { message: *message, text: None }]
-                }
-                MessageEvent::Reacted { .. } | MessageEvent::Unreacted { .. } => vec![],
-            },
+            DomainEvent::Message(about) => of_message(event, about),
+            DomainEvent::Conversation(about) => {
+                let happened = system::happened(about, event.metadata.actor);
+                happened.into_iter().map(|it| Op::Insert(Box::new(row(event, it)))).collect()
+            }
             DomainEvent::User(_)
             | DomainEvent::Reservation(_)
             | DomainEvent::Login(_)
             | DomainEvent::Friendship(_)
-            | DomainEvent::Conversation(_)
             | DomainEvent::Receipt(_)
             | DomainEvent::Session(_)
             | DomainEvent::Whiteboard(_)
@@ -92,11 +114,11 @@ impl Projection for Message {
 
     async fn apply(&mut self, db: &mut PgConnection, ops: Vec<Op>) -> Result<(), ApplyError> {
         // A message is sent before it is edited or deleted, so all sendings may come first.
-        let (mut new, mut texts) = (Vec::new(), Vec::new());
+        let (mut new, mut changes) = (Vec::new(), Vec::new());
         for op in ops {
             match op {
-                Op::Insert(insert) => new.push(insert),
-                Op::Rewrite { message, text } => texts.push((message, text)),
+                Op::Insert(insert) => new.push(*insert),
+                Op::Edit(_) | Op::Delete { .. } => changes.push(op),
             }
         }
         for op in &new {
@@ -105,22 +127,93 @@ impl Projection for Message {
                 make_partition(db, op.sent_at).await?;
             }
         }
-        if !new.is_empty() {
-            insert(db, new).await?;
+        rows::insert(db, &new).await?;
+        for change in changes {
+            match change {
+                Op::Insert(_) => {}
+                Op::Edit(edit) => rows::edit(db, &edit).await?,
+                Op::Delete { message, by, at } => {
+                    rows::delete(db, message.uuid(), by.uuid(), at).await?;
+                }
+            }
         }
-        rewrite(db, last_of_each(texts)).await?;
         Ok(())
     }
 
-    /// Makes the partitions of this month and of the next two.
-    async fn upkeep(db: &mut PgConnection, _: TimeDelta) -> Result<(), sqlx::Error> {
+    /// Makes the partitions of this month and of the next two, and drops those that are too old.
+    async fn upkeep(db: &mut PgConnection, retention: Retention) -> Result<(), sqlx::Error> {
         sqlx::query(
             "select make_message_partition(now() + month * interval '1 month')
              from generate_series(0, 2) as month",
         )
-        .execute(db)
+        .execute(&mut *db)
         .await?;
-        Ok(())
+        match retention.messages {
+            Some(age) => rows::drop_old(db, age).await,
+            None => Ok(()),
+        }
+    }
+}
+
+fn of_message(event: &Envelope<DomainEvent>, about: &MessageEvent) -> Vec<Op> {
+    match about {
+        MessageEvent::Sent {
+            message,
+            conversation,
+            sender,
+            text: says,
+            kind,
+            reply_to,
+            thread,
+            mentions,
+            attachments,
+        } => vec![Op::Insert(Box::new(Insert {
+            conversation: *conversation,
+            message: *message,
+            sender: *sender,
+            kind: match kind {
+                MessageKind::Text => "text",
+                MessageKind::Image => "image",
+                MessageKind::File => "file",
+                MessageKind::Emoji => "emoji",
+            },
+            system: None,
+            text: text(says),
+            reply_to: *reply_to,
+            thread: *thread,
+            mentions: mentions.clone(),
+            attachments: attachments.clone(),
+            sent_at: event.recorded_at,
+            position: event.position,
+        }))],
+        MessageEvent::Edited { message, text: says, mentions, .. } => vec![Op::Edit(Edit {
+            message: *message,
+            text: text(says),
+            mentions: mentions.clone(),
+            at: event.recorded_at,
+        })],
+        MessageEvent::Deleted { message, by, .. } => {
+            vec![Op::Delete { message: *message, by: *by, at: event.recorded_at }]
+        }
+        MessageEvent::Reacted { .. } | MessageEvent::Unreacted { .. } => vec![],
+    }
+}
+
+/// The row of something that happened.
+fn row(event: &Envelope<DomainEvent>, it: system::Happened) -> Insert {
+    Insert {
+        conversation: it.conversation,
+        message: MessageId::new(event.id.uuid()),
+        sender: it.by,
+        kind: "system",
+        system: Some(it.what),
+        text: it.title,
+        reply_to: None,
+        thread: None,
+        mentions: vec![],
+        attachments: vec![],
+        sent_at: event.recorded_at,
+        position: event.position,
     }
 }
 
@@ -129,110 +222,99 @@ async fn make_partition(db: &mut PgConnection, moment: Moment) -> Result<(), sql
     Ok(())
 }
 
-/// Counts the new messages of each conversation, numbers them and inserts them, in one statement.
-async fn insert(db: &mut PgConnection, ops: Vec<Insert>) -> Result<(), sqlx::Error> {
-    type Columns = (
-        Vec<uuid::Uuid>,
-        Vec<uuid::Uuid>,
-        Vec<uuid::Uuid>,
-        Vec<Option<String>>,
-        Vec<Moment>,
-        Vec<[u8; 16]>,
-    );
-    let rows = ops.into_iter().map(|op| {
-        let ids = (op.conversation.uuid(), op.message.uuid(), op.sender.uuid());
-        (ids.0, ids.1, ids.2, op.text, op.sent_at, op.position.to_bytes())
-    });
-    let (conversations, messages, senders, texts, times, positions): Columns = rows.collect();
-    sqlx::query(
-        "with new as (
-           select * from unnest(
-             $1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::timestamptz[], $6::bytea[]
-           ) with ordinality
-             as new (conversation_id, message_id, sender_id, text, sent_at, position, place)
-         ),
-         counted as (
-           insert into message_counter as counter (conversation_id, message_count)
-           select conversation_id, count(*) from new group by conversation_id
-           on conflict (conversation_id)
-           do update set message_count = counter.message_count + excluded.message_count
-           returning conversation_id, message_count
-         )
-         insert into message
-           (conversation_id, ordinal, message_id, sender_id, text, sent_at, position)
-         select
-           new.conversation_id,
-           counted.message_count + 1
-             - row_number() over (partition by new.conversation_id order by place desc),
-           message_id, sender_id, text, sent_at, position
-         from new join counted on counted.conversation_id = new.conversation_id",
-    )
-    .bind(conversations)
-    .bind(messages)
-    .bind(senders)
-    .bind(texts)
-    .bind(times)
-    .bind(positions)
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
-async fn rewrite(
-    db: &mut PgConnection,
-    texts: Vec<(MessageId, Option<String>)>,
-) -> Result<(), sqlx::Error> {
-    if texts.is_empty() {
-        return Ok(());
-    }
-    let rows = texts.into_iter().map(|(message, text)| (message.uuid(), text));
-    let (messages, texts): (Vec<_>, Vec<_>) = rows.collect();
-    sqlx::query(
-        "update message set text = new.text
-         from unnest($1::uuid[], $2::text[]) as new (id, text)
-         where message_id = new.id",
-    )
-    .bind(messages)
-    .bind(texts)
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
-    use events::{Personal, ReceiptEvent};
+    use events::conversation::ConversationKind;
+    use events::{ConversationEvent, Personal, ReceiptEvent};
+    use serde_json::json;
     use uuid::Uuid;
 
     use super::*;
     use crate::projections::testing::{moment, recorded, sent, user};
 
+    fn ids() -> (ConversationId, MessageId) {
+        (ConversationId::new(Uuid::from_u128(9)), MessageId::new(Uuid::from_u128(3)))
+    }
+
     #[test]
     fn a_message_is_a_row_and_says_what_it_says_now() {
-        let conversation = ConversationId::new(Uuid::from_u128(9));
-        let message = MessageId::new(Uuid::from_u128(3));
+        let (conversation, message) = ids();
         let project = |event: MessageEvent| Message::project(&recorded(event));
-        let row = Op::Insert(Insert {
+        let row = Op::Insert(Box::new(Insert {
             conversation,
             message,
             sender: user(1),
+            kind: "text",
+            system: None,
             text: Some("Hello".to_owned()),
+            reply_to: None,
+            thread: None,
+            mentions: vec![],
+            attachments: vec![],
             sent_at: moment(),
             position: Position::at(7),
-        });
+        }));
         assert_eq!(project(sent(message, conversation, "Hello")), vec![row]);
         let by = user(1);
-        let edited =
-            |text| MessageEvent::Edited { message, conversation, text, mentions: vec![], by };
-        let rewrite =
-            |text: Option<&str>| vec![Op::Rewrite { message, text: text.map(str::to_owned) }];
+        let edited = |text| {
+            let mentions = vec![user(2)];
+            MessageEvent::Edited { message, conversation, text, mentions, by }
+        };
+        let edit = |text: Option<&str>| {
+            let (text, mentions) = (text.map(str::to_owned), vec![user(2)]);
+            vec![Op::Edit(Edit { message, text, mentions, at: moment() })]
+        };
         let open = Personal::new(user(1), "Ho".to_owned());
-        assert_eq!(project(edited(open)), rewrite(Some("Ho")));
-        assert_eq!(project(edited(Personal::Erased { subject: user(1) })), rewrite(None));
+        assert_eq!(project(edited(open)), edit(Some("Ho")));
+        assert_eq!(project(edited(Personal::Erased { subject: user(1) })), edit(None));
         let deleted = MessageEvent::Deleted { message, conversation, by };
-        assert_eq!(project(deleted), rewrite(None));
+        assert_eq!(project(deleted), vec![Op::Delete { message, by, at: moment() }]);
         let upto = Position::at(5);
         let read = ReceiptEvent::Read { conversation, user: user(2), message, upto };
         assert_eq!(Message::project(&recorded(read)), vec![]);
+    }
+
+    #[test]
+    fn what_happens_in_a_group_is_a_row_and_secrets_are_not() {
+        let (conversation, message) = ids();
+        let (ada, bob) = (user(1), user(2));
+        let rows = |event: ConversationEvent| {
+            let ops = Message::project(&recorded(event)).into_iter();
+            let rows = ops.map(|op| match op {
+                Op::Insert(it) => (it.sender, it.kind, it.system, it.text),
+                Op::Edit(_) | Op::Delete { .. } => panic!("{op:?}"),
+            });
+            rows.collect::<Vec<_>>()
+        };
+        let row = |by, what| vec![(by, "system", Some(what), None)];
+        let added =
+            |by| ConversationEvent::MemberAdded { conversation, user: bob, by, invite: None };
+        assert_eq!(rows(added(ada)), row(ada, json!({"type": "member_added", "user": bob})));
+        assert_eq!(rows(added(bob)), row(bob, json!({"type": "member_joined", "user": bob})));
+        let removed = |by| ConversationEvent::MemberRemoved { conversation, user: bob, by };
+        assert_eq!(rows(removed(ada)), row(ada, json!({"type": "member_removed", "user": bob})));
+        assert_eq!(rows(removed(bob)), row(bob, json!({"type": "member_left", "user": bob})));
+        let title = Personal::new(ada, "Maths".to_owned());
+        let renamed =
+            ConversationEvent::TitleChanged { conversation, title: title.clone(), by: ada };
+        let what = Some(json!({"type": "title_changed"}));
+        assert_eq!(rows(renamed), vec![(ada, "system", what, Some("Maths".to_owned()))]);
+        let pinned = ConversationEvent::MessagePinned { conversation, message, by: ada };
+        assert_eq!(rows(pinned), row(ada, json!({"type": "message_pinned", "message": message})));
+        let opened = |kind| {
+            let title = Some(title.clone());
+            ConversationEvent::Opened { conversation, kind, title, members: vec![] }
+        };
+        assert_eq!(rows(opened(ConversationKind::Direct)), vec![]);
+        assert_eq!(rows(opened(ConversationKind::Group)).len(), 1);
+        let invite = events::InviteId::new(Uuid::from_u128(5));
+        let made = ConversationEvent::InviteMade {
+            conversation,
+            invite,
+            expires: None,
+            uses: None,
+            by: ada,
+        };
+        assert_eq!(rows(made), vec![]);
     }
 }

@@ -4,28 +4,55 @@
 //! operations of a batch, in the order of the log, in the transaction that also advances the
 //! checkpoint (see `runner`).
 
+pub mod block;
 pub mod change_feed;
 pub mod conversation;
+pub mod conversation_ban;
 pub mod friend_list;
 pub mod friend_request;
+pub mod invite;
 pub mod member;
+pub mod mention;
 pub mod message;
+pub mod message_search;
+pub mod pin;
+pub mod presence_hidden;
+pub mod reaction;
 pub mod read_cursor;
+pub mod report;
+pub mod standing;
+pub mod study_session;
+pub mod timer;
 pub mod user_profile;
+pub mod whiteboard;
 
+pub use block::Block;
 pub use change_feed::ChangeFeed;
 pub use conversation::Conversation;
+pub use conversation_ban::ConversationBan;
 pub use friend_list::FriendList;
 pub use friend_request::FriendRequest;
+pub use invite::Invite;
 pub use member::Member;
+pub use mention::Mention;
 pub use message::Message;
+pub use message_search::MessageSearch;
+pub use pin::Pin;
+pub use presence_hidden::PresenceHidden;
+pub use reaction::Reaction;
 pub use read_cursor::ReadCursor;
+pub use report::Report;
+pub use standing::Standing;
+pub use study_session::StudySession;
+pub use timer::Timer;
 pub use user_profile::UserProfile;
+pub use whiteboard::Whiteboard;
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use events::{Category, DomainEvent, Envelope, Personal};
 use sqlx::PgConnection;
 use thiserror::Error;
@@ -54,7 +81,7 @@ pub trait Projection: Default + Send + 'static {
     /// Whatever has to be done now and then: at the start, and then regularly.
     fn upkeep(
         _db: &mut PgConnection,
-        _retention: chrono::TimeDelta,
+        _retention: Retention,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send {
         async { Ok(()) }
     }
@@ -63,6 +90,15 @@ pub trait Projection: Default + Send + 'static {
     fn stale_caches(_op: &Self::Op) -> Vec<String> {
         vec![]
     }
+}
+
+/// How long what is kept in tables is kept. The log keeps everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// The change feed.
+    pub feed: TimeDelta,
+    /// Messages; for ever when absent. They go by whole months.
+    pub messages: Option<TimeDelta>,
 }
 
 /// Why a batch was not applied.

@@ -1,7 +1,8 @@
 //! `read_cursor`: how far each person received and read a conversation, and what of it is unread.
 //!
 //! Unread is `message_count - unread_from - own_after`: the messages after the cursor that are not
-//! the person's own. No message is ever counted one by one, but for the rare cursor that moves to
+//! the person's own; less those of them that were deleted (`uncounted_message`). All of it goes by
+//! the number of a message among those of people, which rows of the kind `system` do not change. No message is ever counted one by one, but for the rare cursor that moves to
 //! before the person's own last message.
 
 mod rows;
@@ -36,6 +37,13 @@ pub enum Op {
         conversation: ConversationId,
         /// By whom.
         sender: UserId,
+    },
+    /// A message was deleted: nobody has it unread any more.
+    Uncount {
+        /// Which.
+        message: MessageId,
+        /// By which event.
+        position: Position,
     },
     /// Somebody received or read everything up to a message.
     Move {
@@ -87,8 +95,10 @@ impl Projection for ReadCursor {
                 MessageEvent::Sent { conversation, sender, .. } => {
                     vec![Op::Sent { conversation: *conversation, sender: *sender }]
                 }
+                MessageEvent::Deleted { message, .. } => {
+                    vec![Op::Uncount { message: *message, position }]
+                }
                 MessageEvent::Edited { .. }
-                | MessageEvent::Deleted { .. }
                 | MessageEvent::Reacted { .. }
                 | MessageEvent::Unreacted { .. } => vec![],
             },
@@ -120,6 +130,7 @@ impl Projection for ReadCursor {
         let ordinals = rows::ordinals(db, &ops).await?;
         let mut counts = rows::load_counts(db, &ops).await?;
         let mut cursors = rows::load_cursors(db, &ops).await?;
+        let mut uncounted = Vec::new();
         for op in &ops {
             match op {
                 Op::Join { conversation, user } => {
@@ -132,18 +143,20 @@ impl Projection for ReadCursor {
                     *count += 1;
                     cursors.entry((*conversation, *sender)).or_default().sent(*count);
                 }
+                Op::Uncount { message, .. } => uncounted.push(message.uuid()),
                 Op::Move { conversation, user, read, message, upto, .. } => {
                     let cursor = cursors.entry((*conversation, *user)).or_default();
-                    let ordinal = ordinals.get(&(*conversation, *message)).copied();
-                    if cursor.move_to(*upto, ordinal, *read) {
+                    let place = ordinals.get(&(*conversation, *message)).copied();
+                    if cursor.move_to(*upto, place, *read) {
                         cursor.own_after =
                             rows::own_between(db, *conversation, *user, cursor).await?;
                     }
                 }
             }
         }
+        rows::uncount(db, uncounted).await?;
         let moved: BTreeSet<Key> =
-            ops.iter().filter(|op| matches!(op, Op::Move { .. })).map(Op::key).collect();
+            ops.iter().filter(|op| matches!(op, Op::Move { .. })).filter_map(Op::key).collect();
         metrics::counter!("roundtable_receipt_rows_total").increment(moved.len() as u64);
         rows::save_counts(db, counts).await?;
         rows::save_cursors(db, cursors).await?;
@@ -173,12 +186,16 @@ impl Cursor {
     /// The person said the message with this ordinal.
     fn sent(&mut self, ordinal: i64) {
         self.own_last = ordinal;
-        self.own_after += 1;
+        // What retention took counts no more, even if it is counted only now.
+        if ordinal > self.unread_from {
+            self.own_after += 1;
+        }
     }
 
     /// Everything up to a message was received, or read. Says whether the person's own messages
     /// after it have to be counted.
-    fn move_to(&mut self, upto: Position, ordinal: Option<i64>, read: bool) -> bool {
+    fn move_to(&mut self, upto: Position, place: Option<Placed>, read: bool) -> bool {
+        let (ordinal, number) = place.map(|place| (place.ordinal, place.number)).unzip();
         if upto > self.delivered {
             self.delivered = upto;
             self.delivered_ordinal = ordinal.unwrap_or(self.delivered_ordinal);
@@ -188,10 +205,11 @@ impl Cursor {
         }
         self.read = upto;
         self.read_ordinal = ordinal.unwrap_or(self.read_ordinal);
-        if self.read_ordinal <= self.unread_from {
+        let number = number.unwrap_or(self.unread_from);
+        if number <= self.unread_from {
             return false;
         }
-        self.unread_from = self.read_ordinal;
+        self.unread_from = number;
         if self.own_last <= self.unread_from {
             self.own_after = 0;
             return false;
@@ -200,15 +218,25 @@ impl Cursor {
     }
 }
 
+/// Where a message stands in its conversation: among all rows, and among the messages of people,
+/// which are what counts as unread.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Placed {
+    ordinal: i64,
+    number: i64,
+}
+
 type Key = (ConversationId, UserId);
 
 impl Op {
-    fn key(&self) -> Key {
+    /// Whose cursor it moves where.
+    fn key(&self) -> Option<Key> {
         match *self {
             Self::Join { conversation, user } | Self::Move { conversation, user, .. } => {
-                (conversation, user)
+                Some((conversation, user))
             }
-            Self::Sent { conversation, sender } => (conversation, sender),
+            Self::Sent { conversation, sender } => Some((conversation, sender)),
+            Self::Uncount { .. } => None,
         }
     }
 }
@@ -235,15 +263,20 @@ mod tests {
         }
     }
 
+    /// A message between which and the start two things happened.
+    fn at(number: i64) -> Option<Placed> {
+        Some(Placed { ordinal: number + 2, number })
+    }
+
     #[test]
     fn a_cursor_never_goes_back_and_reading_is_receiving() {
         let mut cursor = Cursor::default();
-        assert!(!cursor.move_to(Position::at(50), Some(5), true));
-        assert_eq!((cursor.delivered, cursor.delivered_ordinal), (Position::at(50), 5));
-        assert!(!cursor.move_to(Position::at(30), Some(3), true));
-        assert_eq!((cursor.read_ordinal, cursor.unread_from), (5, 5));
-        assert!(!cursor.move_to(Position::at(70), Some(7), false));
-        assert_eq!((cursor.read_ordinal, cursor.delivered_ordinal), (5, 7));
+        assert!(!cursor.move_to(Position::at(50), at(5), true));
+        assert_eq!((cursor.delivered, cursor.delivered_ordinal), (Position::at(50), 7));
+        assert!(!cursor.move_to(Position::at(30), at(3), true));
+        assert_eq!((cursor.read_ordinal, cursor.unread_from), (7, 5));
+        assert!(!cursor.move_to(Position::at(70), at(7), false));
+        assert_eq!((cursor.read_ordinal, cursor.delivered_ordinal), (7, 9));
     }
 
     #[test]
@@ -252,8 +285,8 @@ mod tests {
         cursor.sent(1);
         cursor.sent(4);
         assert_eq!((cursor.own_last, cursor.own_after), (4, 2));
-        assert!(cursor.move_to(Position::at(20), Some(2), true), "before the own message 4");
-        assert!(!cursor.move_to(Position::at(50), Some(5), true));
+        assert!(cursor.move_to(Position::at(20), at(2), true), "before the own message 4");
+        assert!(!cursor.move_to(Position::at(50), at(5), true));
         assert_eq!(cursor.own_after, 0);
     }
 

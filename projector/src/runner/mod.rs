@@ -13,14 +13,13 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
 use events::Position;
 use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
 use tokio::time::{Instant, MissedTickBehavior, sleep, sleep_until};
 
 use crate::invalidation::Invalidations;
-use crate::projections::{ApplyError, Projection};
+use crate::projections::{ApplyError, Projection, Retention};
 use crate::tail::{Item, Tail};
 use batch::Batch;
 use parked::Parked;
@@ -41,7 +40,7 @@ pub struct Runner {
     postgres: PgConnectOptions,
     tail: Tail,
     invalidations: Invalidations,
-    retention: TimeDelta,
+    retention: Retention,
 }
 
 impl Runner {
@@ -50,7 +49,7 @@ impl Runner {
         postgres: PgConnectOptions,
         tail: Tail,
         invalidations: Invalidations,
-        retention: TimeDelta,
+        retention: Retention,
     ) -> Self {
         // A crash of Postgres may take the last batches with it, and their checkpoints: they are
         // applied again. So they need not wait for the disk. The keep-alives end the claim of a

@@ -71,7 +71,7 @@ async fn read_models_show_what_is_now_whether_live_or_rebuilt() {
     assert_eq!(titles, [is("group", "Maths"), is("study", "Engines")]);
 
     let texts: Vec<Option<String>> =
-        sqlx::query_scalar("select text from message order by ordinal")
+        sqlx::query_scalar("select text from message where kind <> 'system' order by ordinal")
             .fetch_all(&world.postgres)
             .await
             .unwrap();

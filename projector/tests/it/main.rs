@@ -7,4 +7,5 @@ mod migrations;
 mod projections;
 mod relay;
 mod service_start;
+mod timers;
 mod world;

@@ -4,7 +4,7 @@ use events::{Position, UserId};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::world::World;
+use crate::world::{World, person};
 
 #[tokio::test]
 async fn migrations_run_at_once_and_again_without_harm() {
@@ -65,19 +65,25 @@ async fn a_reader_sees_only_what_is_theirs() {
     world.ask(ada, eve).await;
     let group = world.group(ada, &[bob]).await;
     world.send(ada, group, "Hello").await;
+    world.block(ada, person("cleo")).await;
     world.settle().await;
     for (table, of_ada, of_bob, of_eve) in [
         ("user_profile", 3, 3, 3),
+        ("user_account", 1, 1, 1),
+        ("user_search_term", 3, 3, 3),
+        ("block", 1, 0, 0),
         ("friend_list", 1, 1, 0),
         ("friend_request", 1, 0, 1),
         ("conversation", 1, 1, 0),
         ("member", 2, 2, 0),
-        ("message", 1, 1, 0),
+        ("message", 2, 2, 0),
         ("message_counter", 1, 1, 0),
+        ("message_month", 1, 1, 0),
+        ("message_search", 1, 1, 0),
         ("read_cursor", 2, 2, 0),
         ("unread_count", 2, 2, 0),
-        // Signing up; requests, acceptance; the opening; the message.
-        ("change_feed", 1 + 3 + 1 + 1, 1 + 2 + 1 + 1, 1 + 1),
+        // Signing up; requests, acceptance, block; the opening; the message.
+        ("change_feed", 1 + 4 + 1 + 1, 1 + 2 + 1 + 1, 1 + 1),
         ("change_feed_member", 1, 1, 0),
     ] {
         assert_eq!(seen(&world, Some(ada), table).await, of_ada, "ada in {table}");
@@ -91,7 +97,9 @@ async fn a_reader_sees_only_what_is_theirs() {
 #[tokio::test]
 async fn a_month_takes_over_what_was_kept_before_it_was_made() {
     let world = World::new().await;
-    let insert = "insert into message values ($1, 1, $1, $1, 'x', '2031-05-31 23:59Z', $2)";
+    let insert = "insert into message
+        (conversation_id, ordinal, number, message_id, sender_id, text, sent_at, position)
+        values ($1, 1, 1, $1, $1, 'x', '2031-05-31 23:59Z', $2)";
     sqlx::query(insert)
         .bind(Uuid::from_u128(1))
         .bind(Position::START.to_bytes())

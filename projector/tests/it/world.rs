@@ -69,6 +69,7 @@ impl World {
             nats_url: self.servers.nats_url.clone(),
             namespace: self.namespace.clone(),
             retention: TimeDelta::days(7),
+            message_retention: None,
         }
     }
 
@@ -146,6 +147,10 @@ impl World {
 
     pub(crate) async fn unfriend(&self, by: UserId, of: UserId) -> Position {
         self.friendship(by, of, friendship::Command::Remove { by, of }).await
+    }
+
+    pub(crate) async fn block(&self, by: UserId, of: UserId) -> Position {
+        self.friendship(by, of, friendship::Command::Block { by, of }).await
     }
 
     async fn friendship(&self, by: UserId, of: UserId, command: friendship::Command) -> Position {
@@ -262,7 +267,7 @@ pub(crate) fn person(name: &str) -> UserId {
     UserId::new(Uuid::from_u128(number))
 }
 
-/// Waits until all eight projections have reached a position.
+/// Waits until all projections have reached a position.
 pub(crate) async fn settled(postgres: &PgPool, head: Position) {
     let there = || async {
         let count: i64 =
@@ -271,7 +276,7 @@ pub(crate) async fn settled(postgres: &PgPool, head: Position) {
                 .fetch_one(postgres)
                 .await
                 .unwrap();
-        count == 8
+        usize::try_from(count).unwrap() == projector::PROJECTIONS.len()
     };
     eventually("the projections reach the head", there).await;
 }
@@ -286,20 +291,34 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, ask: impl F
 }
 
 /// Every table that is derived from the log.
-pub(crate) const TABLES: [&str; 13] = [
+pub(crate) const TABLES: &[&str] = &[
     "user_profile",
+    "user_account",
+    "user_search_term",
+    "block",
     "friend_list",
     "friend_request",
     "conversation",
     "member",
     "message",
     "message_counter",
+    "message_month",
+    "message_edit",
+    "uncounted_message",
+    "message_search",
+    "reaction",
+    "mention",
+    "pin",
     "read_cursor",
     "read_cursor_counter",
     "change_feed_entry",
     "change_feed_frame",
     "change_feed_member",
     "unread_count",
+    "presence_hidden",
+    "study_session",
+    "study_participant",
+    "whiteboard",
 ];
 
 /// All rows of all tables, as one text.

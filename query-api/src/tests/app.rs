@@ -17,17 +17,32 @@ use uuid::Uuid;
 use super::{Stage, id};
 use crate::App;
 
-const ROUTES: [&str; 9] = [
+const ROUTES: &[&str] = &[
     "/v1/users/me",
     "/v1/users/018f2f4e-0000-7000-8000-000000000001",
     "/v1/users?handle=ada",
+    "/v1/users?q=ada",
+    "/v1/users/recommended",
+    "/v1/blocks",
     "/v1/friends",
     "/v1/friend-requests?direction=incoming",
     "/v1/conversations",
     "/v1/conversations/018f2f4e-0000-7000-8000-000000000001",
     "/v1/conversations/018f2f4e-0000-7000-8000-000000000001/messages",
     "/v1/feed",
+    "/v1/conversations/018f2f4e-0000-7000-8000-000000000001/invites",
+    "/v1/conversations/018f2f4e-0000-7000-8000-000000000001/bans",
+    "/v1/invites/code",
+    "/v1/reports",
+    "/v1/reports/018f2f4e-0000-7000-8000-000000000001",
+    "/v1/users/me/standing",
+    "/v1/suspensions",
+    "/v1/study-sessions?which=mine",
+    "/v1/study-sessions/018f2f4e-0000-7000-8000-000000000001",
+    "/v1/study-sessions/018f2f4e-0000-7000-8000-000000000001/whiteboard",
 ];
+
+const SVG: http::HeaderValue = http::HeaderValue::from_static("image/svg+xml");
 
 struct Service {
     log: EventLog,
@@ -145,6 +160,39 @@ async fn only_who_is_logged_in_may_read() {
     }
     let cookie = Some(("cookie", format!("roundtable_access={good}")));
     assert_eq!(service.ask("/v1/friends", cookie).await.0, 200);
+}
+
+#[tokio::test]
+async fn the_pictures_that_everybody_may_use_are_shown_to_anybody_and_cached() {
+    let service = Service::start().await;
+    let (status, presets) = service.ask("/v1/avatars/presets", None).await;
+    assert_eq!(status, 200);
+    let presets = presets["items"].as_array().unwrap();
+    assert_eq!(presets.len(), 8);
+    for preset in presets {
+        let url = preset["url"].as_str().unwrap();
+        let ask = async |tag: Option<&str>| {
+            let mut request = Request::get(url);
+            if let Some(tag) = tag {
+                request = request.header("if-none-match", tag);
+            }
+            let request = request.body(Body::empty()).unwrap();
+            service.router.clone().oneshot(request).await.unwrap()
+        };
+        let fresh = ask(None).await;
+        assert_eq!((fresh.status().as_u16(), &fresh.headers()["content-type"]), (200, &SVG));
+        assert_eq!(fresh.headers()["cache-control"], "public, max-age=86400");
+        let tag = fresh.headers()["etag"].to_str().unwrap().to_owned();
+        for known in [&*tag, &format!("\"x\", W/{tag}"), "*"] {
+            let again = ask(Some(known)).await;
+            assert_eq!(again.status(), 304, "{known}");
+            assert_eq!(again.headers()["etag"], &*tag);
+        }
+        assert_eq!(ask(Some("\"x\"")).await.status(), 200);
+    }
+    for wrong in ["/v1/avatars/presets/dragon.svg", "/v1/avatars/presets/9.svg"] {
+        assert_eq!(service.ask(wrong, None).await.0, 404, "{wrong}");
+    }
 }
 
 #[tokio::test]

@@ -47,8 +47,17 @@ async fn send(
     sqlx::query(
         "with sent as (
            insert into message
-             (conversation_id, ordinal, message_id, sender_id, text, sent_at, position)
-           values ($1, $2, $3, $4, 'text ' || $2, now(), $5)
+             (conversation_id, ordinal, number, message_id, sender_id, text, sent_at, position)
+           values ($1, $2, $2, $3, $4, 'text ' || $2, now(), $5)
+         ),
+         numbered as (
+           insert into message_counter values ($1, $2, $2, $2, now())
+           on conflict (conversation_id) do update set message_count = $2, said_count = $2,
+             last_ordinal = $2, last_at = now()
+         ),
+         month as (
+           insert into message_month values ($1, date_trunc('month', now(), 'UTC'), $2, $2, $2)
+           on conflict (conversation_id, month) do update set last_ordinal = $2, last_number = $2
          ),
          counted as (
            insert into read_cursor_counter (conversation_id, message_count) values ($1, $2)
@@ -157,6 +166,14 @@ async fn messages_come_newest_first_in_pages() {
     }
     // The first ones are of another month, and so of another partition.
     stage.sql("update message set sent_at = sent_at - interval '40 days' where ordinal < 3").await;
+    stage
+        .sql(
+            "update message_month set first_ordinal = 3;
+             insert into message_month
+             select conversation_id, date_trunc('month', now() - interval '40 days', 'UTC'), 1, 2, 2
+             from message_month",
+        )
+        .await;
     let path = format!("/v1/conversations/{conversation}/messages");
 
     let (_, newest) = stage.ask(ada, &format!("{path}?limit=2")).await;

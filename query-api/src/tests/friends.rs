@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use redis::AsyncCommands;
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Stage, at, id};
@@ -48,7 +48,7 @@ async fn friends_come_in_pages_from_postgres_and_from_the_cache_alike() {
         befriend(&stage, ada, *friend, 3).await;
     }
     befriend(&stage, id(), id(), 3).await;
-    stage.reached(&["friend_list"], 3).await;
+    stage.reached(&["friend_list", "user_profile", "block"], 3).await;
 
     for round in ["from Postgres", "from the cache"] {
         let mut path = "/v1/friends?limit=2".to_owned();
@@ -69,16 +69,42 @@ async fn friends_come_in_pages_from_postgres_and_from_the_cache_alike() {
 }
 
 #[tokio::test]
+async fn a_cached_list_shows_what_people_are_called_now() {
+    let stage = Stage::new().await;
+    let (ada, bob) = (id(), id());
+    befriend(&stage, ada, bob, 3).await;
+    request(&stage, id(), ada).await;
+    stage.reached(&["friend_list", "friend_request"], 3).await;
+    stage
+        .sql(&format!(
+            "insert into user_profile (user_id, handle, name, avatar, created_at, position) values
+             ('{bob}', 'bob', 'Bob', '{{\"preset\": 2}}', now(), '\\x00000000000000050000000000000005')"
+        ))
+        .await;
+    for (name, round) in [("Bob", "from Postgres"), ("Robert", "from the cache")] {
+        stage
+            .sql(&format!("update user_profile set name = '{name}' where user_id = '{bob}'"))
+            .await;
+        let friends = stage.items(ada, "/v1/friends").await;
+        let person = json!({"id": bob, "handle": "bob", "name": name, "avatar": {"preset": 2}});
+        assert_eq!(friends[0]["person"], person, "{round}");
+        let requests = stage.items(ada, "/v1/friend-requests?direction=incoming").await;
+        assert_eq!(requests[0]["person"]["id"], requests[0]["from"]);
+        assert_eq!(requests[0]["person"]["name"], Value::Null, "of whom nothing is known yet");
+    }
+}
+
+#[tokio::test]
 async fn what_the_cache_holds_is_used_only_if_it_is_new_enough() {
     let mut stage = Stage::new().await;
     let (ada, bob, cleo) = (id(), id(), id());
     befriend(&stage, ada, bob, 3).await;
-    stage.reached(&["friend_list"], 3).await;
+    stage.reached(&["friend_list", "user_profile", "block"], 3).await;
     assert_eq!(stage.items(ada, "/v1/friends").await.len(), 1);
 
     // A commit whose invalidation has not come yet.
     befriend(&stage, ada, cleo, 4).await;
-    stage.reached(&["friend_list"], 4).await;
+    stage.reached(&["friend_list", "user_profile", "block"], 4).await;
     assert_eq!(stage.items(ada, "/v1/friends").await.len(), 1, "the cache answered");
     assert_eq!(stage.items(ada, "/v1/friends?after=4").await.len(), 2, "the cache was too old");
     assert_eq!(stage.items(ada, "/v1/friends").await.len(), 2, "and was filled anew");
@@ -92,7 +118,7 @@ async fn an_older_list_does_not_come_back_after_an_invalidation() {
     let mut stage = Stage::new().await;
     let ada = id();
     befriend(&stage, ada, id(), 3).await;
-    stage.reached(&["friend_list"], 3).await;
+    stage.reached(&["friend_list", "user_profile", "block"], 3).await;
     let key = format!("friends:{ada}");
 
     // The next commit is announced to the cache; this reader still sees the moment before.
@@ -100,7 +126,7 @@ async fn an_older_list_does_not_come_back_after_an_invalidation() {
     assert_eq!(stage.items(ada, "/v1/friends").await.len(), 1);
     assert!(!stage.redis.exists::<_, bool>(&key).await.unwrap(), "refused by the mark");
 
-    stage.reached(&["friend_list"], 4).await;
+    stage.reached(&["friend_list", "user_profile", "block"], 4).await;
     assert_eq!(stage.items(ada, "/v1/friends").await.len(), 1);
     let kept: String = stage.redis.get(&key).await.unwrap();
     assert!(kept.starts_with(&format!(r#"{{"position":"{}""#, hex::encode(at(4)))), "{kept}");
@@ -122,7 +148,7 @@ async fn without_redis_friends_come_from_postgres_and_soon() {
         let stage = Stage::with_redis(Some(url)).await;
         let ada = id();
         befriend(&stage, ada, id(), 3).await;
-        stage.reached(&["friend_list"], 3).await;
+        stage.reached(&["friend_list", "user_profile", "block"], 3).await;
         let started = Instant::now();
         for _ in 0..20 {
             assert_eq!(stage.items(ada, "/v1/friends?after=3").await.len(), 1);

@@ -10,30 +10,59 @@ use super::{Stage, id};
 /// What has no person's data in it, and is the same for everybody.
 const PUBLIC: [&str; 2] = ["change_feed_horizon", "projection_checkpoint"];
 
+/// What everybody may know who is signed in.
+const ANNOUNCED: [&str; 3] = ["study_session", "user_profile", "user_search_term"];
+
 /// The vault is made by the event log, at the start of every process that opens one.
 const VAULT: &str = include_str!("../../../event-log/src/vault.sql");
+
+const NOW: &str = "2026-01-05 12:00Z";
 
 /// A row about Ada and Bob in every table.
 async fn fill(stage: &Stage, ada: Uuid, bob: Uuid) {
     stage.sql(VAULT).await;
-    let talk = id();
+    let (talk, message) = (id(), id());
     let p = "'\\x00000000000000070000000000000007'";
     stage
         .sql(&format!(
             "insert into user_profile values ('{ada}', 'ada', 'Ada', null, now(), {p});
+             insert into user_account values ('{ada}', 'ada@example.org', 'admin');
+             insert into user_search_term values ('ada', '{ada}');
+             insert into block values ('{ada}', '{bob}', now(), {p});
              insert into friend_list values ('{ada}', '{bob}', now(), {p}), ('{bob}', '{ada}', now(), {p});
              insert into friend_request values ('{ada}', '{bob}', now(), {p});
              insert into conversation (conversation_id, kind, title, opened_at, position)
                values ('{talk}', 'group', 'Secret', now(), {p});
              insert into member values ('{talk}', '{ada}', 'owner', now(), {p}), ('{talk}', '{bob}', 'member', now(), {p});
-             insert into message values ('{talk}', 1, '{}', '{ada}', 'secret', now(), {p});
-             insert into message_counter values ('{talk}', 1);
+             insert into message
+               (conversation_id, ordinal, number, message_id, sender_id, text, sent_at, position)
+               values ('{talk}', 1, 1, '{message}', '{ada}', 'secret', '{NOW}', {p});
+             insert into message_counter values ('{talk}', 1, 1, 1, '{NOW}');
+             insert into message_month values ('{talk}', '{NOW}', 1, 1, 1);
+             insert into message_edit values ('{message}', 1, '{talk}', '{ada}', 'more', now());
+             insert into message_search
+               values ('{message}', '{talk}', '{ada}', now(), {p}, 'secret');
+             insert into uncounted_message values ('{talk}', 1, '{ada}');
+             insert into reaction values ('{message}', '👍', '{bob}', '{talk}', now(), {p});
+             insert into mention values ('{ada}', {p}, '{message}', '{talk}');
+             insert into pin values ('{talk}', '{message}', '{ada}', now(), {p});
              insert into read_cursor (conversation_id, user_id) values ('{talk}', '{ada}'), ('{talk}', '{bob}');
              insert into read_cursor_counter values ('{talk}', 1);
              insert into change_feed_member values ('{talk}', '{ada}', {p}, null), ('{talk}', '{bob}', {p}, null);
              insert into change_feed_entry values ({p}, 'conversation:{talk}', null, now()), ({p}, 'user:{ada}', null, now());
              insert into change_feed_frame values ({p}, '{{}}');
+             insert into invite (invite_id, conversation_id, made_by, made_at, position) values ('{}', '{talk}', '{ada}', now(), {p});
+             insert into conversation_ban values ('{talk}', '{bob}', '{ada}', now(), {p});
+             insert into standing (user_id, role, position) values ('{ada}', 'moderator', {p}), ('{bob}', 'user', {p});
+             insert into report (report_id, reported_by, kind, user_id, reason, text, filed_at, position) values ('{}', '{bob}', 'user', '{ada}', 'spam', 'secret', now(), {p});
+             insert into study_session (session_id, conversation_id, tutor_id, title, subject, capacity, starts, status, scheduled_at, position)
+               values ('{talk}', '{talk}', '{ada}', 'Maths', 'maths', 4, now(), 'active', now(), {p});
+             insert into study_participant values ('{talk}', '{ada}', '{talk}', now(), null, null, {p}), ('{talk}', '{bob}', '{talk}', now(), null, null, {p});
+             insert into whiteboard values ('{talk}', '{ada}', '{talk}', '[]', '{ada}', {p}, {p});
+             insert into timer values ('grace', 'grace', '{talk}', '{bob}', '{{}}', now(), 'presence', '1'), ('other', 'room', '{talk}', '{bob}', '{{}}', now(), 'log', '1');
+             insert into timer_room values ('{talk}', '{talk}');
              insert into vault.person_key (subject, wrapped) values ('{ada}', '\\x00')",
+            id(),
             id()
         ))
         .await;
@@ -81,8 +110,10 @@ async fn the_reader_sees_no_row_of_others_in_any_table() {
         for nobody in ["", &eve.to_string()] {
             look_as(&mut session, nobody).await;
             match count(&mut session, &schema, &table).await {
-                // Profiles are public to whoever is signed in.
-                Ok(rows) if table == "user_profile" && !nobody.is_empty() => assert_eq!(rows, 1),
+                // Profiles and sessions are public to whoever is signed in.
+                Ok(rows) if ANNOUNCED.contains(&table.as_str()) && !nobody.is_empty() => {
+                    assert_eq!(rows, 1);
+                }
                 Ok(rows) => assert_eq!(rows, 0, "{schema}.{table} as {nobody:?}"),
                 Err(error) => {
                     assert!(error.contains("permission denied"), "{schema}.{table}: {error}");
@@ -98,12 +129,23 @@ async fn the_reader_sees_no_row_of_others_in_any_table() {
     // The test would prove nothing if these were empty for everybody.
     for table in [
         "user_profile",
+        "user_account",
+        "user_search_term",
+        "block",
         "friend_list",
         "friend_request",
         "conversation",
         "member",
         "message",
         "message_counter",
+        "message_month",
+        "uncounted_message",
+        "message_edit",
+        "message_search",
+        "newest_message",
+        "reaction",
+        "mention",
+        "pin",
         "read_cursor",
         "read_cursor_counter",
         "unread_count",
@@ -111,10 +153,17 @@ async fn the_reader_sees_no_row_of_others_in_any_table() {
         "change_feed_entry",
         "change_feed_frame",
         "change_feed",
+        "invite",
+        "conversation_ban",
+        "standing",
+        "report",
+        "study_session",
+        "study_participant",
+        "whiteboard",
     ] {
         assert!(seen_by_ada.contains(table), "{table}: {seen_by_ada:?}");
     }
-    for table in ["person_key", "parked_event"] {
+    for table in ["person_key", "parked_event", "timer", "timer_room"] {
         assert!(refused.contains(table), "{table}: {refused:?}");
     }
 }
@@ -127,12 +176,28 @@ async fn what_two_people_share_is_all_that_one_sees_of_the_other() {
     let mut session = stage.hostile().await;
     look_as(&mut session, &bob.to_string()).await;
     assert_eq!(count(&mut session, "public", "friend_list").await, Ok(1));
+    assert_eq!(count(&mut session, "public", "block").await, Ok(0), "who is blocked sees no block");
+    assert_eq!(count(&mut session, "public", "user_account").await, Ok(0));
     assert_eq!(count(&mut session, "public", "member").await, Ok(2));
     assert_eq!(count(&mut session, "public", "change_feed_member").await, Ok(1));
     assert_eq!(count(&mut session, "public", "change_feed_entry").await, Ok(1));
+    // Invitations and bans are for those who run the group, reports for moderators.
+    for (table, rows) in [("invite", 0), ("conversation_ban", 0), ("report", 0), ("standing", 1)] {
+        assert_eq!(count(&mut session, "public", table).await, Ok(rows), "{table}");
+    }
     // A conversation that Bob left is closed to him, but what he saw of its feed is not.
     stage.sql(&format!("delete from member where user_id = '{bob}'")).await;
-    for table in ["conversation", "member", "message", "read_cursor", "unread_count"] {
+    for table in [
+        "conversation",
+        "member",
+        "message",
+        "message_edit",
+        "message_search",
+        "reaction",
+        "pin",
+        "read_cursor",
+        "unread_count",
+    ] {
         assert_eq!(count(&mut session, "public", table).await, Ok(0), "{table}");
     }
 }

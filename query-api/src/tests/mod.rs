@@ -6,7 +6,9 @@ mod feed;
 mod friends;
 mod hostile;
 mod people;
+mod recommended;
 mod stage;
+mod study;
 mod waiting;
 
 use stage::{Stage, at, id};

@@ -16,6 +16,10 @@ use crate::asked::Reader;
 use crate::cache::hex_of;
 use crate::reads::Reads;
 
+/// What the codes of invitations are derived with.
+pub(crate) const SECRETS: event_log::Secrets =
+    event_log::Secrets { master: [1; 32], deployment: [2; 32] };
+
 const PASSWORD: &str = "of-the-reader-in-tests";
 
 /// Everything that a test of the reads needs.
@@ -120,12 +124,14 @@ impl Stage {
         path: &str,
         headers: HeaderMap,
     ) -> (u16, Value, HeaderMap) {
-        let router = axum::Router::from(crate::routes()).with_state(self.reads.clone()).layer(
-            from_fn(move |mut request: Request, next: Next| {
+        let codes = axum::Extension(crate::invite::Codes::of(&SECRETS));
+        let routes = axum::Router::from(crate::routes()).layer(codes);
+        let router = routes.with_state(self.reads.clone()).layer(from_fn(
+            move |mut request: Request, next: Next| {
                 request.extensions_mut().insert(Reader(UserId::new(reader)));
                 next.run(request)
-            }),
-        );
+            },
+        ));
         let mut request = Request::get(path).body(Body::empty()).unwrap();
         *request.headers_mut() = headers;
         let (parts, body) = router.oneshot(request).await.unwrap().into_parts();

@@ -12,6 +12,8 @@ async fn a_read_waits_until_its_read_model_is_there() {
     let stage = Stage::new().await;
     let ada = id();
     stage.reached(&["friend_list"], 5).await;
+    // A list shows what its people are called as well.
+    stage.reached(&["user_profile", "block"], 7).await;
     let read = stage.ask(ada, "/v1/friends?after=7");
     let write = async {
         tokio::time::sleep(Duration::from_millis(300)).await;

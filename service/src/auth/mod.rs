@@ -1,6 +1,7 @@
 //! Who somebody is: from an access token, checked against the log.
 
 mod csrf;
+mod suspension;
 mod tokens;
 
 use axum::extract::{FromRef, FromRequestParts};
@@ -43,10 +44,12 @@ impl Authenticator {
     /// say.
     ///
     /// # Errors
-    /// 401 `token-invalid`, `token-expired` or `login-ended`; 503 while the log cannot be read.
+    /// 401 `token-invalid`, `token-expired` or `login-ended`; 403 `suspended`; 503 while the log
+    /// cannot be read.
     pub async fn identify(&self, token: &str) -> Result<Identity, Problem> {
         let identity = self.tokens.verify(token, clock::now())?;
         self.still_open(identity).await?;
+        self.not_suspended(identity.user).await?;
         Ok(identity)
     }
 

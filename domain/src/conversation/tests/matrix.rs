@@ -116,6 +116,17 @@ fn what_the_edge_asks_follows_the_matrix_as_well() {
         let either = [Action::Send, Action::React, Action::Pin, Action::IgnoreSlowMode];
         assert_eq!(direct().may(user(1), *action), either.contains(action));
     }
+    for action in MATRIX.iter().map(|(action, _)| *action) {
+        for who in [OWNER, ADMIN, MEMBER] {
+            let (role, told) =
+                (who.1.unwrap(), |kind, role| permitted(kind, role).any(|it| it == action));
+            assert_eq!(told(ConversationKind::Group, role), state.may(user(who.0), action));
+        }
+        let told = permitted(ConversationKind::Direct, Role::Member).any(|it| it == action);
+        assert_eq!(told, direct().may(user(1), action), "{action:?}");
+    }
+    let names: std::collections::BTreeSet<_> = MATRIX.iter().map(|(it, _)| it.name()).collect();
+    assert_eq!(names.len(), MATRIX.len());
 }
 
 #[test]

@@ -6,17 +6,19 @@ use events::{ConversationId, MessageId, Position, UserId};
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
-use super::{Cursor, Key, Op};
+use super::{Cursor, Key, Op, Placed};
 use crate::projections::{ApplyError, Message, Projection};
 
-/// The ordinals of the messages that cursors move to, which `message` has given them. It has to be
-/// as far as the last of these moves.
+/// Where the messages stand that cursors move to, as `message` has placed them. It has to be as far
+/// as the last of these moves, and of the deletions.
 pub(super) async fn ordinals(
     db: &mut PgConnection,
     ops: &[Op],
-) -> Result<HashMap<(ConversationId, MessageId), i64>, ApplyError> {
+) -> Result<HashMap<(ConversationId, MessageId), Placed>, ApplyError> {
     let moves = ops.iter().filter_map(|op| match op {
-        Op::Move { message, position, .. } => Some((message.uuid(), *position)),
+        Op::Move { message, position, .. } | Op::Uncount { message, position } => {
+            Some((message.uuid(), *position))
+        }
         Op::Join { .. } | Op::Sent { .. } => None,
     });
     let (messages, positions): (Vec<_>, Vec<_>) = moves.unzip();
@@ -33,21 +35,23 @@ pub(super) async fn ordinals(
     if !there {
         return Err(ApplyError::Waits);
     }
-    let rows = sqlx::query_as::<_, (Uuid, Uuid, i64)>(
-        "select conversation_id, message_id, ordinal from message where message_id = any($1)",
+    let rows = sqlx::query_as::<_, (Uuid, Uuid, i64, i64)>(
+        "select conversation_id, message_id, ordinal, number from message
+         where message_id = any($1)",
     );
     let rows = rows.bind(messages).fetch_all(db).await?;
-    let ordinal = |(conversation, message, ordinal): (Uuid, Uuid, i64)| {
-        ((ConversationId::new(conversation), MessageId::new(message)), ordinal)
+    let placed = |(conversation, message, ordinal, number): (Uuid, Uuid, i64, i64)| {
+        let key = (ConversationId::new(conversation), MessageId::new(message));
+        (key, Placed { ordinal, number })
     };
-    Ok(rows.into_iter().map(ordinal).collect())
+    Ok(rows.into_iter().map(placed).collect())
 }
 
 pub(super) async fn load_counts(
     db: &mut PgConnection,
     ops: &[Op],
 ) -> Result<BTreeMap<ConversationId, i64>, sqlx::Error> {
-    let ids: BTreeSet<Uuid> = ops.iter().map(|op| op.key().0.uuid()).collect();
+    let ids: BTreeSet<Uuid> = ops.iter().filter_map(|op| Some(op.key()?.0.uuid())).collect();
     let rows = sqlx::query_as::<_, (Uuid, i64)>(
         "select conversation_id, message_count from read_cursor_counter
          where conversation_id = any($1)",
@@ -60,7 +64,7 @@ pub(super) async fn load_cursors(
     db: &mut PgConnection,
     ops: &[Op],
 ) -> Result<BTreeMap<Key, Cursor>, sqlx::Error> {
-    let keys: BTreeSet<Key> = ops.iter().map(Op::key).collect();
+    let keys: BTreeSet<Key> = ops.iter().filter_map(Op::key).collect();
     let (conversations, users): (Vec<_>, Vec<_>) =
         keys.iter().map(|(conversation, user)| (conversation.uuid(), user.uuid())).unzip();
     let rows = sqlx::query(
@@ -102,7 +106,8 @@ pub(super) async fn own_between(
 ) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar(
         "select count(*) from message
-         where conversation_id = $1 and sender_id = $2 and ordinal > $3 and ordinal <= $4",
+         where conversation_id = $1 and sender_id = $2 and kind <> 'system'
+           and ordinal > $3 and number > $3 and number <= $4",
     )
     .bind(conversation.uuid())
     .bind(user.uuid())
@@ -110,6 +115,23 @@ pub(super) async fn own_between(
     .bind(cursor.own_last)
     .fetch_one(db)
     .await
+}
+
+/// Remembers that messages were deleted.
+pub(super) async fn uncount(db: &mut PgConnection, messages: Vec<Uuid>) -> Result<(), sqlx::Error> {
+    if messages.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "insert into uncounted_message (conversation_id, number, sender_id)
+         select conversation_id, number, sender_id from message
+         where message_id = any($1) and kind <> 'system'
+         on conflict do nothing",
+    )
+    .bind(messages)
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 pub(super) async fn save_counts(

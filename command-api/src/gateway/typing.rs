@@ -1,0 +1,150 @@
+//! Who types: told to those in the conversation, stored nowhere, over by itself.
+
+use std::time::Duration;
+
+use domain::conversation::Conversation;
+use domain::friendship::Friendship;
+use events::conversation::ConversationKind;
+use events::{Audience, ConversationId, StreamName, UserId};
+use serde::Deserialize;
+use serde_json::json;
+use service::Problem;
+use tokio::time::Instant;
+
+use super::SocketId;
+use crate::App;
+
+/// How long it holds after the last `start`.
+const EXPIRES: Duration = Duration::from_secs(5);
+
+/// How many `start`s of one socket may come at once.
+const AT_ONCE: f64 = 5.0;
+
+/// How many a second in the long run.
+const PER_SECOND: f64 = 1.0;
+
+/// In how many conversations one socket types at the same time.
+const PLACES: usize = 8;
+
+/// Whether somebody begins or ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Typing {
+    /// They type, for the next seconds.
+    Start,
+    /// They do not any more.
+    Stop,
+}
+
+/// Where one socket types. What was begun ends with it.
+pub(crate) struct Typist {
+    app: App,
+    user: UserId,
+    socket: SocketId,
+    tokens: f64,
+    counted: Instant,
+    active: Vec<(ConversationId, Instant)>,
+}
+
+impl Typist {
+    pub(crate) fn new(app: App, user: UserId, socket: SocketId) -> Self {
+        let counted = Instant::now();
+        Self { app, user, socket, tokens: AT_ONCE, counted, active: Vec::new() }
+    }
+
+    /// What to do for a frame: nothing, if there are too many of them, or nothing was begun.
+    pub(crate) fn hear(
+        &mut self,
+        conversation: ConversationId,
+        typing: Typing,
+    ) -> Option<impl Future<Output = Result<(), Problem>> + Send + use<>> {
+        let now = Instant::now();
+        self.active.retain(|(_, until)| *until > now);
+        let place = self.active.iter().position(|(of, _)| *of == conversation);
+        match (typing, place) {
+            (Typing::Start, place) => {
+                if !self.take_token(now) {
+                    metrics::counter!("roundtable_gateway_typing_dropped_total").increment(1);
+                    return None;
+                }
+                match place {
+                    Some(index) => self.active[index].1 = now + EXPIRES,
+                    None if self.active.len() < PLACES => {
+                        self.active.push((conversation, now + EXPIRES));
+                    }
+                    None => return None,
+                }
+            }
+            (Typing::Stop, Some(index)) => drop(self.active.swap_remove(index)),
+            (Typing::Stop, None) => return None,
+        }
+        let (app, user, socket) = (self.app.clone(), self.user, self.socket);
+        Some(async move { tell(&app, user, socket, conversation, typing).await })
+    }
+
+    fn take_token(&mut self, now: Instant) -> bool {
+        let passed = now.duration_since(self.counted).as_secs_f64();
+        self.tokens = (self.tokens + passed * PER_SECOND).min(AT_ONCE);
+        self.counted = now;
+        let has = self.tokens >= 1.0;
+        if has {
+            self.tokens -= 1.0;
+        }
+        has
+    }
+}
+
+impl Drop for Typist {
+    fn drop(&mut self) {
+        let now = Instant::now();
+        for (conversation, until) in self.active.drain(..) {
+            if until > now {
+                let (app, user, socket) = (self.app.clone(), self.user, self.socket);
+                // Should it be refused now, it ends by itself.
+                tokio::spawn(async move {
+                    let _ = tell(&app, user, socket, conversation, Typing::Stop).await;
+                });
+            }
+        }
+    }
+}
+
+/// Tells it to the conversation, if they are in it.
+async fn tell(
+    app: &App,
+    user: UserId,
+    socket: SocketId,
+    conversation: ConversationId,
+    typing: Typing,
+) -> Result<(), Problem> {
+    let place = app.log().state::<Conversation>(&StreamName::conversation(conversation)).await?;
+    if !place.state.has_member(user) {
+        return Err(Problem::no_such_conversation());
+    }
+    if place.state.kind() == Some(ConversationKind::Direct) {
+        let other = place.state.members().find(|member| *member != user);
+        if let Some(other) = other {
+            let between = StreamName::friendship(user, other);
+            let between = app.log().state::<Friendship>(&between).await?;
+            // Nothing passes between the two, and neither is told that it does not.
+            if between.state.is_blocked() {
+                return Ok(());
+            }
+        }
+    }
+    let frame = match typing {
+        Typing::Start => json!({
+            "op": "typing", "conversation": conversation, "user": user, "state": "start",
+            "expires_ms": u64::try_from(EXPIRES.as_millis()).unwrap_or(u64::MAX),
+        }),
+        Typing::Stop => json!({
+            "op": "typing", "conversation": conversation, "user": user, "state": "stop",
+        }),
+    };
+    let audience = Audience::Conversation(conversation);
+    if let Err(error) = app.gateway().whispers.say(audience, frame.to_string(), Some(socket)).await
+    {
+        tracing::debug!(%error, "nobody hears who types");
+    }
+    Ok(())
+}
