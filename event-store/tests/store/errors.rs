@@ -1,4 +1,4 @@
-//! Errors that no other test makes an official client meet, and which test makes it meet the others.
+//! Errors that no other test makes an official client meet, and where it meets the others.
 //!
 //! The errors that the protocol knows, and where the Rust clients meet them, each of the two:
 //!

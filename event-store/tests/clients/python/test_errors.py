@@ -85,7 +85,7 @@ def test_a_consumer_that_takes_nothing_is_told_that_it_is_too_slow(client, name)
         GROUP, name, message_timeout=0.001, max_retry_count=1_000_000
     )
     subscription = client.read_subscription_to_stream(GROUP, name, event_buffer_size=2)
-    # The event is sent again and again, until no more fits on the way to somebody who does not read.
+    # The event is sent again and again, until no more fits on the way to one who does not read.
     while client.get_subscription_info(GROUP, name).connections:
         pass
     with pytest.raises(ConsumerTooSlowError):
