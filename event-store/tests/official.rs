@@ -50,6 +50,11 @@ async fn python_appends_to_several_streams_at_once() {
 }
 
 #[tokio::test]
+async fn python_understands_what_is_late_slow_or_stopped() {
+    Suite::new(Python, "errors").run().await;
+}
+
+#[tokio::test]
 async fn python_is_let_in_with_credentials_over_tls() {
     Suite::new(Python, "access").run_guarded().await;
 }
@@ -92,6 +97,11 @@ async fn node_works_in_groups() {
 #[tokio::test]
 async fn node_appends_to_several_streams_at_once() {
     Suite::new(Node, "sessions").run().await;
+}
+
+#[tokio::test]
+async fn node_understands_what_is_late_slow_or_stopped() {
+    Suite::new(Node, "errors").run().await;
 }
 
 #[tokio::test]

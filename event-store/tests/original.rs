@@ -3,6 +3,8 @@
 
 #[path = "store/certificates.rs"]
 mod certificates;
+#[path = "store/errors.rs"]
+mod errors;
 #[path = "store/persistent/mod.rs"]
 mod persistent;
 #[path = "store/restart.rs"]
@@ -15,9 +17,11 @@ mod suite;
 /// The client of the tests that are for each of them.
 use eventstore_original as client;
 
+/// What an append expects of its stream.
+use client::ExpectedRevision as State;
+
 /// Appends behind this revision, or to a stream that is not there.
 fn at_revision(last: Option<u64>) -> client::AppendToStreamOptions {
-    use client::ExpectedRevision as State;
     let state = last.map_or(State::NoStream, State::Exact);
     client::AppendToStreamOptions::default().expected_revision(state)
 }
@@ -35,7 +39,11 @@ async fn the_original_client_works_over_tls_with_its_credentials() {
     let password = Some("first-password".to_owned().into());
     let config = Config {
         tls: Some(issuer.server("a")),
-        credentials: Some(Credentials { admin_password: password, ..Credentials::default() }),
+        credentials: Some(Credentials {
+            admin_password: password.clone(),
+            ops_password: password,
+            in_clear: false,
+        }),
         ..Config::new(data.path())
     };
     let served = serving::Served::with(config).await.expect("it opens");
@@ -51,7 +59,8 @@ async fn the_original_client_works_over_tls_with_its_credentials() {
     }
     let mut read = admin.read_stream("$a", &ReadStreamOptions::default()).await.expect("a read");
     assert!(read.next().await.expect("read").is_some());
-    for credentials in ["", "admin:wrong@"] {
+    // The last is who it says, but may not do this.
+    for credentials in ["", "admin:wrong@", "ops:first-password@"] {
         let refused = client(credentials).read_stream("$a", &ReadStreamOptions::default()).await;
         assert!(matches!(refused.err(), Some(Error::AccessDenied)));
     }

@@ -10,6 +10,7 @@ mod crash;
 mod deadlines;
 mod disk;
 mod durability;
+mod errors;
 mod ledger;
 mod limits;
 mod load;
@@ -49,9 +50,11 @@ mod proto;
 /// The client of the tests that are for each of them.
 use eventstore as client;
 
+/// What an append expects of its stream.
+use client::StreamState as State;
+
 /// Appends behind this revision, or to a stream that is not there.
 fn at_revision(last: Option<u64>) -> client::AppendToStreamOptions {
-    use client::StreamState as State;
     let state = last.map_or(State::NoStream, State::StreamRevision);
     client::AppendToStreamOptions::default().stream_state(state)
 }

@@ -25,6 +25,7 @@ use std::{
 
 use anyhow::{Result, bail, ensure};
 use hdrhistogram::Histogram;
+use tokio::task;
 use tokio_util::sync::CancellationToken;
 
 pub use graph::draw;
@@ -130,7 +131,8 @@ async fn measure(bench: &Store, site: &mut Site) -> Result<StoreReport> {
         eprintln!("the data are in memory, where nothing is synced: choose a disk with --data");
     }
     let (window, mut figures) = (bench.window(), Figures::default());
-    let (mut idle, mut busy, mut echo) = (Seen::new(), Seen::new(), histogram());
+    let (mut idle, mut busy) = (Seen::new(), Seen::new());
+    let (mut echo, mut syncs) = (histogram(), histogram());
     for round in 1..=bench.rounds() {
         eprintln!("round {round} of {}", bench.rounds());
         for step in STEPS {
@@ -143,6 +145,9 @@ async fn measure(bench: &Store, site: &mut Site) -> Result<StoreReport> {
         let pace = pace(window, IDLE)?;
         let echoed = subscriber::echo(&site.clients(On::Echo)[0], pace, &site.numbers).await?;
         echo.add(&echoed).expect("the bounds are the same");
+        let folder = site.store_folder();
+        let synced = task::spawn_blocking(move || disk::paced_syncs(&folder, pace)).await??;
+        syncs.add(&synced).expect("the bounds are the same");
         busy.add(&follow(site, window, BUSY).await?);
     }
     read(bench, site, &mut figures).await?;
@@ -167,6 +172,7 @@ async fn measure(bench: &Store, site: &mut Site) -> Result<StoreReport> {
         subscriber_from_answer: Latency::of(&idle.from_answer),
         subscriber_append: Latency::of(&idle.answers),
         subscriber_echo: Latency::of(&echo),
+        subscriber_sync: Latency::of(&syncs),
         subscriber_at_2000_per_s: Latency::of(&busy.from_call),
         open_ms,
         events: site.written,

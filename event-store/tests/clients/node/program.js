@@ -44,6 +44,16 @@ export class Program {
     return this.#end("SIGTERM");
   }
 
+  /** Lets it answer nothing more, and take in nothing, until it is thawed. */
+  freeze() {
+    this.#child.kill("SIGSTOP");
+  }
+
+  /** Lets it go on where it was. */
+  thaw() {
+    this.#child.kill("SIGCONT");
+  }
+
   async #end(signal) {
     const ended = once(this.#child, "exit");
     this.#child.kill(signal);

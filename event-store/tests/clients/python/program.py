@@ -33,6 +33,14 @@ class Program:
         """Asks it to end, and waits until it has."""
         self._end(signal.SIGTERM)
 
+    def freeze(self):
+        """Lets it answer nothing more, and take in nothing, until it is thawed."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self):
+        """Lets it go on where it was."""
+        self._process.send_signal(signal.SIGCONT)
+
     def _end(self, how):
         self._process.send_signal(how)
         self._process.communicate()

@@ -1,5 +1,7 @@
 //! Making, changing, deleting and looking at groups, and how each of it is refused.
 
+use std::time::Duration;
+
 use super::*;
 use crate::client::{
     Error, PersistentSubscriptionToAllOptions, SystemConsumerStrategy as Strategy,
@@ -207,4 +209,26 @@ async fn a_shutdown_ends_subscriptions_as_unavailable_and_records_what_is_finish
     let served = Served::start(stage._data.path()).await;
     let client = client(&served.url());
     assert_done(&mut subscribe(&client, "a", 2).await, fresh(2..4)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consumer_that_takes_nothing_is_told_that_it_is_too_slow() {
+    let stage = stage().await;
+    let large = EventData::binary("large", vec![7; 4 << 20].into());
+    stage.client.append_to_stream("a", &Default::default(), large).await.expect("written");
+    let impatient = from_start().message_timeout(Duration::from_millis(1)).max_retry_count(1 << 20);
+    stage.create("a", &impatient).await;
+    let subscription = subscribe(&stage.client, "a", 2).await;
+    // The event is sent again and again, until no more fits on the way to somebody who does not
+    // read.
+    stage.until("a", |info| info.connections.is_empty()).await;
+    match ended(subscription).await {
+        Error::Grpc { code, message } => {
+            assert_eq!(format!("{code:?}"), "Aborted");
+            assert!(message.starts_with("Consumer too slow"), "{message}");
+        }
+        other => panic!("it should be too slow, not {other:?}"),
+    }
+    let (event, _) = next(&mut subscribe(&stage.client, "a", 1).await).await;
+    assert_eq!(event.get_original_event().revision, 0);
 }

@@ -5,10 +5,16 @@ use std::{
     io::{self, Write},
     os::unix::fs::MetadataExt,
     path::Path,
+    thread,
     time::Instant,
 };
 
-use super::load::{Outcome, Window, histogram, record};
+use hdrhistogram::Histogram;
+
+use super::{
+    load::{Outcome, Window, histogram, record},
+    subscriber::Pace,
+};
 
 /// An event of 300 bytes with what has to be stored beside it.
 const RECORD: [u8; 400] = [b'x'; 400];
@@ -28,6 +34,24 @@ pub(super) fn sync_loop(folder: &Path, window: Window) -> io::Result<Outcome> {
     let seconds = begun.elapsed().as_secs_f64();
     fs::remove_file(path)?;
     Ok(Outcome { calls: latency.len(), seconds, latency })
+}
+
+/// The same at a pace: what the disk takes for a record when it was left alone for a moment, which
+/// may be much more. It blocks.
+pub(super) fn paced_syncs(folder: &Path, pace: Pace) -> io::Result<Histogram<u64>> {
+    let path = folder.join("syncs");
+    let mut file = OpenOptions::new().create_new(true).append(true).open(&path)?;
+    let (begun, mut latency) = (Instant::now(), histogram());
+    for number in 0..pace.count {
+        let due = begun + pace.between * number;
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+        let start = Instant::now();
+        file.write_all(&RECORD)?;
+        file.sync_data()?;
+        record(&mut latency, start.elapsed());
+    }
+    fs::remove_file(path)?;
+    Ok(latency)
 }
 
 /// Writes out what anybody left in memory, so that nobody pays for what another one wrote. It
@@ -84,6 +108,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let window = Window { span: Duration::from_secs(60), calls: 3 };
         assert_eq!(sync_loop(folder.path(), window).unwrap().calls, 3);
+        let pace = Pace { between: Duration::from_millis(1), count: 4 };
+        let begun = Instant::now();
+        assert_eq!(paced_syncs(folder.path(), pace).unwrap().len(), 4);
+        assert!(begun.elapsed() >= pace.between * 3);
         assert_eq!(bytes(folder.path()).unwrap(), 0);
         fs::create_dir(folder.path().join("inner")).unwrap();
         fs::write(folder.path().join("inner/file"), [1; 5000]).unwrap();

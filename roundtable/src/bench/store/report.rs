@@ -50,6 +50,8 @@ pub struct StoreReport {
     pub subscriber_append: Latency,
     /// From the call of append on the echo until its answer, at the same pace: nothing is stored.
     pub subscriber_echo: Latency,
+    /// `fdatasync` of a record at the same pace, without any server.
+    pub subscriber_sync: Latency,
     /// As `subscriber`, at 2,000 appends a second.
     pub subscriber_at_2000_per_s: Latency,
     /// From the start of the store's process on the data, after a clean stop, until it answered a
@@ -186,6 +188,7 @@ impl fmt::Display for StoreReport {
             ("append to subscriber", self.subscriber),
             ("  from the answer", self.subscriber_from_answer),
             ("  the call alone (echo)", self.subscriber_echo),
+            ("  the sync alone", self.subscriber_sync),
             ("  at 2,000 a second", self.subscriber_at_2000_per_s),
         ];
         let latencies = latencies.into_iter().chain(self.latency_ms.iter().map(|(n, l)| (*n, *l)));
