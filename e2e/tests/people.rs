@@ -425,7 +425,8 @@ async fn a_block_ends_what_there_was_and_hides_whoever_blocks_in_every_order() -
 
         // Bob blocks back; each lifts only their own.
         let both = done(bob, url, Method::PUT, &blocks(ada), None).await?;
-        does_not_exist(bob, ada, url, both).await?;
+        let bob_is = format!("/v1/users/{}", bob.user());
+        refused(read(ada, url, &bob_is, both)?, 404, "no-such-user").await?;
         let one = done(ada, url, Method::DELETE, &blocks(bob), None).await?;
         does_not_exist(bob, ada, url, one).await.context("the other still blocks")?;
         let none = done(bob, url, Method::DELETE, &blocks(ada), None).await?;
