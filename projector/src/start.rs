@@ -18,8 +18,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::invalidation::Invalidations;
 use crate::projections::{
-    Block, ChangeFeed, Conversation, FriendList, FriendRequest, Member, Message, Projection, ReadCursor,
-    UserProfile,
+    Block, ChangeFeed, Conversation, FriendList, FriendRequest, Member, Message, Projection,
+    ReadCursor, UserProfile,
 };
 use crate::relay::Relay;
 use crate::runner::Runner;

@@ -198,7 +198,9 @@ async fn blocked_pairs_and_suspended_people_are_not_found() {
     let blocks = stage.items(bob, "/v1/blocks").await;
     assert_eq!((&blocks[0]["user_id"], &blocks[0]["person"]["name"]), (&json!(ada), &Value::Null));
 
-    for (until, seen) in [("'infinity'", 2), ("now() + interval '1 h'", 2), ("now() - interval '1 h'", 3)] {
+    for (until, seen) in
+        [("'infinity'", 2), ("now() + interval '1 h'", 2), ("now() - interval '1 h'", 3)]
+    {
         let suspend = "update user_profile set suspended_until";
         stage.sql(&format!("{suspend} = {until} where user_id = '{ada}'")).await;
         assert_eq!(found(eve, "/v1/users?q=pair").await, seen, "{until}");

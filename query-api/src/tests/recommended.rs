@@ -80,7 +80,8 @@ async fn the_list_is_what_the_rules_say_for_everybody() {
             hidden: chance(&mut seed, 8) == 0,
         };
         let onboarded = !person.hidden || chance(&mut seed, 2) == 0;
-        let suspended = if person.hidden && onboarded { "'infinity'" } else { "now() - interval '1 s'" };
+        let suspended =
+            if person.hidden && onboarded { "'infinity'" } else { "now() - interval '1 s'" };
         sqlx::query(&format!(
             "insert into user_profile (user_id, handle, name, native_language, learning_language,
                location, onboarded, suspended_until, created_at, position)
