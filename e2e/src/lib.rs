@@ -3,6 +3,7 @@
 //! The tests start the programs that users start, on ports and data of their own, drive them from
 //! outside as clients do, and hurt them: kill, freeze, cut off.
 
+pub mod acts;
 pub mod cluster;
 pub mod device;
 pub mod process;

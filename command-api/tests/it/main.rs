@@ -5,5 +5,6 @@
 mod client;
 mod gateway;
 mod outages;
+mod profiles;
 mod rest;
 mod world;

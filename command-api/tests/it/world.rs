@@ -28,6 +28,8 @@ pub(crate) struct World {
     pub(crate) nats: Link,
     pub(crate) postgres: Link,
     pub(crate) shutdown: CancellationToken,
+    /// For what has no command of this service.
+    pub(crate) log: EventLog,
     ids: AtomicU64,
     _projector: DropGuard,
     _guard: DropGuard,
@@ -81,7 +83,7 @@ impl World {
             message_retention: None,
         };
         let log = connect(&config, direct).await;
-        projector::start(settings, log, projector.clone()).await.unwrap();
+        projector::start(settings, log.clone(), projector.clone()).await.unwrap();
 
         let shutdown = CancellationToken::new();
         let pool = PgPoolOptions::new()
@@ -89,8 +91,9 @@ impl World {
             .connect_lazy(&config.postgres_url)
             .unwrap();
         let settings = Settings { limits, argon2_memory_kib: 64, namespace, ..Settings::default() };
-        let log = connect(&config, pool.clone()).await;
-        let app = App::start_with(&config, settings, log, pool, shutdown.clone()).await.unwrap();
+        let own_log = connect(&config, pool.clone()).await;
+        let app =
+            App::start_with(&config, settings, own_log, pool, shutdown.clone()).await.unwrap();
         let router = service::http::app(app.router(), &config, app.health());
         tokio::spawn(service::serve(router, listener, shutdown.clone()));
         Self {
@@ -98,6 +101,7 @@ impl World {
             nats,
             postgres,
             shutdown: shutdown.clone(),
+            log,
             ids: AtomicU64::new(1),
             _projector: projector.drop_guard(),
             _guard: shutdown.drop_guard(),

@@ -3,8 +3,11 @@
 use domain::conversation::Command;
 use domain::friendship::{Command as Friends, Friendship};
 use domain::message::Action;
+use domain::user::{Command as About, Profile, User};
 use events::conversation::Role;
-use events::{ConversationId, StreamName};
+use events::user::{Avatar, PlatformRole};
+use events::{ConversationId, StreamName, UserId};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::world::{World, dump, person};
@@ -84,5 +87,82 @@ async fn read_models_show_what_is_now_whether_live_or_rebuilt() {
             .unwrap();
         assert_eq!(count, 0, "{table}");
     }
+    assert_eq!(world.rebuilt().await, dump(&world.postgres).await);
+}
+
+async fn about(world: &World, user: UserId, by: UserId, command: About) {
+    world.act::<User>(&StreamName::user(user), by, command).await;
+}
+
+#[tokio::test]
+async fn what_people_change_about_themselves_is_shown_and_found_whether_live_or_rebuilt() {
+    let world = World::new().await;
+    let _projector = world.start().await;
+    let (ada, eve) = (world.sign_up("ada").await, world.sign_up("eve").await);
+    let text = |text: &str| Some(text.to_owned());
+    let onboard = Profile {
+        name: text("Ada King"),
+        bio: text("Numbers"),
+        native_language: text("en-GB"),
+        learning_language: text("FR"),
+        location: text(" London "),
+        avatar: Some(Avatar::Preset(3)),
+        owns_avatar: false,
+    };
+    about(&world, ada, ada, About::Onboard(onboard)).await;
+    let rename = Profile { name: text("Ada Lovelace"), bio: text(""), ..Profile::default() };
+    about(&world, ada, ada, About::ChangeProfile(rename)).await;
+    let (by, by_role) = (eve, PlatformRole::Admin);
+    let role = PlatformRole::Moderator;
+    let appoint = About::ChangePlatformRole { by, by_role, role, last_admin: false };
+    about(&world, ada, eve, appoint).await;
+    #[expect(clippy::disallowed_methods, reason = "a test is an edge")]
+    let now = chrono::Utc::now();
+    let reason = "spam".to_owned();
+    let suspend = About::Suspend { by, by_role, until: None, reason, now };
+    about(&world, ada, eve, suspend).await;
+    world.settle().await;
+
+    let profile: Value = sqlx::query_scalar(
+        "select to_jsonb(p) || to_jsonb(a) from user_profile p join user_account a using (user_id)
+         where user_id = $1",
+    )
+    .bind(ada.uuid())
+    .fetch_one(&world.postgres)
+    .await
+    .unwrap();
+    for (column, value) in [
+        ("name", json!("Ada Lovelace")),
+        ("handle", json!("ada")),
+        ("bio", json!("")),
+        ("native_language", json!("en-GB")),
+        ("native_base", json!("en")),
+        ("learning_base", json!("fr")),
+        ("place", json!("london")),
+        ("avatar", json!({"preset": 3})),
+        ("onboarded", json!(true)),
+        ("suspended_until", json!("infinity")),
+        ("email", json!("ada@example.org")),
+        ("role", json!("moderator")),
+    ] {
+        assert_eq!(profile[column], value, "{column}");
+    }
+    let terms: Vec<String> =
+        sqlx::query_scalar("select term from user_search_term where user_id = $1 order by 1")
+            .bind(ada.uuid())
+            .fetch_all(&world.postgres)
+            .await
+            .unwrap();
+    assert_eq!(terms, ["ada", "ada lovelace", "lovelace"], "nothing of the name before");
+
+    about(&world, ada, eve, About::Reinstate { by, by_role }).await;
+    world.settle().await;
+    let free: bool =
+        sqlx::query_scalar("select suspended_until is null from user_profile where user_id = $1")
+            .bind(ada.uuid())
+            .fetch_one(&world.postgres)
+            .await
+            .unwrap();
+    assert!(free);
     assert_eq!(world.rebuilt().await, dump(&world.postgres).await);
 }
