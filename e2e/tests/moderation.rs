@@ -211,7 +211,8 @@ async fn a_report_waits_in_the_queue_until_one_moderator_has_decided() -> Result
     ensure!(item["id"] == filed["id"] && item["quoted"] == "Buy this", "{page}");
     ensure!(item["user_id"] == json!(bob.user()) && item["verdict"].is_null(), "{page}");
     let next = page["next"].as_str().context("another page")?;
-    let page: Value = mia.session.read(&format!("/v1/reports?limit=1&after_position={next}"), None).await?;
+    let page: Value =
+        mia.session.read(&format!("/v1/reports?limit=1&after_position={next}"), None).await?;
     ensure!(page["items"][0]["id"] == second["id"] && page["next"].is_null(), "{page}");
 
     verdicts_that_cannot_be(&up, mia, id, second["id"].as_str().context("an id")?).await?;
