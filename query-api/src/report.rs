@@ -82,10 +82,11 @@ struct Queue {
     #[serde(default)]
     limit: Limit,
     /// The position of the last report of the page before.
-    from: Option<Position>,
+    after_position: Option<Position>,
 }
 
-/// The reports in one state, the oldest first; the next page with `?from=`.
+/// The reports in one state, the oldest first; the next page with
+/// `?after_position=`.
 #[utoipa::path(
     get,
     path = "/v1/reports",
@@ -94,7 +95,7 @@ struct Queue {
     responses((status = 200, body = Page<Report, Place>), Refusal),
 )]
 async fn list(State(reads): State<Reads>, asked: Asked<Queue>) -> Answer<Page<Report, Place>> {
-    let Asked { reader, after, query: Queue { state, limit, from } } = asked;
+    let Asked { reader, after, query: Queue { state, limit, after_position } } = asked;
     reads.checkpoints.reach(PROJECTIONS, after).await?;
     let mut eyes = reads.eyes_of(reader).await?;
     must_be_moderator(&mut eyes).await?;
@@ -106,7 +107,7 @@ async fn list(State(reads): State<Reads>, asked: Asked<Queue>) -> Answer<Page<Re
         "{SELECT} where {resolved} and ($1::bytea is null or position > $1)
          order by position limit $2"
     ))
-    .bind(from.map(Place))
+    .bind(after_position.map(Place))
     .bind(limit.and_one())
     .fetch_all(&mut *eyes)
     .await?;

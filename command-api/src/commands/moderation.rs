@@ -89,10 +89,10 @@ impl Command for ChangePlatformRole {
         let by_role = role_of(app, by).await?;
         let change =
             |last_admin| user::Command::ChangePlatformRole { by, by_role, role, last_admin };
-        let known = app.log().load::<User>(&StreamName::user(user)).await?;
-        let is_admin = known.state.account().is_some_and(|it| it.role == PlatformRole::Admin);
-        let demoted = is_admin && role < PlatformRole::Admin;
-        if !demoted || by_role < PlatformRole::Admin {
+        let demoted = by_role == PlatformRole::Admin
+            && role < PlatformRole::Admin
+            && role_of(app, user).await? == PlatformRole::Admin;
+        if !demoted {
             return decide(app, user, &change(false), &call).await;
         }
         // Two admins who demote each other would leave none, so one after the other.
@@ -104,9 +104,10 @@ impl Command for ChangePlatformRole {
     }
 }
 
-/// What somebody may do on the whole platform.
+/// What somebody may do on the whole platform. The store is asked: somebody who was dismissed a
+/// moment ago at another node must not appoint themselves again.
 pub(super) async fn role_of(app: &App, user: UserId) -> Result<PlatformRole, Problem> {
-    let known = app.log().state::<User>(&StreamName::user(user)).await?;
+    let known = app.log().load::<User>(&StreamName::user(user)).await?;
     Ok(known.state.account().map_or(PlatformRole::User, |account| account.role))
 }
 
