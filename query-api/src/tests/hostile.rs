@@ -125,10 +125,12 @@ async fn the_reader_sees_no_row_of_others_in_any_table() {
         "study_session",
         "study_participant",
         "whiteboard",
+        // Who is away; no other timer, and nothing of what it will do.
+        "timer",
     ] {
         assert!(seen_by_ada.contains(table), "{table}: {seen_by_ada:?}");
     }
-    for table in ["person_key", "parked_event", "timer", "timer_room"] {
+    for table in ["person_key", "parked_event", "timer_room"] {
         assert!(refused.contains(table), "{table}: {refused:?}");
     }
 }
@@ -144,6 +146,12 @@ async fn what_two_people_share_is_all_that_one_sees_of_the_other() {
     assert_eq!(count(&mut session, "public", "member").await, Ok(2));
     assert_eq!(count(&mut session, "public", "change_feed_member").await, Ok(1));
     assert_eq!(count(&mut session, "public", "change_feed_entry").await, Ok(1));
+    assert_eq!(count(&mut session, "public", "study_participant").await, Ok(2));
+    assert_eq!(count(&mut session, "public", "timer").await, Ok(1), "of two, the grace");
+    for column in ["key", "detail", "set_by"] {
+        let refused = sqlx::query(&format!("select {column} from timer")).execute(&mut session);
+        assert!(refused.await.is_err(), "{column}");
+    }
     // A conversation that Bob left is closed to him, but what he saw of its feed is not.
     stage.sql(&format!("delete from member where user_id = '{bob}'")).await;
     for table in ["conversation", "member", "message", "read_cursor", "unread_count"] {
