@@ -160,10 +160,12 @@ async fn the_reader_sees_no_row_of_others_in_any_table() {
         "study_session",
         "study_participant",
         "whiteboard",
+        // Who is away; no other timer, and nothing of what it will do.
+        "timer",
     ] {
         assert!(seen_by_ada.contains(table), "{table}: {seen_by_ada:?}");
     }
-    for table in ["person_key", "parked_event", "timer", "timer_room"] {
+    for table in ["person_key", "parked_event", "timer_room"] {
         assert!(refused.contains(table), "{table}: {refused:?}");
     }
 }
@@ -184,6 +186,12 @@ async fn what_two_people_share_is_all_that_one_sees_of_the_other() {
     // Invitations and bans are for those who run the group, reports for moderators.
     for (table, rows) in [("invite", 0), ("conversation_ban", 0), ("report", 0), ("standing", 1)] {
         assert_eq!(count(&mut session, "public", table).await, Ok(rows), "{table}");
+    }
+    assert_eq!(count(&mut session, "public", "study_participant").await, Ok(2));
+    assert_eq!(count(&mut session, "public", "timer").await, Ok(1), "of two, the grace");
+    for column in ["key", "detail", "set_by"] {
+        let refused = sqlx::query(&format!("select {column} from timer")).execute(&mut session);
+        assert!(refused.await.is_err(), "{column}");
     }
     // A conversation that Bob left is closed to him, but what he saw of its feed is not.
     stage.sql(&format!("delete from member where user_id = '{bob}'")).await;
