@@ -2,6 +2,7 @@
 
 mod chat;
 mod child;
+mod idle;
 mod lag;
 mod load;
 mod machine;
@@ -12,6 +13,7 @@ mod store;
 mod wire;
 
 pub use chat::{Chat, check, run as chat};
+pub use idle::{Idle, IdleReport, run as idle, serve as serve_gateway};
 pub use report::{Report, Saturation, Step};
 pub use store::{
     Memory, Serve, Size, SizesReport, Store, StoreReport, draw, run as store, serve, sizes,

@@ -6,6 +6,7 @@ mod feed;
 mod friends;
 mod hostile;
 mod people;
+mod presence;
 mod stage;
 mod waiting;
 
