@@ -38,6 +38,9 @@ const QUICK_SOCKETS: usize = 1000;
 /// Files that are open beside the sockets, in the process of the gateway and in this one.
 const OTHER_FILES: u64 = 300;
 
+/// The heartbeat of a quick run, so that there is at least one in it.
+const QUICK_HEARTBEAT: Duration = Duration::from_secs(8);
+
 /// How long nothing is measured after the last socket came: its coming is told to others.
 const SETTLE: Duration = Duration::from_secs(5);
 
@@ -79,7 +82,7 @@ pub async fn run(idle: &Idle) -> Result<IdleReport> {
         bytes_per_socket: after.saturating_sub(before) / sockets as u64,
         cpu_percent: rounded(cpu as f64 / 1e4 / seconds, 2),
         idle_seconds: rounded(seconds, 1),
-        heartbeat_seconds: command_api::Limits::default().heartbeat.as_secs_f64(),
+        heartbeat_seconds: heartbeat(idle.quick).as_secs_f64(),
         rss_before_mb: rounded(before as f64 / 1048576.0, 1),
         rss_after_mb: rounded(after as f64 / 1048576.0, 1),
     })
@@ -98,7 +101,7 @@ struct Measured {
 async fn measure(stack: &Stack, folder: &Path, sockets: usize, quick: bool) -> Result<Measured> {
     eprintln!("{sockets} people log in, and talk in groups of ten");
     let crowd = Crowd::gather(stack, sockets + 1).await?;
-    let gateway = Gateway::start(stack, folder).await?;
+    let gateway = Gateway::start(stack, folder, heartbeat(quick)).await?;
     // Whatever is made once is made for the first one.
     let first = crowd.sockets(&gateway.address, 0..1).await?;
     sleep(SETTLE).await;
@@ -121,6 +124,13 @@ async fn measure(stack: &Stack, folder: &Path, sockets: usize, quick: bool) -> R
     Ok(Measured { before, after, seconds, cpu })
 }
 
+fn heartbeat(quick: bool) -> Duration {
+    match quick {
+        true => QUICK_HEARTBEAT,
+        false => command_api::Limits::default().heartbeat,
+    }
+}
+
 /// As many open files as the system lets this process have, and those it starts.
 fn raise_open_files() -> Result<u64> {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
@@ -136,7 +146,7 @@ struct Gateway {
 }
 
 impl Gateway {
-    async fn start(stack: &Stack, folder: &Path) -> Result<Self> {
+    async fn start(stack: &Stack, folder: &Path, heartbeat: Duration) -> Result<Self> {
         let log = folder.join("gateway.log");
         let program = std::env::current_exe().context("this program does not know its path")?;
         let urls = stack.urls();
@@ -149,7 +159,7 @@ impl Gateway {
             .env("ROUNDTABLE_SECRETS", stack.data().join("secrets"))
             .env("ROUNDTABLE_LISTEN", "127.0.0.1:0")
             .env("ROUNDTABLE_NODE", "idle")
-            .env_remove("ROUNDTABLE_HEARTBEAT_MS")
+            .env("ROUNDTABLE_HEARTBEAT_MS", heartbeat.as_millis().to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(&log)?)
