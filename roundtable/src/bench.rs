@@ -2,6 +2,7 @@
 
 mod chat;
 mod child;
+mod idle;
 mod lag;
 mod load;
 mod machine;
@@ -15,6 +16,7 @@ mod wire;
 
 pub use chat::{Chat, check, run as chat};
 pub use receipts::{Receipts, ReceiptsReport, run as receipts};
+pub use idle::{Idle, IdleReport, run as idle, serve as serve_gateway};
 pub use report::{Report, Saturation, Step};
 pub use store::{
     Memory, Serve, Size, SizesReport, Store, StoreReport, draw, run as store, serve, sizes,

@@ -179,6 +179,7 @@ enum GrantedRole {
 #[derive(Debug, Subcommand)]
 enum BenchCommand {
     Chat(ChatArguments),
+    Idle(IdleArguments),
     EventStore(EventStoreArguments),
     Receipts(ReceiptsArguments),
     /// What is measured runs in processes of its own.
@@ -217,6 +218,23 @@ struct ReceiptsArguments {
     /// Measure a stack that runs, such as http://127.0.0.1:8080.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
+}
+
+/// Many sockets at one gateway, and nobody says anything: what each costs.
+///
+/// Every socket is of another person, in a group of ten. The gateway is a process of its own; its
+/// memory with no socket is subtracted. Presence and heartbeats go on as always.
+#[derive(Debug, Args)]
+struct IdleArguments {
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Fewer sockets, for a shorter time: at most 40 s.
+    #[arg(long)]
+    quick: bool,
+    /// How many sockets.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    sockets: Option<u32>,
 }
 
 /// The event store through the official client, beside PostgreSQL and beside no store at all.
@@ -265,6 +283,7 @@ enum ServeCommand {
         data: PathBuf,
     },
     Echo(ServeListen),
+    Gateway(ServeListen),
     Postgres {
         #[command(flatten)]
         listen: ServeListen,
@@ -289,6 +308,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => run_demo(arguments),
         Command::Admin(AdminCommand::Grant(arguments)) => grant(arguments),
         Command::Bench(BenchCommand::Chat(arguments)) => chat(arguments),
+        Command::Bench(BenchCommand::Idle(arguments)) => idle(&arguments),
         Command::Bench(BenchCommand::EventStore(arguments)) => event_store(arguments),
         Command::Bench(BenchCommand::Receipts(arguments)) => receipts(arguments),
         Command::Bench(BenchCommand::Serve(command)) => serve(command),
@@ -415,6 +435,20 @@ fn receipts(arguments: ReceiptsArguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn idle(arguments: &IdleArguments) -> Result<ExitCode> {
+    let sockets = arguments.sockets.map(|sockets| sockets as usize);
+    let idle = bench::Idle { quick: arguments.quick, sockets };
+    let report = many_threads()?.block_on(async {
+        let enough = service::shutdown::on_signal();
+        tokio::select! {
+            report = bench::idle(&idle) => report,
+            () = enough.cancelled() => anyhow::bail!("ended by a signal"),
+        }
+    })?;
+    print(arguments.json, &report)?;
+    Ok(ExitCode::SUCCESS)
+}
+
 fn event_store(arguments: EventStoreArguments) -> Result<ExitCode> {
     let EventStoreArguments { json, quick, data, events, postgres_connections, sizes, graph, from } =
         arguments;
@@ -458,6 +492,10 @@ fn serve(command: ServeCommand) -> Result<ExitCode> {
     let (what, listen) = match command {
         ServeCommand::Store { listen, data } => (bench::Serve::Store(data), listen),
         ServeCommand::Echo(listen) => (bench::Serve::Echo, listen),
+        ServeCommand::Gateway(listen) => {
+            many_threads()?.block_on(bench::serve_gateway(listen.listen))?;
+            return Ok(ExitCode::SUCCESS);
+        }
         ServeCommand::Postgres { listen, postgres_url: url, connections } => {
             (bench::Serve::Postgres { url, connections }, listen)
         }

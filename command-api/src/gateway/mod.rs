@@ -52,6 +52,7 @@ use history::History;
 pub(crate) use queue::Bounds;
 use taps::Taps;
 pub(crate) use whispers::Whispers;
+use wire::Wire;
 
 /// What all sockets of a process share.
 pub(crate) struct Gateway {
@@ -157,12 +158,14 @@ pub(crate) async fn upgrade(
         // We say ourselves that a frame is too large, so a somewhat larger one has to come in.
         .max_message_size(2 * MAX_FRAME_BYTES)
         .max_frame_size(2 * MAX_FRAME_BYTES)
-        // An idle socket should be small: these are allocated for each.
-        .read_buffer_size(4 * 1024)
+        // An idle socket should be small: this is allocated for each, and what is larger is read in
+        // several steps.
+        .read_buffer_size(1024)
         .write_buffer_size(64 * 1024)
         .on_upgrade(move |websocket| {
+            let wire = Wire::new(websocket, app.gateway().limits.stall);
             tracker.track_future(async move {
-                socket::serve(&app, websocket, known).await;
+                socket::serve(&app, wire, known).await;
                 drop(place);
             })
         }))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ws::{Utf8Bytes, WebSocket};
+use axum::extract::ws::Utf8Bytes;
 use events::Position;
 use http::StatusCode;
 use rand::Rng;
@@ -43,11 +43,10 @@ impl Drop for Registered {
 }
 
 /// Serves a socket until it ends.
-pub(crate) async fn serve(app: &App, websocket: WebSocket, known: Option<Identity>) {
+pub(crate) async fn serve(app: &App, mut wire: Wire, known: Option<Identity>) {
     let gauge = metrics::gauge!("roundtable_gateway_sockets");
     gauge.increment(1);
     let limits = &app.gateway().limits;
-    let mut wire = Wire::new(websocket, limits.stall);
     let shutdown = app.gateway().shutdown.clone();
     let ended = tokio::select! {
         ended = live(app, &mut wire, known) => ended,
@@ -62,6 +61,30 @@ pub(crate) async fn serve(app: &App, websocket: WebSocket, known: Option<Identit
 
 /// Everything but the end.
 async fn live(app: &App, wire: &mut Wire, known: Option<Identity>) -> Result<(), Failed> {
+    let gateway = app.gateway();
+    // In a box: what it takes to come in is large, and given back before the long time of waiting.
+    let (identity, registered) = Box::pin(come_in(app, wire, known)).await?;
+    Session {
+        app,
+        wire,
+        identity,
+        present: gateway.presence.enter(identity.user),
+        typist: Typist::new(app.clone(), identity.user, registered.id),
+        outbox: &registered.outbox,
+        commands: InFlight::new(gateway.limits.commands),
+        bad_frames: 0,
+        heard: Instant::now(),
+    }
+    .run()
+    .await
+}
+
+/// From `hello` to `ready`.
+async fn come_in(
+    app: &App,
+    wire: &mut Wire,
+    known: Option<Identity>,
+) -> Result<(Identity, Registered), Failed> {
     let gateway = app.gateway();
     let hello = ServerFrame::Hello {
         heartbeat_ms: u64::try_from(gateway.limits.heartbeat.as_millis()).unwrap_or(u64::MAX),
@@ -82,19 +105,7 @@ async fn live(app: &App, wire: &mut Wire, known: Option<Identity>) -> Result<(),
     let _here = app.rooms().here(identity.user);
     let resumed = after.is_some();
     wire.send(&ServerFrame::Ready { user: identity.user, position, resumed }).await?;
-    Session {
-        app,
-        wire,
-        identity,
-        present: gateway.presence.enter(identity.user),
-        typist: Typist::new(app.clone(), identity.user, registered.id),
-        outbox: &registered.outbox,
-        commands: InFlight::new(gateway.limits.commands),
-        bad_frames: 0,
-        heard: Instant::now(),
-    }
-    .run()
-    .await
+    Ok((identity, registered))
 }
 
 /// Waits for the client to say who it is, and from where on it wants what it missed.

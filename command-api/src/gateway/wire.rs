@@ -13,7 +13,8 @@ const FAREWELL: Duration = Duration::from_secs(2);
 
 /// One WebSocket connection.
 pub(crate) struct Wire {
-    websocket: WebSocket,
+    /// In a box, because futures keep a copy of what passes through each of them.
+    websocket: Box<WebSocket>,
     stall: Duration,
 }
 
@@ -37,8 +38,8 @@ pub(crate) enum Received {
 
 impl Wire {
     /// A write that is stuck for this long is the end.
-    pub(crate) const fn new(websocket: WebSocket, stall: Duration) -> Self {
-        Self { websocket, stall }
+    pub(crate) fn new(websocket: WebSocket, stall: Duration) -> Self {
+        Self { websocket: Box::new(websocket), stall }
     }
 
     /// Waits for the client. May be cancelled without losing a frame.

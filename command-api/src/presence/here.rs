@@ -304,7 +304,9 @@ mod tests {
             let mut redis: HashMap<UserId, State> = HashMap::new();
             let mut learn = |news: &News| {
                 redis.extend(news.here.iter().map(|word| (word.user, word.state)));
-                news.gone.iter().for_each(|user| drop(redis.remove(user)));
+                for user in &news.gone {
+                    redis.remove(user);
+                }
             };
             for (what, n) in steps {
                 let own = devices.iter().position(|(of, _)| *of == n);

@@ -7,6 +7,7 @@ mod friends;
 mod hostile;
 mod people;
 mod recommended;
+mod presence;
 mod stage;
 mod study;
 mod waiting;

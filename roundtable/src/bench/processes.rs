@@ -81,6 +81,11 @@ impl Processes {
     }
 }
 
+/// Processor time of one process so far, in microseconds.
+pub(super) fn own_cpu_us(pid: u32) -> Option<u64> {
+    stat(pid).map(|stat| stat.own_ticks * TICK)
+}
+
 fn label(stat: &Stat, stack: u32) -> &'static str {
     match &*stat.name {
         _ if stat.pid == stack => "roundtable",

@@ -31,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 pub use graph::draw;
 pub use report::{Size, SizesReport, StoreReport};
 pub use serve::{Serve, serve};
+pub(super) use serve::{announce, ready_at};
 pub use server::Memory;
 pub use sizes::run as sizes;
 

@@ -26,11 +26,22 @@ const PONG: u8 = 0xA;
 pub(super) struct Reader {
     half: OwnedReadHalf,
     buffer: Vec<u8>,
+    at_once: usize,
 }
 
 /// Opens a socket at `host:port`, shows the token and waits until the gateway is ready.
 pub(super) async fn open(address: &str, token: &str) -> Result<(Reader, OwnedWriteHalf)> {
-    let mut stream = TcpStream::connect(address).await.context("the gateway does not answer")?;
+    let stream = TcpStream::connect(address).await.context("the gateway does not answer")?;
+    open_on(stream, address, token, READ_AT_ONCE).await
+}
+
+/// The same on a connection that is there, with room for so many bytes in one read.
+pub(super) async fn open_on(
+    mut stream: TcpStream,
+    address: &str,
+    token: &str,
+    at_once: usize,
+) -> Result<(Reader, OwnedWriteHalf)> {
     stream.set_nodelay(true)?;
     let request = format!(
         "GET /v1/gateway HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\n\
@@ -39,7 +50,7 @@ pub(super) async fn open(address: &str, token: &str) -> Result<(Reader, OwnedWri
     );
     stream.write_all(request.as_bytes()).await?;
     let (half, mut writer) = stream.into_split();
-    let mut reader = Reader { half, buffer: Vec::with_capacity(2 * READ_AT_ONCE) };
+    let mut reader = Reader { half, buffer: Vec::with_capacity(2 * at_once), at_once };
     reader.handshake().await?;
     let auth = json!({ "op": "auth", "token": token }).to_string();
     let mut frame = Vec::new();
@@ -69,7 +80,7 @@ impl Reader {
             self.frames(|kind, payload| {
                 if memmem::find(payload, br#""op":"ready""#).is_some() {
                     ready = true;
-                } else if kind == TEXT && memmem::find(payload, br#""op":"hello""#).is_none() {
+                } else if !ready && kind == TEXT && memmem::find(payload, br#""op":"hello""#).is_none() {
                     refused = Some(String::from_utf8_lossy(payload).into_owned());
                 }
             })?;
@@ -85,7 +96,7 @@ impl Reader {
 
     /// Waits until something came.
     pub(super) async fn fill(&mut self) -> io::Result<()> {
-        self.buffer.reserve(READ_AT_ONCE);
+        self.buffer.reserve(self.at_once);
         match self.half.read_buf(&mut self.buffer).await? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             _ => Ok(()),

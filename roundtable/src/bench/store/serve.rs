@@ -54,14 +54,14 @@ pub async fn serve(what: Serve, listen: SocketAddr) -> Result<()> {
     Ok(shim::serve(backend, listener, shutdown).await?)
 }
 
-fn announce(name: &str, address: SocketAddr) -> std::io::Result<()> {
+pub(in crate::bench) fn announce(name: &str, address: SocketAddr) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{name}{READY}{address}")?;
     out.flush()
 }
 
 /// The address in the line that says that a server is ready.
-pub(super) fn ready_at(line: &str) -> Option<&str> {
+pub(in crate::bench) fn ready_at(line: &str) -> Option<&str> {
     line.trim().split_once(READY).map(|(_, address)| address)
 }
 

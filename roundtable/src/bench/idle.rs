@@ -1,0 +1,209 @@
+//! `roundtable bench idle`: what a socket costs that nobody uses.
+//!
+//! The gateway is a process of its own and nothing else, so that its memory is that of sockets.
+//! Everybody is another person, in a group of ten: the shape that costs most, because nobody shares
+//! a subscription or an entry of presence with another device of theirs.
+
+mod crowd;
+mod report;
+
+use std::{
+    fs::{self, File},
+    path::Path,
+    process::Stdio,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, ChildStdout, Command},
+    time::{Instant, sleep, timeout},
+};
+
+use super::{
+    machine::{self, Machine},
+    processes,
+    report::rounded,
+    store::{announce, ready_at},
+};
+use crate::stack::{Stack, StackConfig};
+use crowd::Crowd;
+pub use report::IdleReport;
+
+const SOCKETS: usize = 20_000;
+const QUICK_SOCKETS: usize = 1000;
+
+/// Files that are open beside the sockets, in the process of the gateway and in this one.
+const OTHER_FILES: u64 = 300;
+
+/// The heartbeat of a quick run, so that there is at least one in it.
+const QUICK_HEARTBEAT: Duration = Duration::from_secs(8);
+
+/// How long nothing is measured after the last socket came: its coming is told to others.
+const SETTLE: Duration = Duration::from_secs(5);
+
+const START: Duration = Duration::from_secs(120);
+
+/// How to measure.
+#[derive(Clone, Debug, Default)]
+pub struct Idle {
+    /// Fewer sockets for a shorter time: at most 40 s in all.
+    pub quick: bool,
+    /// How many sockets, if not the usual number.
+    pub sockets: Option<usize>,
+}
+
+/// Measures, and tells on standard error what is being done.
+///
+/// # Errors
+/// When the stack or the gateway does not start, or a socket cannot be opened or ends.
+pub async fn run(idle: &Idle) -> Result<IdleReport> {
+    let (begun, date) = (Instant::now(), machine::date());
+    let wanted = idle.sockets.unwrap_or(if idle.quick { QUICK_SOCKETS } else { SOCKETS });
+    let files = raise_open_files()?;
+    let sockets = wanted.min(usize::try_from(files.saturating_sub(OTHER_FILES))?);
+    eprintln!("starting a stack, and a gateway in a process of its own");
+    let folder = tempfile::Builder::new().prefix("roundtable-bench-").tempdir()?;
+    let stack = Stack::start(StackConfig::new(folder.path().join("data"))).await?;
+    let measured = measure(&stack, folder.path(), sockets, idle.quick).await;
+    stack.destroy().await?;
+    let Measured { before, after, seconds, cpu } = measured?;
+    Ok(IdleReport {
+        bench: "idle",
+        machine: Machine::this(),
+        date,
+        commit: crate::COMMIT,
+        seconds: rounded(begun.elapsed().as_secs_f64(), 1),
+        sockets,
+        people: sockets,
+        limited_by: (sockets < wanted).then(|| format!("{files} open files in one process")),
+        bytes_per_socket: after.saturating_sub(before) / sockets as u64,
+        cpu_percent: rounded(cpu as f64 / 1e4 / seconds, 2),
+        idle_seconds: rounded(seconds, 1),
+        heartbeat_seconds: heartbeat(idle.quick).as_secs_f64(),
+        rss_before_mb: rounded(before as f64 / 1048576.0, 1),
+        rss_after_mb: rounded(after as f64 / 1048576.0, 1),
+    })
+}
+
+struct Measured {
+    /// Resident memory of the gateway, in bytes: before the sockets, and with them.
+    before: u64,
+    after: u64,
+    /// How long its processor time was measured.
+    seconds: f64,
+    /// Of that, in microseconds.
+    cpu: u64,
+}
+
+async fn measure(stack: &Stack, folder: &Path, sockets: usize, quick: bool) -> Result<Measured> {
+    eprintln!("{sockets} people log in, and talk in groups of ten");
+    let crowd = Crowd::gather(stack, sockets + 1).await?;
+    let gateway = Gateway::start(stack, folder, heartbeat(quick)).await?;
+    // Whatever is made once is made for the first one.
+    let first = crowd.sockets(&gateway.address, 0..1).await?;
+    sleep(SETTLE).await;
+    let before = gateway.resident()?;
+    drop(first);
+
+    eprintln!("{sockets} sockets open");
+    let begun = Instant::now();
+    let open = crowd.sockets(&gateway.address, 1..sockets + 1).await?;
+    eprintln!("all are open after {:.1} s; now nothing happens", begun.elapsed().as_secs_f64());
+    sleep(SETTLE).await;
+    let settled = gateway.resident()?;
+    let (begun, cpu) = (Instant::now(), gateway.cpu_us()?);
+    sleep(Duration::from_secs(if quick { 8 } else { 30 })).await;
+    let cpu = gateway.cpu_us()?.saturating_sub(cpu);
+    let seconds = begun.elapsed().as_secs_f64();
+    let after = settled.max(gateway.resident()?);
+    let left = open.alive();
+    ensure!(left == sockets, "{} sockets ended", sockets - left);
+    Ok(Measured { before, after, seconds, cpu })
+}
+
+fn heartbeat(quick: bool) -> Duration {
+    match quick {
+        true => QUICK_HEARTBEAT,
+        false => command_api::Limits::default().heartbeat,
+    }
+}
+
+/// As many open files as the system lets this process have, and those it starts.
+fn raise_open_files() -> Result<u64> {
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
+    Ok(most)
+}
+
+/// The gateway that is measured. Dropping it kills it.
+struct Gateway {
+    process: Child,
+    address: String,
+    _stdout: BufReader<ChildStdout>,
+}
+
+impl Gateway {
+    async fn start(stack: &Stack, folder: &Path, heartbeat: Duration) -> Result<Self> {
+        let log = folder.join("gateway.log");
+        let program = std::env::current_exe().context("this program does not know its path")?;
+        let urls = stack.urls();
+        let mut process = Command::new(program)
+            .args(["bench", "serve", "gateway", "--listen", "127.0.0.1:0"])
+            .env("ROUNDTABLE_POSTGRES_URL", &urls.postgres)
+            .env("ROUNDTABLE_REDIS_URL", &urls.redis)
+            .env("ROUNDTABLE_NATS_URL", &urls.nats)
+            .env("ROUNDTABLE_EVENTSTORE_URL", &urls.eventstore)
+            .env("ROUNDTABLE_SECRETS", stack.data().join("secrets"))
+            .env("ROUNDTABLE_LISTEN", "127.0.0.1:0")
+            .env("ROUNDTABLE_NODE", "idle")
+            .env("ROUNDTABLE_HEARTBEAT_MS", heartbeat.as_millis().to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(File::create(&log)?)
+            .kill_on_drop(true)
+            .spawn()
+            .context("the gateway cannot be started")?;
+        let mut stdout = BufReader::new(process.stdout.take().context("it has no output")?);
+        let mut line = String::new();
+        let read = timeout(START, stdout.read_line(&mut line)).await;
+        let address = read.ok().and_then(Result::ok).and_then(|_| ready_at(&line));
+        let address = address.map(str::to_owned).with_context(|| {
+            let said = fs::read_to_string(&log).unwrap_or_default();
+            format!("the gateway did not become ready; it said:\n{said}")
+        })?;
+        Ok(Self { process, address, _stdout: stdout })
+    }
+
+    /// Resident memory, in bytes.
+    fn resident(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()?))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        Ok(kib.context("the kernel does not tell its memory")? * 1024)
+    }
+
+    /// Processor time so far, in microseconds.
+    fn cpu_us(&self) -> Result<u64> {
+        processes::own_cpu_us(self.pid()?).context("the kernel does not tell its time")
+    }
+
+    fn pid(&self) -> Result<u32> {
+        self.process.id().context("the gateway has ended")
+    }
+}
+
+/// Serves the gateway that is measured, until SIGTERM or SIGINT; everything else about it is in
+/// the environment.
+///
+/// # Errors
+/// When the configuration is wrong, or a server does not answer.
+pub async fn serve(listen: std::net::SocketAddr) -> Result<()> {
+    let shutdown = service::shutdown::on_signal();
+    let config = service::Config::from_env()?;
+    let listener = tokio::net::TcpListener::bind(listen).await.context("cannot listen")?;
+    announce("gateway", listener.local_addr()?)?;
+    command_api::serve(config, listener, shutdown).await
+}
