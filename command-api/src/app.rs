@@ -9,7 +9,7 @@ use axum::extract::FromRef;
 use event_log::EventLog;
 use http::HeaderValue;
 use service::health::Need;
-use service::{Authenticator, Config, Health, Redis, Tokens};
+use service::{Authenticator, Config, Denials, Edge, Health, RateLimits, Redis, Tokens};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tokio::net::TcpListener;
@@ -38,6 +38,7 @@ struct Inner {
     allowed_origins: Vec<HeaderValue>,
     postgres: PgPool,
     redis: Redis,
+    edge: Edge,
 }
 
 impl App {
@@ -74,8 +75,16 @@ impl App {
         let gateway =
             Gateway::start(config, &namespace, limits, log.clone(), postgres.clone(), shutdown)
                 .await?;
+        let auth = Authenticator { tokens: Tokens::new(&config.secrets.signing), log };
+        let limits = RateLimits::new(redis.clone(), config.limits.clone());
+        let edge = Edge {
+            auth: auth.clone(),
+            denials: Denials::start(auth.log.clone(), limits.clone()),
+            limits,
+            proxies: config.trusted_proxies.clone(),
+        };
         Ok(Self(Arc::new(Inner {
-            auth: Authenticator { tokens: Tokens::new(&config.secrets.signing), log },
+            auth,
             secrets: config.secrets.log.clone(),
             passwords,
             gateway,
@@ -83,12 +92,13 @@ impl App {
             allowed_origins: config.allowed_origins.clone(),
             postgres,
             redis,
+            edge,
         })))
     }
 
     /// The routes, without what surrounds those of a whole process ([`service::http::app`]).
     pub fn router(&self) -> Router {
-        Router::from(routes::router()).with_state(self.clone())
+        self.edge().clone().guard(Router::from(routes::router()).with_state(self.clone()))
     }
 
     /// The description of the routes (OpenAPI).
@@ -140,10 +150,14 @@ impl App {
             })
     }
 
-    /// Waits, but not for ever, until every socket has said good-bye after the shutdown.
+    /// Waits, but not for ever, until every socket has said good-bye after the shutdown, and what
+    /// the last requests were denied is recorded.
     pub async fn drained(&self) {
         if tokio::time::timeout(FAREWELL, self.0.gateway.drained()).await.is_err() {
             tracing::warn!("some sockets did not end in time and were cut off");
+        }
+        if tokio::time::timeout(FAREWELL, self.edge().denials.drained()).await.is_err() {
+            tracing::warn!("some denials were not recorded in time");
         }
     }
 
@@ -170,6 +184,14 @@ impl App {
     #[expect(dead_code, reason = "limits, presence and receipts are about to use it")]
     pub(crate) fn redis(&self) -> &Redis {
         &self.0.redis
+    }
+
+    pub(crate) fn postgres(&self) -> &PgPool {
+        &self.0.postgres
+    }
+
+    pub(crate) fn edge(&self) -> &Edge {
+        &self.0.edge
     }
 
     pub(crate) fn gateway(&self) -> &Gateway {

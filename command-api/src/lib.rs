@@ -3,6 +3,7 @@
 mod app;
 mod commands;
 mod gateway;
+mod import;
 mod limits;
 mod normalise;
 mod passwords;
@@ -11,4 +12,5 @@ mod refresh;
 mod routes;
 
 pub use app::{App, serve};
+pub use import::{Imported, ImportedUser, import_user};
 pub use limits::{Limits, Settings};

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::process::{Process, free_address, program};
-use crate::up::{folder, urls};
+use crate::up::{NO_LIMITS, folder, urls};
 use crate::wire::Wire;
 
 /// Everything that runs, on ports and data of its own.
@@ -27,6 +27,8 @@ pub struct Cluster {
     pub projectors: Vec<Node>,
     /// Two readers.
     pub query_apis: Vec<Node>,
+    /// What every service was told.
+    pub environment: Vec<(&'static str, String)>,
     /// `http://` of the proxy, in front of all.
     pub url: String,
     proxy: Process,
@@ -45,6 +47,11 @@ pub struct Node {
 impl Cluster {
     /// Starts all of it, in the order of `compose.yaml`, and waits until it is ready.
     pub async fn start() -> Result<Self> {
+        Self::with(&[]).await
+    }
+
+    /// The same, with these variables for the services, which go before those of every test.
+    pub async fn with(more: &[(&'static str, &str)]) -> Result<Self> {
         let folder = folder()?;
         let logs = folder.path().join("logs");
         std::fs::create_dir(&logs)?;
@@ -67,7 +74,8 @@ impl Cluster {
             &logs,
         )?;
 
-        let environment = environment(&servers, &store, &secrets)?;
+        let mut environment = environment(&servers, &store, &secrets)?;
+        environment.extend(more.iter().map(|&(name, value)| (name, value.to_owned())));
         run(&["migrate"], &environment).await?;
         let wire = Wire::to(servers.nats_url.as_deref().context("NATS was wanted")?).await?;
         let mut wired = environment.clone();
@@ -113,6 +121,7 @@ impl Cluster {
             command_apis,
             projectors,
             query_apis,
+            environment,
             url,
             proxy,
             folder,
@@ -181,6 +190,7 @@ fn environment(
         ("ROUNDTABLE_LOG", "info".to_owned()),
         // Hashing passwords slowly is not what is tested.
         ("ROUNDTABLE_ARGON2_KIB", "64".to_owned()),
+        (NO_LIMITS.0, NO_LIMITS.1.to_owned()),
     ]);
     Ok(environment)
 }

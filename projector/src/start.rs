@@ -18,8 +18,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::invalidation::Invalidations;
 use crate::projections::{
-    ChangeFeed, Conversation, FriendList, FriendRequest, Member, Message, Projection, ReadCursor,
-    UserProfile,
+    ChangeFeed, Conversation, FriendList, FriendRequest, Login, Member, Message, Projection,
+    ReadCursor, UserProfile,
 };
 use crate::relay::Relay;
 use crate::runner::Runner;
@@ -120,6 +120,7 @@ pub async fn start(
     tasks.project::<UserProfile>(&runner);
     tasks.project::<FriendList>(&runner);
     tasks.project::<FriendRequest>(&runner);
+    tasks.project::<Login>(&runner);
     tasks.project::<Conversation>(&runner);
     tasks.project::<Member>(&runner);
     tasks.project::<Message>(&runner);

@@ -12,6 +12,7 @@ mod conversation;
 mod failure;
 mod friend_list;
 mod friend_request;
+mod login;
 mod message;
 mod page;
 mod place;
@@ -29,7 +30,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use event_log::EventLog;
 use service::health::Need;
-use service::{Authenticator, Config, Health, Identity, Tokens};
+use service::{Authenticator, Config, Denials, Edge, Health, Identity, RateLimits, Redis, Tokens};
 use sqlx::postgres::PgPoolOptions;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -43,6 +44,7 @@ use reads::Reads;
 pub struct App {
     reads: Reads,
     authenticator: Authenticator,
+    edge: Edge,
 }
 
 impl App {
@@ -58,7 +60,16 @@ impl App {
     ) -> anyhow::Result<Self> {
         let reads = Reads::start(config.reader_url()?, &config.redis_url, shutdown)?;
         let authenticator = Authenticator { tokens: Tokens::new(&config.secrets.signing), log };
-        Ok(Self { reads, authenticator })
+        let redis =
+            Redis::new(&config.redis_url, "").context("ROUNDTABLE_REDIS_URL is no URL of Redis")?;
+        let limits = RateLimits::new(redis, config.limits.clone());
+        let edge = Edge {
+            auth: authenticator.clone(),
+            denials: Denials::start(authenticator.log.clone(), limits.clone()),
+            limits,
+            proxies: config.trusted_proxies.clone(),
+        };
+        Ok(Self { reads, authenticator, edge })
     }
 
     /// The routes. Whoever asks has to be somebody.
@@ -66,7 +77,13 @@ impl App {
         let authenticated =
             middleware::from_fn_with_state(self.authenticator.clone(), authenticated);
         let routes = Router::from(routes());
-        routes.route_layer(authenticated).with_state(self.reads.clone())
+        let routes = routes.route_layer(authenticated).with_state(self.reads.clone());
+        self.edge.clone().guard(routes)
+    }
+
+    /// Records the denials that wait, after the last request was answered.
+    pub async fn drained(&self) {
+        self.edge.denials.drained().await;
     }
 
     /// The description of the routes (OpenAPI).
@@ -120,6 +137,7 @@ pub async fn serve(
     let router = service::http::app(app.router(), &config, app.health());
     tracing::info!(address = %listener.local_addr()?, "query-api listens");
     service::serve(router, listener, shutdown).await?;
+    app.drained().await;
     Ok(())
 }
 
@@ -128,6 +146,7 @@ fn routes() -> OpenApiRouter<Reads> {
         .merge(user_profile::router())
         .merge(friend_list::router())
         .merge(friend_request::router())
+        .merge(login::router())
         .merge(conversation::router())
         .merge(message::router())
         .merge(change_feed::router())
@@ -143,6 +162,7 @@ async fn authenticated(
     match Identity::from_request_parts(&mut parts, &authenticator).await {
         Ok(identity) => {
             parts.extensions.insert(Reader(identity.user));
+            parts.extensions.insert(identity);
             next.run(Request::from_parts(parts, body)).await
         }
         Err(problem) => problem.into_response(),

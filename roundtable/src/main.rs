@@ -12,11 +12,14 @@ use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use roundtable::{
     bench, demo,
+    import_users::{self, ImportArguments},
     stack::{self, Given, Stack, StackConfig},
     up::{self, Up},
 };
 use servers::Durability;
 use tokio::runtime::{Builder, Runtime};
+
+mod check_config;
 
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("ROUNDTABLE_COMMIT"), ")");
 
@@ -36,6 +39,7 @@ enum Command {
     Migrate(MigrateArguments),
     Secrets(SecretsArguments),
     Demo(DemoArguments),
+    ImportUsers(ImportArguments),
     /// Measure, and print the figures.
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -58,6 +62,9 @@ struct UpArguments {
     /// The folder of the secret keys [default: `secrets` in the data folder, made if need be].
     #[arg(long, value_name = "DIR", env = "ROUNDTABLE_SECRETS", hide_env_values = true)]
     secrets: Option<PathBuf>,
+    /// Say what every setting is, where it comes from and whether it works, and start nothing.
+    #[arg(long)]
+    check_config: bool,
     /// Remove all data in the end.
     #[arg(long)]
     throw_away: bool,
@@ -232,6 +239,7 @@ fn main() -> ExitCode {
         Command::Migrate(arguments) => migrate(&arguments),
         Command::Secrets(arguments) => secrets(&arguments),
         Command::Demo(arguments) => run_demo(arguments),
+        Command::ImportUsers(arguments) => import(&arguments),
         Command::Bench(BenchCommand::Chat(arguments)) => chat(arguments),
         Command::Bench(BenchCommand::EventStore(arguments)) => event_store(arguments),
         Command::Bench(BenchCommand::Serve(command)) => serve(command),
@@ -246,6 +254,9 @@ fn main() -> ExitCode {
 }
 
 fn run_up(arguments: UpArguments) -> Result<ExitCode> {
+    if arguments.check_config {
+        return one_thread()?.block_on(check_config::run(&arguments));
+    }
     service::telemetry::init(&arguments.log);
     let ServerArguments { postgres_url, postgres_reader_url, redis_url, nats_url, eventstore_url } =
         arguments.servers;
@@ -262,6 +273,7 @@ fn run_up(arguments: UpArguments) -> Result<ExitCode> {
             },
             secrets: arguments.secrets.filter(|path| !path.as_os_str().is_empty()),
             durability: Durability::Full,
+            limits: None,
         },
         throw_away: arguments.throw_away,
         until_stdin_closes: arguments.until_stdin_closes,
@@ -281,6 +293,11 @@ fn secrets(arguments: &SecretsArguments) -> Result<ExitCode> {
     service::Secrets::generate(&arguments.folder)?;
     println!("the secret keys are in {}", arguments.folder.display());
     Ok(ExitCode::SUCCESS)
+}
+
+fn import(arguments: &ImportArguments) -> Result<ExitCode> {
+    service::telemetry::init("warn");
+    many_threads()?.block_on(import_users::run(arguments))
 }
 
 fn run_demo(arguments: DemoArguments) -> Result<ExitCode> {

@@ -2,11 +2,15 @@
 //! health, telemetry, and how a service listens and ends.
 
 pub mod auth;
+pub mod check;
 pub mod clock;
 pub mod config;
+pub mod denials;
+pub mod edge;
 pub mod extract;
 pub mod health;
 pub mod http;
+pub mod limits;
 pub mod nats;
 pub mod openapi;
 pub mod problem;
@@ -17,9 +21,12 @@ pub mod telemetry;
 
 pub use auth::{Authenticator, Identity, Tokens};
 pub use config::{Config, ConfigError};
+pub use denials::Denials;
+pub use edge::Edge;
 pub use extract::{IdempotencyKey, Json, Path, Query};
 pub use health::Health;
 pub use http::serve;
+pub use limits::RateLimits;
 pub use problem::Problem;
 pub use redis::Redis;
 pub use secrets::{Secrets, SecretsError};

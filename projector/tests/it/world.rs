@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use async_nats::Client;
 use chrono::TimeDelta;
-use domain::{Decider, conversation, friendship, message, receipt, user};
+use domain::{Decider, conversation, friendship, login, message, receipt, user};
 use event_log::{Context, EventLog, Outcome, Secrets};
-use events::{ConversationId, MessageId, Position, StreamName, UserId};
+use events::{ConversationId, LoginId, MessageId, Moment, Position, StreamName, UserId};
 use projector::Settings;
 use projector::subjects::Subjects;
 use servers::{TestDatabase, TestServers};
@@ -152,6 +152,21 @@ impl World {
         self.act::<friendship::Friendship>(&StreamName::friendship(by, of), by, command).await
     }
 
+    /// A log-in of somebody, by its number, refreshed once.
+    pub(crate) async fn log_in(&self, by: UserId, number: u128) -> LoginId {
+        let login = LoginId::new(Uuid::from_u128(0xd000 + number));
+        let (stream, expires) =
+            (StreamName::login(login), Moment::from_timestamp(4_000_000_000, 0).unwrap());
+        let (device, refresh_digest) = (Some("Phone".to_owned()), "a".to_owned());
+        let open = login::Command::Open { login, user: by, refresh_digest, expires, device };
+        self.act::<login::Login>(&stream, by, open).await;
+        let (shown_digest, next_digest) = ("a".to_owned(), "b".to_owned());
+        let now = Moment::UNIX_EPOCH;
+        let refresh = login::Command::Refresh { shown_digest, next_digest, now, expires };
+        self.act::<login::Login>(&stream, by, refresh).await;
+        login
+    }
+
     pub(crate) async fn group(&self, by: UserId, members: &[UserId]) -> ConversationId {
         let number = self.keys.fetch_add(1, Ordering::Relaxed);
         let conversation = ConversationId::new(Uuid::from_u128(0xc000 + u128::from(number)));
@@ -262,7 +277,7 @@ pub(crate) fn person(name: &str) -> UserId {
     UserId::new(Uuid::from_u128(number))
 }
 
-/// Waits until all eight projections have reached a position.
+/// Waits until all nine projections have reached a position.
 pub(crate) async fn settled(postgres: &PgPool, head: Position) {
     let there = || async {
         let count: i64 =
@@ -271,7 +286,7 @@ pub(crate) async fn settled(postgres: &PgPool, head: Position) {
                 .fetch_one(postgres)
                 .await
                 .unwrap();
-        count == 8
+        count == 9
     };
     eventually("the projections reach the head", there).await;
 }
@@ -286,10 +301,11 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, ask: impl F
 }
 
 /// Every table that is derived from the log.
-pub(crate) const TABLES: [&str; 13] = [
+pub(crate) const TABLES: [&str; 14] = [
     "user_profile",
     "friend_list",
     "friend_request",
+    "login",
     "conversation",
     "member",
     "message",
