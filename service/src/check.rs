@@ -120,6 +120,7 @@ pub async fn asked(process: Process) -> Option<ExitCode> {
 
 /// Checks the settings.
 pub async fn check(process: Process, said: impl Fn(&str) -> Option<Said>) -> Report {
+    crate::tls::prepare();
     let said = |name: &str| said(name).filter(|said| !said.value.trim().is_empty());
     let mut report = Report::default();
     let config = read(process, &said, &mut report.faults);
@@ -355,41 +356,43 @@ mod tests {
         assert!(told.contains("ok     ROUNDTABLE_NODE"), "{told}");
     }
 
-    /// Whatever stands in front of a server that should speak TLS, and does not.
-    #[tokio::test]
-    async fn tls_is_spoken_by_the_scheme_of_a_url_and_never_given_up() {
+    /// A server that takes one connection, and tells how TLS was begun on it.
+    async fn listener(greeting: &'static [u8]) -> (String, tokio::task::JoinHandle<[u8; 2]>) {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (hello, mut hellos) = tokio::sync::mpsc::unbounded_channel();
-        tokio::spawn(async move {
-            while let Ok((mut connection, _)) = listener.accept().await {
-                let hello = hello.clone();
-                tokio::spawn(async move {
-                    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-                    let mut first = [0; 8];
-                    let read = connection.read(&mut first).await.unwrap_or(0);
-                    // A client of Postgres asks first, and is told yes.
-                    if first == [0, 0, 0, 8, 4, 210, 22, 47] {
-                        drop(connection.write_all(b"S").await);
-                        drop(connection.read(&mut first).await);
-                    }
-                    hello.send((read, first)).unwrap();
-                });
+        let address = listener.local_addr().unwrap().to_string();
+        let hello = tokio::spawn(async move {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            connection.write_all(greeting).await.unwrap();
+            let mut first = [0; 8];
+            connection.read_exact(&mut first).await.unwrap();
+            // A client of Postgres asks whether it may, and is told yes.
+            if first == [0, 0, 0, 8, 4, 210, 22, 47] {
+                connection.write_all(b"S").await.unwrap();
+                connection.read_exact(&mut first).await.unwrap();
             }
+            [first[0], first[1]]
         });
-        let secrets = tempfile::tempdir().unwrap();
-        Secrets::generate(secrets.path()).unwrap();
-        for (name, url) in [
-            (POSTGRES, format!("postgres://a:b@{address}/c?sslmode=require")),
-            (REDIS, format!("rediss://{address}")),
-            (NATS, format!("tls://{address}")),
-            (STORE, format!("esdb://{address}?tls=true")),
+        (address, hello)
+    }
+
+    #[tokio::test]
+    async fn tls_is_spoken_by_the_scheme_of_a_url() {
+        // What a server of NATS says first, before TLS.
+        let nats = b"INFO {\"server_id\":\"A\",\"version\":\"2.10.0\",\"go\":\"\",\"host\":\"\",\
+            \"port\":1,\"max_payload\":1024,\"proto\":1,\"tls_required\":true}\r\n";
+        for (name, before, greeting, after) in [
+            (POSTGRES, "postgres://a:b@", &b""[..], "/c?sslmode=require"),
+            (REDIS, "rediss://", b"", ""),
+            (NATS, "tls://", nats, ""),
+            (STORE, "esdb://", b"", "?tls=true"),
         ] {
+            let (address, hello) = listener(greeting).await;
+            let url = format!("{before}{address}{after}");
             let report = check(Process::Stack, from(vec![(name, url), listen()])).await;
             assert!(report.faults.contains_key(name), "{report}");
-            // 22 is a handshake of TLS (RFC 8446, section 5.1).
-            let (_, first) = hellos.recv().await.unwrap();
-            assert!(first[..2] == [22, 3] || name == NATS, "{name}: {first:?}");
+            // A record of the handshake (RFC 8446, section 5.1).
+            assert_eq!(hello.await.unwrap(), [22, 3], "{name}");
         }
     }
 

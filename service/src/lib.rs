@@ -18,6 +18,7 @@ pub mod redis;
 pub mod secrets;
 pub mod shutdown;
 pub mod telemetry;
+pub mod tls;
 
 pub use auth::{Authenticator, Identity, Tokens};
 pub use config::{Config, ConfigError};

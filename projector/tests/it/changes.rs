@@ -83,12 +83,12 @@ async fn read_models_show_what_is_now_whether_live_or_rebuilt() {
             .unwrap();
     assert_eq!(texts, [Some("Three".to_owned()), None]);
 
-    let devices: Vec<(String, bool)> =
-        sqlx::query_as("select device, refreshed_at > created_at from login")
+    let devices: Vec<(String, i64)> =
+        sqlx::query_as("select device, extract(epoch from expires_at)::bigint from login")
             .fetch_all(&world.postgres)
             .await
             .unwrap();
-    assert_eq!(devices, [("Phone".to_owned(), true)]);
+    assert_eq!(devices, [("Phone".to_owned(), 4_000_000_001)]);
 
     for table in ["friend_list", "friend_request", "parked_event"] {
         let count: i64 = sqlx::query_scalar(&format!("select count(*) from {table}"))

@@ -186,7 +186,7 @@ async fn of_two_projectors_one_works_and_the_other_takes_over() {
         .await
         .unwrap()
     };
-    assert_eq!(locks().await, 8);
+    assert_eq!(locks().await, 9);
     drop(first);
     let (message, _) = world.send(person("ada"), world.group(person("ada"), &[]).await, "On").await;
     world.settle().await;

@@ -162,6 +162,7 @@ impl World {
         self.act::<login::Login>(&stream, by, open).await;
         let (shown_digest, next_digest) = ("a".to_owned(), "b".to_owned());
         let now = Moment::UNIX_EPOCH;
+        let expires = expires + Duration::from_secs(1);
         let refresh = login::Command::Refresh { shown_digest, next_digest, now, expires };
         self.act::<login::Login>(&stream, by, refresh).await;
         login
