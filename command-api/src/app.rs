@@ -9,7 +9,7 @@ use axum::extract::FromRef;
 use event_log::EventLog;
 use http::HeaderValue;
 use service::health::Need;
-use service::{Authenticator, Config, Health, Redis, Tokens};
+use service::{Authenticator, Config, Denials, Edge, Health, RateLimits, Redis, Tokens};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tokio::net::TcpListener;
@@ -45,6 +45,7 @@ struct Inner {
     receipts: Receipts,
     tasks: TaskTracker,
     slow_mode: SlowMode,
+    edge: Edge,
 }
 
 impl App {
@@ -85,8 +86,16 @@ impl App {
         let servers =
             Servers { log: log.clone(), postgres: postgres.clone(), redis: redis.clone() };
         let gateway = Gateway::start(config, &namespace, limits, servers, shutdown).await?;
+        let auth = Authenticator { tokens: Tokens::new(&config.secrets.signing), log };
+        let limits = RateLimits::new(redis.clone(), config.limits.clone());
+        let edge = Edge {
+            auth: auth.clone(),
+            denials: Denials::start(auth.log.clone(), limits.clone()),
+            limits,
+            proxies: config.trusted_proxies.clone(),
+        };
         Ok(Self(Arc::new(Inner {
-            auth: Authenticator { tokens: Tokens::new(&config.secrets.signing), log },
+            auth,
             secrets: config.secrets.log.clone(),
             passwords,
             gateway,
@@ -98,12 +107,13 @@ impl App {
             receipts,
             tasks,
             slow_mode: SlowMode::default(),
+            edge,
         })))
     }
 
     /// The routes, without what surrounds those of a whole process ([`service::http::app`]).
     pub fn router(&self) -> Router {
-        Router::from(routes::router()).with_state(self.clone())
+        self.edge().clone().guard(Router::from(routes::router()).with_state(self.clone()))
     }
 
     /// The description of the routes (OpenAPI).
@@ -155,12 +165,15 @@ impl App {
             })
     }
 
-    /// Waits, but not for ever, until every socket has said good-bye after the shutdown, and what is
-    /// written behind is written.
+    /// Waits, but not for ever, until every socket has said good-bye after the shutdown, what is
+    /// written behind is written, and what the last requests were denied is recorded.
     pub async fn drained(&self) {
         let all = async { tokio::join!(self.0.gateway.drained(), self.0.tasks.wait()) };
         if tokio::time::timeout(FAREWELL, all).await.is_err() {
             tracing::warn!("some sockets did not end in time and were cut off");
+        }
+        if tokio::time::timeout(FAREWELL, self.edge().denials.drained()).await.is_err() {
+            tracing::warn!("some denials were not recorded in time");
         }
     }
 
@@ -202,6 +215,14 @@ impl App {
 
     pub(crate) fn rooms(&self) -> &Rooms {
         &self.0.rooms
+    }
+
+    pub(crate) fn postgres(&self) -> &PgPool {
+        &self.0.postgres
+    }
+
+    pub(crate) fn edge(&self) -> &Edge {
+        &self.0.edge
     }
 
     pub(crate) fn gateway(&self) -> &Gateway {

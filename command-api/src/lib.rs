@@ -4,6 +4,7 @@ mod app;
 mod commands;
 mod emoji;
 mod gateway;
+mod import;
 mod limits;
 mod normalise;
 mod passwords;
@@ -17,4 +18,5 @@ mod slow_mode;
 
 pub use app::{App, serve};
 pub use commands::CommandSchema;
+pub use import::{Imported, ImportedUser, import_user};
 pub use limits::{Limits, Settings};

@@ -54,6 +54,13 @@ pub(crate) fn password(text: &str) -> Result<(), Problem> {
     Err(Problem::invalid("`password` must have 8 to 200 characters"))
 }
 
+/// What a device calls itself: one line of at most 200 characters, or nothing.
+pub(crate) fn device(text: &str) -> Option<String> {
+    let line: String = text.chars().filter(|c| !c.is_control()).take(200).collect();
+    let line = line.trim();
+    (!line.is_empty()).then(|| line.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,6 +95,13 @@ mod tests {
         for text in ["", "ad", "ada!", "ädä", "a da", &"a".repeat(31)] {
             assert!(Handle::parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_device_is_one_short_line() {
+        assert_eq!(device(" Ada's\n phone ").as_deref(), Some("Ada's phone"));
+        assert_eq!(device(&"ä".repeat(300)).map(|name| name.chars().count()), Some(200));
+        assert_eq!(device(" \t"), None);
     }
 
     #[test]

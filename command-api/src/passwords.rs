@@ -1,4 +1,5 @@
-//! Password hashes: Argon2id (RFC 9106), never more of them at once than the cores can bear.
+//! Password hashes: Argon2id (RFC 9106), never more of them at once than the cores can bear. Those
+//! of bcrypt and of older parameters are verified too, and replaced when their person logs in.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,9 @@ use tokio::sync::Semaphore;
 
 /// How long a request waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The dearest bcrypt hash that is verified: each one more takes twice as long, and 31 takes a day.
+const BCRYPT_COST: u32 = 14;
 
 /// Hashes and verifies passwords.
 #[derive(Clone)]
@@ -52,12 +56,28 @@ impl Passwords {
         let (argon2, dummy) = (self.argon2.clone(), Arc::clone(&self.dummy));
         self.in_turn(move || {
             let against = hash.as_deref().unwrap_or(&dummy);
-            let parsed = PasswordHash::new(against);
-            let good = parsed
-                .is_ok_and(|parsed| argon2.verify_password(password.as_bytes(), &parsed).is_ok());
+            let good = match bcrypt_cost(against) {
+                Some(cost) => {
+                    cost <= BCRYPT_COST && bcrypt::verify(&password, against).unwrap_or(false)
+                }
+                None => PasswordHash::new(against).is_ok_and(|parsed| {
+                    argon2.verify_password(password.as_bytes(), &parsed).is_ok()
+                }),
+            };
             good && hash.is_some()
         })
         .await
+    }
+
+    /// Whether a hash is as good as those that are made today. One that took more work is.
+    pub(crate) fn is_current(&self, hash: &str) -> bool {
+        let Ok(parsed) = PasswordHash::new(hash) else { return false };
+        let Ok(params) = Params::try_from(&parsed) else { return false };
+        let now = self.argon2.params();
+        parsed.algorithm == Algorithm::Argon2id.ident()
+            && parsed.version == Some(Version::V0x13.into())
+            && params.m_cost() >= now.m_cost()
+            && params.t_cost() >= now.t_cost()
     }
 
     async fn in_turn<T: Send + 'static>(
@@ -76,6 +96,22 @@ impl Passwords {
         });
         Ok(done.await.expect("hashing does not panic and is not aborted"))
     }
+}
+
+/// Whether a hash made elsewhere can be verified here.
+pub(crate) fn is_known(hash: &str) -> bool {
+    match bcrypt_cost(hash) {
+        Some(cost) => cost <= BCRYPT_COST && hash.len() == 60,
+        None => PasswordHash::new(hash).is_ok_and(|parsed| {
+            Algorithm::try_from(parsed.algorithm).is_ok() && Params::try_from(&parsed).is_ok()
+        }),
+    }
+}
+
+/// The cost of a bcrypt hash, in its modular crypt form: `$2b$12$…`.
+fn bcrypt_cost(hash: &str) -> Option<u32> {
+    let rest = ["$2a$", "$2b$", "$2y$"].iter().find_map(|prefix| hash.strip_prefix(prefix))?;
+    rest.get(..2)?.parse().ok()
 }
 
 fn hash(argon2: &Argon2<'_>, password: &str) -> anyhow::Result<String> {
@@ -101,5 +137,53 @@ mod tests {
         assert!(!verify("battery staple", Some(&hash)).await);
         assert!(!verify("correct horse", None).await);
         assert!(!verify("correct horse", Some(&"no hash".to_owned())).await);
+        assert!(passwords.is_current(&hash) && is_known(&hash));
+    }
+
+    #[tokio::test]
+    async fn hashes_of_bcrypt_are_verified_and_are_to_be_replaced() {
+        let passwords = Passwords::new(64).unwrap();
+        // The vectors of the jBCrypt and OpenBSD tests for these passwords.
+        for (password, hash) in [
+            ("abc", "$2a$06$If6bvum7DFjUnE9p2uDeDu0YHzrHM6tf.iqN8.yx.jNN1ILEf7h0i"),
+            ("a", "$2a$06$m0CrhHm10qJ3lXRY.5zDGO3rS2KdeeWLuGmsfGlMfOxih58VYVfxe"),
+        ] {
+            for kind in ["$2a$", "$2b$", "$2y$"] {
+                let hash = hash.replace("$2a$", kind);
+                let verify = async |password: &str| {
+                    passwords.verify(password.to_owned(), Some(hash.clone())).await.unwrap()
+                };
+                assert!(verify(password).await, "{hash}");
+                assert!(!verify("abd").await, "{hash}");
+                assert!(is_known(&hash) && !passwords.is_current(&hash));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_hash_that_would_take_for_ever_or_is_broken_is_no_hash() {
+        let passwords = Passwords::new(64).unwrap();
+        let rest = "If6bvum7DFjUnE9p2uDeDu0YHzrHM6tf.iqN8.yx.jNN1ILEf7h0i";
+        for hash in [
+            format!("$2b$31${rest}"),
+            format!("$2b$xx${rest}"),
+            format!("$2x$06${rest}"),
+            "$2b$06$short".to_owned(),
+            "$2b$".to_owned(),
+            "$1$md5$xxxx".to_owned(),
+        ] {
+            assert!(!passwords.verify("abc".to_owned(), Some(hash.clone())).await.unwrap());
+            assert!(!is_known(&hash), "{hash}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_hash_of_less_work_is_to_be_replaced_and_one_of_more_is_not() {
+        let (weak, strong) = (Passwords::new(64).unwrap(), Passwords::new(128).unwrap());
+        let hash = weak.hash("correct horse".to_owned()).await.unwrap();
+        assert!(weak.is_current(&hash) && !strong.is_current(&hash));
+        assert!(strong.verify("correct horse".to_owned(), Some(hash)).await.unwrap());
+        let hash = strong.hash("correct horse".to_owned()).await.unwrap();
+        assert!(weak.is_current(&hash));
     }
 }

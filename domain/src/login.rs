@@ -58,6 +58,8 @@ pub enum Command {
         refresh_digest: String,
         /// Until when it is good.
         expires: Moment,
+        /// What the device calls itself.
+        device: Option<String>,
     },
     /// Replace the refresh token.
     Refresh {
@@ -70,10 +72,12 @@ pub enum Command {
         /// Until when the next one is good.
         expires: Moment,
     },
-    /// Log out.
+    /// End it: log out, or from another device.
     Close {
         /// Whose log-in is to end.
         user: UserId,
+        /// Why.
+        reason: CloseReason,
     },
 }
 
@@ -104,12 +108,13 @@ impl Decider for Login {
 
     fn decide(&self, command: &Command) -> Result<Vec<LoginEvent>, Rejection> {
         match (command, self) {
-            (Command::Open { login, user, refresh_digest, expires }, Self::None) => {
+            (Command::Open { login, user, refresh_digest, expires, device }, Self::None) => {
                 Ok(vec![LoginEvent::Opened {
                     login: *login,
                     user: *user,
                     refresh_digest: Personal::new(*user, refresh_digest.clone()),
                     expires: *expires,
+                    device: device.clone().map(|device| Personal::new(*user, device)),
                 }])
             }
             (Command::Open { .. }, _) => Err(Rejection::AlreadyOpened),
@@ -133,18 +138,17 @@ impl Decider for Login {
                 }])
             }
             (Command::Refresh { .. }, Self::Closed { .. }) => Err(Rejection::Closed),
-            (Command::Close { user: by }, Self::Open { login, user, .. }) if by == user => {
-                let reason = CloseReason::LoggedOut;
-                Ok(vec![LoginEvent::Closed { login: *login, user: *user, reason }])
+            (Command::Close { user: by, reason }, Self::Open { login, user, .. }) if by == user => {
+                Ok(vec![LoginEvent::Closed { login: *login, user: *user, reason: *reason }])
             }
-            (Command::Close { user: by }, Self::Closed { user }) if by == user => Ok(vec![]),
+            (Command::Close { user: by, .. }, Self::Closed { user }) if by == user => Ok(vec![]),
             (Command::Refresh { .. } | Command::Close { .. }, _) => Err(Rejection::NoSuchLogin),
         }
     }
 
     fn evolve(self, event: &LoginEvent) -> Self {
         match event {
-            LoginEvent::Opened { login, user, refresh_digest, expires }
+            LoginEvent::Opened { login, user, refresh_digest, expires, .. }
             | LoginEvent::Refreshed { login, user, refresh_digest, expires } => Self::Open {
                 login: *login,
                 user: *user,
@@ -176,6 +180,7 @@ mod tests {
             user: user(1),
             refresh_digest: Personal::new(user(1), digest.to_owned()),
             expires: at(100),
+            device: Some(Personal::new(user(1), "Ada's phone".to_owned())),
         }
     }
 
@@ -194,7 +199,8 @@ mod tests {
 
     fn open(who: u8, digest: &str) -> Command {
         let refresh_digest = digest.to_owned();
-        Command::Open { login: LOGIN, user: user(who), refresh_digest, expires: at(100) }
+        let device = Some("Ada's phone".to_owned());
+        Command::Open { login: LOGIN, user: user(who), refresh_digest, expires: at(100), device }
     }
 
     fn refresh(shown: &str, next: &str, now: u8) -> Command {
@@ -246,10 +252,12 @@ mod tests {
 
     #[test]
     fn only_its_person_closes_a_login_and_it_stays_closed() {
-        let close = |who| Command::Close { user: user(who) };
+        let close = |who| Command::Close { user: user(who), reason: CloseReason::LoggedOut };
         let state: Login = given(&[opened("a")]);
         assert_eq!(state.decide(&close(1)), Ok(vec![closed(CloseReason::LoggedOut)]));
         assert_eq!(state.decide(&close(2)), Err(Rejection::NoSuchLogin));
+        let revoke = Command::Close { user: user(1), reason: CloseReason::Revoked };
+        assert_eq!(state.decide(&revoke), Ok(vec![closed(CloseReason::Revoked)]));
         assert_eq!(Login::None.decide(&close(1)), Err(Rejection::NoSuchLogin));
         assert_eq!(Login::None.decide(&refresh("a", "b", 1)), Err(Rejection::NoSuchLogin));
         let state = state.evolve(&closed(CloseReason::LoggedOut));
@@ -265,7 +273,7 @@ mod tests {
             match kind {
                 0 => open(who, &one),
                 1 => refresh(&one, &other, now),
-                _ => Command::Close { user: user(who) },
+                _ => Command::Close { user: user(who), reason: CloseReason::LoggedOut },
             }
         })
     }

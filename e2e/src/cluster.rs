@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::process::{Process, free_address, program};
-use crate::up::{folder, urls};
+use crate::up::{NO_LIMITS, folder, urls};
 use crate::wire::Wire;
 
 /// Everything that runs, on ports and data of its own.
@@ -27,6 +27,8 @@ pub struct Cluster {
     pub projectors: Vec<Node>,
     /// Two readers.
     pub query_apis: Vec<Node>,
+    /// What every service was told.
+    pub environment: Vec<(&'static str, String)>,
     /// `http://` of the proxy, in front of all.
     pub url: String,
     proxy: Process,
@@ -45,11 +47,11 @@ pub struct Node {
 impl Cluster {
     /// Starts all of it, in the order of `compose.yaml`, and waits until it is ready.
     pub async fn start() -> Result<Self> {
-        Self::start_with::<&str>(&[]).await
+        Self::with::<&str>(&[]).await
     }
 
-    /// The same, with more variables for all services.
-    pub async fn start_with<V: AsRef<str>>(more: &[(&'static str, V)]) -> Result<Self> {
+    /// The same, with these variables for the services, which go before those of every test.
+    pub async fn with<V: AsRef<str>>(more: &[(&'static str, V)]) -> Result<Self> {
         let folder = folder()?;
         let logs = folder.path().join("logs");
         std::fs::create_dir(&logs)?;
@@ -119,6 +121,7 @@ impl Cluster {
             command_apis,
             projectors,
             query_apis,
+            environment,
             url,
             proxy,
             folder,
@@ -187,6 +190,7 @@ fn environment(
         ("ROUNDTABLE_LOG", "info".to_owned()),
         // Hashing passwords slowly is not what is tested.
         ("ROUNDTABLE_ARGON2_KIB", "64".to_owned()),
+        (NO_LIMITS.0, NO_LIMITS.1.to_owned()),
     ]);
     Ok(environment)
 }

@@ -21,6 +21,9 @@ pub struct Up {
     folder: TempDir,
 }
 
+/// Everybody comes from one address in tests: only those that are about limits have some.
+pub(crate) const NO_LIMITS: (&str, &str) = ("ROUNDTABLE_LIMITS", "off");
+
 impl Up {
     /// Starts it on fresh servers that do not care for power cuts, which is the quickest.
     pub async fn start() -> Result<Self> {
@@ -28,6 +31,16 @@ impl Up {
         let data = folder.path().join("servers");
         let servers = PrivateServers::start_with(&data, Wanted::ALL, Durability::Relaxed).await?;
         let given = urls(&servers)?;
+        Self::start_in(folder, &given, Some(servers)).await
+    }
+
+    /// The same, with these variables, which go before those of every test.
+    pub async fn with(environment: &[(&'static str, &str)]) -> Result<Self> {
+        let folder = folder()?;
+        let data = folder.path().join("servers");
+        let servers = PrivateServers::start_with(&data, Wanted::ALL, Durability::Relaxed).await?;
+        let mut given = urls(&servers)?;
+        given.extend(environment.iter().map(|&(name, value)| (name, value.to_owned())));
         Self::start_in(folder, &given, Some(servers)).await
     }
 
@@ -57,6 +70,7 @@ impl Up {
             ("ROUNDTABLE_LOG", "info".to_owned()),
             // Hashing passwords slowly is not what is tested.
             ("ROUNDTABLE_ARGON2_KIB", "64".to_owned()),
+            (NO_LIMITS.0, NO_LIMITS.1.to_owned()),
         ];
         environment.extend_from_slice(given);
         let process = Process::start(

@@ -26,7 +26,7 @@ const LONG: Duration = Duration::from_secs(6);
 
 async fn cluster() -> Result<Cluster> {
     let heartbeat = HEARTBEAT.as_millis().to_string();
-    Cluster::start_with(&[("ROUNDTABLE_HEARTBEAT_MS", heartbeat)]).await
+    Cluster::with(&[("ROUNDTABLE_HEARTBEAT_MS", heartbeat)]).await
 }
 
 /// The next frame of presence; events before it are passed over.

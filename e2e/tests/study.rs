@@ -335,7 +335,7 @@ async fn a_whiteboard_is_live_for_everybody_and_there_for_the_newcomer() -> Resu
 
 #[tokio::test]
 async fn who_is_lost_has_a_grace_that_any_node_and_a_restart_keep() -> Result<()> {
-    let mut cluster = Cluster::start_with(&[GRACE]).await?;
+    let mut cluster = Cluster::with(&[GRACE]).await?;
     let people = ["Ada", "Ben", "Cleo"].map(|name| Person::new(&cluster.url, name));
     let [ada, ben, cleo] = try_join_all(people).await?.try_into().expect("three");
     let [first, second] = [0, 1].map(|index| cluster.command_apis[index].url.clone());

@@ -20,6 +20,9 @@ pub enum LoginEvent {
         refresh_digest: Personal<String>,
         /// Until when the refresh token may be used.
         expires: DateTime<Utc>,
+        /// What the device calls itself, for the person to tell their log-ins apart.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        device: Option<Personal<String>>,
     },
     /// The refresh token was used, and replaced.
     #[serde(rename = "login.refreshed")]
@@ -69,4 +72,8 @@ pub enum CloseReason {
     LoggedOut,
     /// A refresh token that had been replaced was used again: somebody has stolen one.
     RefreshReused,
+    /// The person ended it from another device.
+    Revoked,
+    /// The person changed their password on another device.
+    PasswordChanged,
 }

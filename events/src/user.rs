@@ -52,13 +52,17 @@ pub enum UserEvent {
         /// Who.
         user: UserId,
     },
-    /// The password was hashed anew, because the hash was of an old kind.
+    /// The password was hashed anew: because the hash was of an old kind, or because the person
+    /// chose another password.
     #[serde(rename = "user.password_rehashed")]
     PasswordRehashed {
         /// Whose.
         user: UserId,
         /// The new hash, as a PHC string.
         password_hash: Personal<String>,
+        /// Whether it is another password.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        chosen: bool,
     },
     /// A person's role on the whole platform changed.
     #[serde(rename = "user.role_changed")]

@@ -18,9 +18,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::invalidation::Invalidations;
 use crate::projections::{
-    Block, ChangeFeed, Conversation, ConversationBan, FriendList, FriendRequest, Invite, Member,
-    Mention, Message, MessageSearch, Pin, PresenceHidden, Projection, Reaction, ReadCursor, Report,
-    Retention, Standing, StudySession, Timer, UserProfile, Whiteboard,
+    Block, ChangeFeed, Conversation, ConversationBan, FriendList, FriendRequest, Invite, Login,
+    Member, Mention, Message, MessageSearch, Pin, PresenceHidden, Projection, Reaction, ReadCursor,
+    Report, Retention, Standing, StudySession, Timer, UserProfile, Whiteboard,
 };
 use crate::relay::Relay;
 use crate::runner::Runner;
@@ -185,6 +185,7 @@ projections![
     FriendList,
     FriendRequest,
     Invite,
+    Login,
     Member,
     Mention,
     Message,

@@ -16,6 +16,7 @@ mod failure;
 mod friend_list;
 mod friend_request;
 mod invite;
+mod login;
 mod message;
 mod page;
 mod pending;
@@ -42,7 +43,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
 use event_log::EventLog;
 use service::health::Need;
-use service::{Authenticator, Config, Health, Identity, Tokens};
+use service::{Authenticator, Config, Denials, Edge, Health, Identity, RateLimits, Redis, Tokens};
 use sqlx::postgres::PgPoolOptions;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -57,6 +58,7 @@ use reads::Reads;
 pub struct App {
     reads: Reads,
     authenticator: Authenticator,
+    edge: Edge,
 }
 
 impl App {
@@ -72,7 +74,16 @@ impl App {
     ) -> anyhow::Result<Self> {
         let reads = Reads::start(config.reader_url()?, &config.redis_url, shutdown)?;
         let authenticator = Authenticator { tokens: Tokens::new(&config.secrets.signing), log };
-        Ok(Self { reads, authenticator })
+        let redis =
+            Redis::new(&config.redis_url, "").context("ROUNDTABLE_REDIS_URL is no URL of Redis")?;
+        let limits = RateLimits::new(redis, config.limits.clone());
+        let edge = Edge {
+            auth: authenticator.clone(),
+            denials: Denials::start(authenticator.log.clone(), limits.clone()),
+            limits,
+            proxies: config.trusted_proxies.clone(),
+        };
+        Ok(Self { reads, authenticator, edge })
     }
 
     /// The routes. Whoever asks has to be somebody, but for the pictures that everybody may use.
@@ -81,7 +92,14 @@ impl App {
             middleware::from_fn_with_state(self.authenticator.clone(), authenticated);
         let codes = Extension(invite::Codes::of(self.authenticator.log.secrets()));
         let routes = Router::from(routes()).route_layer(authenticated).layer(codes);
-        routes.merge(Router::from(avatars::router())).with_state(self.reads.clone())
+        let routes =
+            routes.merge(Router::from(avatars::router())).with_state(self.reads.clone());
+        self.edge.clone().guard(routes)
+    }
+
+    /// Records the denials that wait, after the last request was answered.
+    pub async fn drained(&self) {
+        self.edge.denials.drained().await;
     }
 
     /// The description of the routes (OpenAPI).
@@ -139,6 +157,7 @@ pub async fn serve(
     let router = service::http::app(app.router(), &config, app.health());
     tracing::info!(address = %listener.local_addr()?, "query-api listens");
     service::serve(router, listener, shutdown).await?;
+    app.drained().await;
     Ok(())
 }
 
@@ -150,6 +169,7 @@ fn routes() -> OpenApiRouter<Reads> {
         .merge(block::router())
         .merge(friend_list::router())
         .merge(friend_request::router())
+        .merge(login::router())
         .merge(conversation::router())
         .merge(invite::router())
         .merge(conversation_ban::router())
@@ -172,6 +192,7 @@ async fn authenticated(
     match Identity::from_request_parts(&mut parts, &authenticator).await {
         Ok(identity) => {
             parts.extensions.insert(Reader(identity.user));
+            parts.extensions.insert(identity);
             next.run(Request::from_parts(parts, body)).await
         }
         Err(problem) => problem.into_response(),

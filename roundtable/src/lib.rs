@@ -5,6 +5,7 @@ pub mod api;
 pub mod bench;
 pub mod client;
 pub mod demo;
+pub mod import_users;
 mod index;
 pub mod stack;
 pub mod up;

@@ -13,11 +13,14 @@ use clap::{Args, Parser, Subcommand};
 use events::user::PlatformRole;
 use roundtable::{
     admin, bench, demo,
+    import_users::{self, ImportArguments},
     stack::{self, Given, Stack, StackConfig},
     up::{self, Up},
 };
 use servers::Durability;
 use tokio::runtime::{Builder, Runtime};
+
+mod check_config;
 
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("ROUNDTABLE_COMMIT"), ")");
 
@@ -40,6 +43,7 @@ enum Command {
     /// Appoint people, as the operator.
     #[command(subcommand)]
     Admin(AdminCommand),
+    ImportUsers(ImportArguments),
     /// Measure, and print the figures.
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -62,6 +66,9 @@ struct UpArguments {
     /// The folder of the secret keys [default: `secrets` in the data folder, made if need be].
     #[arg(long, value_name = "DIR", env = "ROUNDTABLE_SECRETS", hide_env_values = true)]
     secrets: Option<PathBuf>,
+    /// Say what every setting is, where it comes from and whether it works, and start nothing.
+    #[arg(long)]
+    check_config: bool,
     /// Remove all data in the end.
     #[arg(long)]
     throw_away: bool,
@@ -307,6 +314,7 @@ fn main() -> ExitCode {
         Command::Secrets(arguments) => secrets(&arguments),
         Command::Demo(arguments) => run_demo(arguments),
         Command::Admin(AdminCommand::Grant(arguments)) => grant(arguments),
+        Command::ImportUsers(arguments) => import(&arguments),
         Command::Bench(BenchCommand::Chat(arguments)) => chat(arguments),
         Command::Bench(BenchCommand::Idle(arguments)) => idle(&arguments),
         Command::Bench(BenchCommand::EventStore(arguments)) => event_store(arguments),
@@ -323,6 +331,9 @@ fn main() -> ExitCode {
 }
 
 fn run_up(arguments: UpArguments) -> Result<ExitCode> {
+    if arguments.check_config {
+        return one_thread()?.block_on(check_config::run(&arguments));
+    }
     service::telemetry::init(&arguments.log);
     let ServerArguments { postgres_url, postgres_reader_url, redis_url, nats_url, eventstore_url } =
         arguments.servers;
@@ -339,6 +350,7 @@ fn run_up(arguments: UpArguments) -> Result<ExitCode> {
             },
             secrets: arguments.secrets.filter(|path| !path.as_os_str().is_empty()),
             durability: Durability::Full,
+            limits: None,
         },
         throw_away: arguments.throw_away,
         until_stdin_closes: arguments.until_stdin_closes,
@@ -378,6 +390,11 @@ fn grant(arguments: GrantArguments) -> Result<ExitCode> {
         admin::Granted::Before(id) => println!("{id} had the role {name} already"),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn import(arguments: &ImportArguments) -> Result<ExitCode> {
+    service::telemetry::init("warn");
+    many_threads()?.block_on(import_users::run(arguments))
 }
 
 fn run_demo(arguments: DemoArguments) -> Result<ExitCode> {

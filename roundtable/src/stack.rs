@@ -47,6 +47,8 @@ pub struct StackConfig {
     pub secrets: Option<PathBuf>,
     /// What a power cut may cost.
     pub durability: Durability,
+    /// The rate limits, as `ROUNDTABLE_LIMITS` has them; what that says if `None`.
+    pub limits: Option<String>,
 }
 
 /// URLs of servers to use instead of private ones.
@@ -74,6 +76,7 @@ impl StackConfig {
             given: Given::default(),
             secrets: None,
             durability: Durability::Full,
+            limits: None,
         }
     }
 }
@@ -116,6 +119,7 @@ struct Edge {
     shutdown: DropGuard,
     serving: JoinHandle<std::io::Result<()>>,
     commands: command_api::App,
+    queries: query_api::App,
 }
 
 impl Stack {
@@ -158,7 +162,7 @@ impl Stack {
         let api = format!("http://{}", listener.local_addr()?);
         let urls = urls(&config.given, &servers, store.as_ref(), &data, api)?;
         migrate(&urls.postgres, Some(&urls.postgres_reader)).await?;
-        let service = configuration(&urls, &secrets)?;
+        let service = configuration(&urls, &secrets, config.limits.as_deref())?;
         let (edge, inside) = services(&service, listener).await?;
         connected(&urls.api).await?;
         Ok(Self { urls, data, edge, inside, servers, store })
@@ -266,7 +270,7 @@ async fn services(config: &service::Config, listener: TcpListener) -> Result<(Ed
     let routes = commands.router().merge(queries.router()).merge(index::router());
     let router = service::http::app(routes, config, health);
     let serving = tokio::spawn(service::serve(router, listener, shutdown.clone()));
-    let edge = Edge { shutdown: shutdown.drop_guard(), serving, commands };
+    let edge = Edge { shutdown: shutdown.drop_guard(), serving, commands, queries };
     Ok((edge, Inside { shutdown: inside.drop_guard(), projector }))
 }
 
@@ -291,11 +295,12 @@ async fn connected(api: &str) -> Result<()> {
 }
 
 async fn end_services(edge: Edge, inside: Inside) -> Result<()> {
-    let Edge { shutdown, serving, commands } = edge;
+    let Edge { shutdown, serving, commands, queries } = edge;
     shutdown.disarm().cancel();
     let served = timeout(FAREWELL, async {
         let served = serving.await;
         commands.drained().await;
+        queries.drained().await;
         served
     });
     let served = match served.await {
@@ -338,7 +343,7 @@ fn urls(
 }
 
 /// What the services are told: what the stack knows, and the rest from the environment.
-fn configuration(urls: &Urls, secrets: &Path) -> Result<service::Config> {
+fn configuration(urls: &Urls, secrets: &Path, limits: Option<&str>) -> Result<service::Config> {
     let listen = urls.api.trim_start_matches("http://");
     #[expect(clippy::disallowed_methods, reason = "the stack is an edge, as `from_env` is")]
     let environment = |name: &str| std::env::var(name).ok();
@@ -351,6 +356,7 @@ fn configuration(urls: &Urls, secrets: &Path) -> Result<service::Config> {
             "ROUNDTABLE_EVENTSTORE_URL" => urls.eventstore.clone(),
             "ROUNDTABLE_LISTEN" => listen.to_owned(),
             "ROUNDTABLE_SECRETS" => secrets.display().to_string(),
+            "ROUNDTABLE_LIMITS" => return limits.map(str::to_owned).or_else(|| environment(name)),
             // Without a proxy in front people come over plain http, and cookies have to as well.
             "ROUNDTABLE_PUBLIC_URL" => environment(name).unwrap_or_else(|| urls.api.clone()),
             _ => return environment(name),

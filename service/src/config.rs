@@ -1,16 +1,18 @@
 //! What a service is told at its start, read once.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::Path;
 
 use http::HeaderValue;
 use thiserror::Error;
 
+use crate::limits::{Policies, Proxies};
 use crate::{Secrets, SecretsError};
 
 const READER_URL: &str = "ROUNDTABLE_POSTGRES_READER_URL";
 const RETENTION: &str = "ROUNDTABLE_MESSAGE_RETENTION_DAYS";
 const READER_URL_MEANING: &str = "a postgres:// URL of the role roundtable_reader";
+const LIMITS: &str = "`off`, or names and rates such as sign-up=3/min,message=off (s, min, h)";
 
 /// What a service is told at its start. Every field is a variable of the environment.
 #[derive(Clone)]
@@ -41,6 +43,12 @@ pub struct Config {
     /// `ROUNDTABLE_MESSAGE_RETENTION_DAYS`: messages older than this go from the read models, by
     /// whole months; they stay for ever by default.
     pub message_retention: Option<chrono::TimeDelta>,
+    /// `ROUNDTABLE_LIMITS`: the rate limits that differ from the usual, strict ones, such as
+    /// `sign-up=100/min,message=off`; or `off`.
+    pub limits: Policies,
+    /// `ROUNDTABLE_TRUSTED_PROXIES`: addresses and networks of the proxies in front, whose word
+    /// about a client's address is believed. Nobody's by default.
+    pub trusted_proxies: Proxies,
     /// `ROUNDTABLE_LOG`: what is logged, as `tracing` filters are written; what `RUST_LOG` says by
     /// default, or `info`.
     pub log: String,
@@ -97,6 +105,14 @@ impl Config {
     /// # Errors
     /// When something is missing or wrong; the message names it.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        Self::read_with(variable, Secrets::load)
+    }
+
+    /// The same, with the keys from elsewhere.
+    pub(crate) fn read_with(
+        variable: impl Fn(&str) -> Option<String>,
+        load: impl FnOnce(&Path) -> Result<Secrets, SecretsError>,
+    ) -> Result<Self, ConfigError> {
         let optional = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
         let required = |name, meaning| optional(name).ok_or(ConfigError::Missing { name, meaning });
         let url = |name, schemes: &[&str], meaning| {
@@ -127,7 +143,7 @@ impl Config {
             nats_url: url("ROUNDTABLE_NATS_URL", &["nats://", "tls://"], "a nats:// URL")?,
             eventstore_url: url("ROUNDTABLE_EVENTSTORE_URL", stores, "an esdb:// URL")?,
             listen,
-            secrets: Secrets::load(&PathBuf::from(secrets))?,
+            secrets: load(Path::new(&secrets))?,
             node: optional("ROUNDTABLE_NODE").map_or_else(|| Ok(host_name()), node)?,
             allowed_origins: origins(optional("ROUNDTABLE_ALLOWED_ORIGINS").unwrap_or_default())?,
             secure_cookies: secure_cookies(
@@ -135,6 +151,12 @@ impl Config {
                 optional("ROUNDTABLE_PUBLIC_URL"),
             )?,
             message_retention: optional(RETENTION).map(|days| retention(&days)).transpose()?,
+            limits: parsed(optional("ROUNDTABLE_LIMITS"), "ROUNDTABLE_LIMITS", LIMITS)?,
+            trusted_proxies: parsed(
+                optional("ROUNDTABLE_TRUSTED_PROXIES"),
+                "ROUNDTABLE_TRUSTED_PROXIES",
+                "addresses and networks, such as 127.0.0.1,10.0.0.0/8",
+            )?,
             log: optional("ROUNDTABLE_LOG")
                 .or_else(|| optional("RUST_LOG"))
                 .unwrap_or_else(|| "info".to_owned()),
@@ -182,6 +204,16 @@ fn origins(text: String) -> Result<Vec<HeaderValue>, ConfigError> {
         })
     };
     text.split(',').map(str::trim).filter(|text| !text.is_empty()).map(origin).collect()
+}
+
+/// What a variable says, or the default of what it is about.
+fn parsed<T: std::str::FromStr + Default>(
+    said: Option<String>,
+    name: &'static str,
+    expected: &'static str,
+) -> Result<T, ConfigError> {
+    let read = |text: String| text.parse().map_err(|_| ConfigError::Wrong { name, expected });
+    said.map_or_else(|| Ok(T::default()), read)
 }
 
 fn secure_cookies(said: Option<String>, public_url: Option<String>) -> Result<bool, ConfigError> {
@@ -254,6 +286,9 @@ mod tests {
             ("ROUNDTABLE_ALLOWED_ORIGINS", "chat.example"),
             ("ROUNDTABLE_ALLOWED_ORIGINS", "https://chat.example/path"),
             ("ROUNDTABLE_SECURE_COOKIES", "perhaps"),
+            ("ROUNDTABLE_LIMITS", "none"),
+            ("ROUNDTABLE_LIMITS", "sign-up=3"),
+            ("ROUNDTABLE_TRUSTED_PROXIES", "proxy.example"),
         ] {
             let mut variables = complete.clone();
             variables.insert(name, wrong.to_owned());

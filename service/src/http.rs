@@ -171,7 +171,13 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
             HeaderName::from_static("roundtable-after"),
             HeaderName::from_static("roundtable-csrf"),
         ])
-        .expose_headers([header::LOCATION, header::RETRY_AFTER, NODE])
+        .expose_headers([
+            header::LOCATION,
+            header::RETRY_AFTER,
+            HeaderName::from_static("ratelimit"),
+            HeaderName::from_static("ratelimit-policy"),
+            NODE,
+        ])
         .max_age(Duration::from_secs(600))
 }
 

@@ -2,15 +2,19 @@
 //! health, telemetry, and how a service listens and ends.
 
 pub mod auth;
+pub mod check;
 pub mod clock;
 pub mod config;
 pub mod connections;
 mod documents;
+pub mod denials;
+pub mod edge;
 pub mod extract;
 pub mod fold;
 pub mod health;
 pub mod http;
 pub mod invite_code;
+pub mod limits;
 pub mod nats;
 pub mod openapi;
 pub mod problem;
@@ -18,16 +22,20 @@ pub mod redis;
 pub mod secrets;
 pub mod shutdown;
 pub mod telemetry;
+pub mod tls;
 pub mod words;
 
 pub use auth::{Authenticator, Identity, Tokens};
 pub use config::{Config, ConfigError};
 pub use connections::Connections;
+pub use denials::Denials;
+pub use edge::Edge;
 pub use extract::{IdempotencyKey, Json, Path, Query};
 pub use fold::fold;
 pub use health::Health;
 pub use http::serve;
 pub use invite_code::InviteCode;
+pub use limits::RateLimits;
 pub use problem::Problem;
 pub use redis::Redis;
 pub use secrets::{Secrets, SecretsError};

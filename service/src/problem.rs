@@ -154,10 +154,15 @@ impl Serialize for Problem {
     }
 }
 
+/// What problem a response is, for the layers around its handler.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slug(pub(crate) &'static str);
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = serde_json::to_vec(&self).expect("text and numbers are always JSON");
         let mut response = (self.status, body).into_response();
+        response.extensions_mut().insert(Slug(self.slug));
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -36,6 +36,7 @@ impl Redis {
     /// # Errors
     /// When the URL is none of Redis.
     pub fn new(url: &str, namespace: &str) -> RedisResult<Self> {
+        crate::tls::prepare();
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(PATIENCE))
             .set_response_timeout(Some(PATIENCE))

@@ -37,9 +37,21 @@ impl Call {
         name: &'static str,
         body: &impl Serialize,
     ) -> Self {
+        Self::with(app.secrets(), actor, key, name, body)
+    }
+
+    /// The same where no service runs.
+    pub(crate) fn with(
+        secrets: &event_log::Secrets,
+        actor: UserId,
+        key: Uuid,
+        name: &'static str,
+        body: &impl Serialize,
+    ) -> Self {
         #[expect(clippy::disallowed_methods, reason = "this is the edge, where a request begins")]
         let request = Uuid::now_v7();
-        let body_hash = body_hash(app.secrets(), name, body);
+        service::edge::is_command(name);
+        let body_hash = body_hash(secrets, name, body);
         Self { actor, key, now: service::clock::now(), body_hash, request }
     }
 

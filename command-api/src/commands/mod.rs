@@ -8,6 +8,7 @@ pub(crate) mod conversations;
 pub(crate) mod friendships;
 pub(crate) mod groups;
 pub(crate) mod invites;
+pub(crate) mod logins;
 pub(crate) mod messages;
 pub(crate) mod moderation;
 pub(crate) mod pins;
@@ -26,7 +27,8 @@ use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use service::{Identity, Problem};
+use service::limits::Class;
+use service::{Edge, Identity, Problem};
 use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
 use uuid::Uuid;
@@ -49,6 +51,7 @@ const TABLES: &[&[Entry]] = &[
     sessions::COMMANDS,
     study::COMMANDS,
     whiteboard::COMMANDS,
+    logins::COMMANDS,
 ];
 
 /// Something that somebody wants done. Its fields, as JSON, are the body of the request.
@@ -123,40 +126,53 @@ impl Accepted {
 pub(crate) struct Nothing {}
 
 /// A command that was read from a frame and waits to be run.
-pub(crate) struct Pending(Box<dyn Erased>);
+pub(crate) struct Pending {
+    name: &'static str,
+    /// What it is about: the first id in its body.
+    target: Option<Uuid>,
+    command: Box<dyn Erased>,
+}
 
 impl Pending {
     /// Reads a command by its name.
     pub(crate) fn parse(name: &str, fields: Map<String, Value>) -> Result<Self, Problem> {
         let entry = entries().find(|entry| entry.name == name);
         let entry = entry.ok_or_else(|| Problem::invalid("`type` names no command"))?;
-        (entry.read)(Value::Object(fields)).map(Self)
+        let target = fields.values().find_map(|value| value.as_str()?.parse().ok());
+        let command = (entry.read)(Value::Object(fields))?;
+        Ok(Self { name: entry.name, target, command })
     }
 
-    /// Carries it out; see [`Command::run`].
-    pub(crate) fn run(
+    /// Carries it out, within the limits of the person, and records a denial; see
+    /// [`Command::run`].
+    pub(crate) async fn run(
         self,
         app: App,
         identity: Identity,
         key: Uuid,
-    ) -> BoxFuture<'static, Result<Accepted, Problem>> {
-        self.0.run(app, identity, key)
+    ) -> Result<Accepted, Problem> {
+        let Self { name, target, command } = self;
+        let Edge { limits, denials, .. } = app.edge().clone();
+        limits.check(Class::of_command(name), identity.user).await?;
+        command.run(app, identity, key).await.inspect_err(|problem| {
+            denials.note_problem(identity.user, name, target, problem);
+        })
     }
 
     /// See [`Command::lane`].
     pub(crate) fn lane(&self) -> Option<ConversationId> {
-        self.0.lane()
+        self.command.lane()
     }
 
     /// See [`Command::ENDS_LOGIN`].
     pub(crate) fn ends_login(&self) -> bool {
-        self.0.ends_login()
+        self.command.ends_login()
     }
 }
 
 impl fmt::Debug for Pending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.command.fmt(f)
     }
 }
 
@@ -320,6 +336,9 @@ mod tests {
             ("whiteboard.draw", json!({"session": ID, "element": ID, "shape": "{}"})),
             ("whiteboard.erase", json!({"session": ID, "element": ID})),
             ("whiteboard.clear", json!({"session": ID})),
+            ("session.revoke", json!({"login": ID})),
+            ("session.revoke_others", json!({})),
+            ("user.change_password", json!({"old_password": "a", "new_password": "b"})),
         ] {
             parse(name, body.clone()).unwrap_or_else(|problem| panic!("{name}: {problem:?}"));
             let mut more = body;

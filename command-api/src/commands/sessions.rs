@@ -2,15 +2,17 @@
 
 use domain::login::{self, Login};
 use domain::reservation::Reservation;
-use domain::user::User;
+use domain::user::{self, User};
+use events::login::CloseReason;
 use events::{LoginId, Moment, Position, StreamName, UserId};
 use serde::{Deserialize, Serialize};
+use service::limits::Class;
 use service::{Identity, Problem};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Accepted, Call, Command, Entry, Nothing};
-use crate::normalise::Email;
+use super::{Accepted, Call, Command, Entry, Nothing, logins};
+use crate::normalise::{self, Email};
 use crate::refresh::RefreshToken;
 use crate::{App, problems};
 
@@ -23,6 +25,8 @@ pub(crate) const REFRESH_LIFETIME: chrono::Duration = chrono::Duration::days(30)
 pub(crate) struct LogIn {
     pub(crate) email: String,
     pub(crate) password: String,
+    /// What the device is called in the list of log-ins; its `User-Agent` where it is absent.
+    pub(crate) device: Option<String>,
 }
 
 /// What a device gets that logged in, or refreshed its log-in.
@@ -38,8 +42,9 @@ pub(crate) struct Session {
 }
 
 /// Checks a password, and opens a log-in.
-pub(crate) async fn log_in(app: &App, key: Uuid, body: LogIn) -> Result<Session, Problem> {
-    let user = check_password(app, body).await?;
+pub(crate) async fn log_in(app: &App, key: Uuid, mut body: LogIn) -> Result<Session, Problem> {
+    let device = body.device.take().and_then(|device| normalise::device(&device));
+    let (user, hash) = check_password(app, body).await?;
     app.auth().not_suspended(user).await?;
     let login = LoginId::of_request(user, key);
     let call = Call::new(app, user, key, "session.open", &Nothing {});
@@ -49,20 +54,34 @@ pub(crate) async fn log_in(app: &App, key: Uuid, body: LogIn) -> Result<Session,
         user,
         refresh_digest: token.digest(),
         expires: call.now + REFRESH_LIFETIME,
+        device,
     };
     let opened = app
         .log()
         .transact::<Login>(&StreamName::login(login), &command, &call.context())
         .await
         .map_err(|error| problems::of_transaction(error, problems::of_login))?;
-    Ok(session(app, Identity { user, login }, &token, call.now, opened.position))
+    // A password that was changed meanwhile has ended all log-ins that it found; not this one.
+    let identity = Identity { user, login };
+    let known = app.log().load::<User>(&StreamName::user(user)).await?;
+    if passwords_differ(&known.state, &hash) {
+        logins::close(app, &call, login, CloseReason::PasswordChanged).await?;
+        return Err(problems::wrong_credentials());
+    }
+    Ok(session(app, identity, &token, call.now, opened.position))
 }
 
-/// Whose address and password these are. Nothing in the answer, nor in its time, tells whether the
-/// address is known: both ways read two streams and verify one hash.
-async fn check_password(app: &App, body: LogIn) -> Result<UserId, Problem> {
+fn passwords_differ(user: &User, hash: &str) -> bool {
+    user.account().is_none_or(|account| account.password_hash.open().is_none_or(|now| now != hash))
+}
+
+/// Whose address and password these are, and the hash that tells so. Nothing in the answer, nor in
+/// its time, tells whether the address is known: both ways read two streams and verify one hash.
+/// (A hash of bcrypt takes another time, until its person has logged in once.)
+async fn check_password(app: &App, body: LogIn) -> Result<(UserId, String), Problem> {
     let email = Email::parse(&body.email).map_err(|_| problems::wrong_credentials())?;
     let digest = app.secrets().name_digest("email", email.as_str());
+    app.edge().check_account(Class::LogInAccount, digest.clone()).await?;
     let name = app.log().load::<Reservation>(&StreamName::email(&digest)).await?;
     let owner = name.state.owner();
     let user = owner.unwrap_or_else(|| UserId::of_sign_up(&digest, Uuid::nil()));
@@ -72,9 +91,36 @@ async fn check_password(app: &App, body: LogIn) -> Result<UserId, Problem> {
         Some(events::Personal::Sealed { .. }) => return Err(problems::vault_away()),
         Some(events::Personal::Erased { .. }) | None => None,
     };
-    match app.passwords().verify(body.password, hash).await? {
-        true if owner.is_some() => Ok(user),
-        true | false => Err(problems::wrong_credentials()),
+    let good = app.passwords().verify(body.password.clone(), hash.clone()).await?;
+    match hash {
+        Some(hash) if good && owner.is_some() => {
+            Ok((user, upgraded(app, user, body.password, hash).await))
+        }
+        Some(_) | None => Err(problems::wrong_credentials()),
+    }
+}
+
+/// The hash of a password that was just verified, as it stands in the log afterwards: an old kind
+/// of hash is replaced while the password is at hand. Failing at that keeps nobody out.
+async fn upgraded(app: &App, user: UserId, password: String, old: String) -> String {
+    if app.passwords().is_current(&old) {
+        return old;
+    }
+    let Ok(new) = app.passwords().hash(password).await else { return old };
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "no request asks for it: it has a key of its own"
+    )]
+    let call = Call::new(app, user, Uuid::new_v4(), "user.rehash", &Nothing {});
+    let command = user::Command::Rehash { old: old.clone(), new: new.clone() };
+    let stream = StreamName::user(user);
+    match app.log().transact::<User>(&stream, &command, &call.context()).await {
+        Ok(_) => new,
+        Err(error) => {
+            let cause = &error as &dyn std::error::Error;
+            tracing::warn!(user.id = %user, cause, "a password hash was not upgraded");
+            old
+        }
     }
 }
 
@@ -137,12 +183,8 @@ impl Command for CloseSession {
 
     async fn run(self, app: &App, identity: Identity, key: Uuid) -> Result<Accepted, Problem> {
         let call = Call::of(app, identity, key, &self);
-        let command = login::Command::Close { user: call.actor };
-        app.log()
-            .transact::<Login>(&StreamName::login(identity.login), &command, &call.context())
-            .await
-            .map(|outcome| Accepted::at(outcome.position))
-            .map_err(|error| problems::of_transaction(error, problems::of_login))
+        let position = logins::close(app, &call, identity.login, CloseReason::LoggedOut).await?;
+        Ok(Accepted::at(position))
     }
 }
 

@@ -4,6 +4,7 @@ use domain::Decider;
 use domain::file::File;
 use domain::reservation::{self, Reservation};
 use domain::user::{self, User};
+use event_log::EventLog;
 use events::user::Avatar;
 use events::{Position, StreamName, UserId};
 use serde::{Deserialize, Serialize};
@@ -155,17 +156,38 @@ pub(crate) async fn sign_up(app: &App, key: Uuid, body: SignUp) -> Result<Signed
     User::default().decide(&sign_up(String::new())).map_err(problems::of_user)?;
 
     if !was_made(app, &call, &body.password, sign_up(String::new())).await? {
-        hold(app, &call, &email_stream, "email-taken").await?;
-        if let Err(problem) = hold(app, &call, &handle_stream, "handle-taken").await {
-            release(app, &call, &email_stream).await?;
-            return Err(problem);
-        }
+        hold_both(app.log(), &call, &email_stream, &handle_stream).await?;
         let hash = app.passwords().hash(body.password.clone()).await?;
         transact(app, &call, &sign_up(hash)).await?;
     }
-    confirm(app, &call, &email_stream, "email-taken").await?;
-    let position = confirm(app, &call, &handle_stream, "handle-taken").await?;
+    let position = confirm_both(app.log(), &call, &email_stream, &handle_stream).await?;
     Ok(SignedUp { id: user, position })
+}
+
+/// Holds both names of a new person, or neither.
+pub(crate) async fn hold_both(
+    log: &EventLog,
+    call: &Call,
+    email: &StreamName,
+    handle: &StreamName,
+) -> Result<(), Problem> {
+    hold(log, call, email, "email-taken").await?;
+    if let Err(problem) = hold(log, call, handle, "handle-taken").await {
+        release(log, call, email).await?;
+        return Err(problem);
+    }
+    Ok(())
+}
+
+/// Makes both names theirs for good.
+pub(crate) async fn confirm_both(
+    log: &EventLog,
+    call: &Call,
+    email: &StreamName,
+    handle: &StreamName,
+) -> Result<Position, Problem> {
+    confirm(log, call, email, "email-taken").await?;
+    confirm(log, call, handle, "handle-taken").await
 }
 
 /// Whether an earlier try with this key made the account already. Then the body has to be the
@@ -199,55 +221,54 @@ async fn transact(app: &App, call: &Call, command: &user::Command) -> Result<Acc
 /// The key of each step follows from the stream's revision as well, so that a name that was given
 /// back or has run out since the first try can be held again with the same command.
 async fn hold(
-    app: &App,
+    log: &EventLog,
     call: &Call,
     stream: &StreamName,
     taken: &'static str,
 ) -> Result<(), Problem> {
-    let loaded = app.log().load::<Reservation>(stream).await?;
+    let loaded = log.load::<Reservation>(stream).await?;
     let (user, now) = (call.actor, call.now);
     let mut revision = loaded.revision;
     match *loaded.state {
         Reservation::Taken { user: owner } if owner == user => return Ok(()),
         Reservation::Held { user: holder, until } if holder == user && now < until => return Ok(()),
         Reservation::Held { user: holder, .. } if holder == user => {
-            release(app, call, stream).await?;
+            release(log, call, stream).await?;
             revision = revision.map(|revision| revision + 1);
         }
         Reservation::Free | Reservation::Held { .. } | Reservation::Taken { .. } => {}
     }
     let command = reservation::Command::Reserve { user, now, until: now + HOLD };
     let step = call.context().step(&format!("hold {revision:?}"));
-    reserve(app, stream, &command, step, taken).await.map(|_| ())
+    reserve(log, stream, &command, step, taken).await.map(|_| ())
 }
 
 /// Gives a held name back.
-async fn release(app: &App, call: &Call, stream: &StreamName) -> Result<(), Problem> {
-    let revision = app.log().load::<Reservation>(stream).await?.revision;
+async fn release(log: &EventLog, call: &Call, stream: &StreamName) -> Result<(), Problem> {
+    let revision = log.load::<Reservation>(stream).await?.revision;
     let command = reservation::Command::Release { user: call.actor };
     let step = call.context().step(&format!("release {revision:?}"));
-    reserve(app, stream, &command, step, "name-taken").await.map(|_| ())
+    reserve(log, stream, &command, step, "name-taken").await.map(|_| ())
 }
 
 async fn confirm(
-    app: &App,
+    log: &EventLog,
     call: &Call,
     stream: &StreamName,
     taken: &'static str,
 ) -> Result<Position, Problem> {
     let command = reservation::Command::Confirm { user: call.actor };
-    reserve(app, stream, &command, call.context().step("confirm"), taken).await
+    reserve(log, stream, &command, call.context().step("confirm"), taken).await
 }
 
 async fn reserve(
-    app: &App,
+    log: &EventLog,
     stream: &StreamName,
     command: &reservation::Command,
     step: event_log::Context,
     taken: &'static str,
 ) -> Result<Position, Problem> {
-    app.log()
-        .transact::<Reservation>(stream, command, &step)
+    log.transact::<Reservation>(stream, command, &step)
         .await
         .map(|outcome| outcome.position)
         .map_err(|error| {

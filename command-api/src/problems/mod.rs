@@ -44,6 +44,16 @@ pub(crate) const fn wrong_credentials() -> Problem {
     unauthorized("wrong-credentials", "The address or the password is wrong")
 }
 
+/// 403: the old password, which a new one takes, is wrong.
+pub(crate) const fn wrong_password() -> Problem {
+    forbidden("wrong-password", "The old password is wrong")
+}
+
+/// 404: no log-in with this id, or none of the person who asks.
+pub(crate) const fn no_such_login() -> Problem {
+    missing("no-such-login", "This log-in does not exist")
+}
+
 /// 401: no log-in has this refresh token.
 pub(crate) const fn wrong_refresh_token() -> Problem {
     unauthorized("refresh-invalid", "The refresh token is not one of ours")

@@ -3,13 +3,14 @@
 use axum::body::Bytes;
 use axum::extract::{FromRequestParts, State};
 use axum::response::{AppendHeaders, IntoResponse};
+use events::LoginId;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use serde::Deserialize;
 use serde_json::Value;
 use service::auth::{ACCESS_COOKIE, REFRESH_COOKIE};
 use service::openapi::{Key, Refusal};
-use service::{IdempotencyKey, Identity, Json, Problem};
+use service::{IdempotencyKey, Identity, Json, Path, Problem};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -18,6 +19,7 @@ use uuid::Uuid;
 use super::Recorded;
 use crate::App;
 use crate::commands::Command;
+use crate::commands::logins::{ChangePassword, RevokeOthers, RevokeSession};
 use crate::commands::sessions::{self, CloseSession, LogIn, REFRESH_LIFETIME, Session};
 
 pub(super) fn router() -> OpenApiRouter<App> {
@@ -25,6 +27,9 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(log_in))
         .routes(routes!(refresh))
         .routes(routes!(log_out))
+        .routes(routes!(revoke))
+        .routes(routes!(revoke_others))
+        .routes(routes!(change_password))
         .routes(routes!(jwks))
 }
 
@@ -65,8 +70,11 @@ struct Refresh {
 async fn log_in(
     State(app): State<App>,
     SessionKey(key): SessionKey,
-    Json(body): Json<LogIn>,
+    headers: HeaderMap,
+    Json(mut body): Json<LogIn>,
 ) -> Result<impl IntoResponse, Problem> {
+    let agent = || Some(headers.get(header::USER_AGENT)?.to_str().ok()?.to_owned());
+    body.device = body.device.or_else(agent);
     let session = sessions::log_in(&app, key, body).await?;
     Ok((StatusCode::CREATED, with_cookies(&app, session)))
 }
@@ -121,6 +129,57 @@ async fn log_out(
         (header::SET_COOKIE, cookie(REFRESH_COOKIE, "", "/v1/sessions", 0, secure)),
     ]);
     Ok((gone, Recorded::from(closed)))
+}
+
+/// Ends one log-in of the person who asks, on whatever device.
+#[utoipa::path(
+    delete,
+    path = "/v1/sessions/{login}",
+    tag = "sessions",
+    params(("login" = LoginId, Path), Key),
+    responses((status = 202, body = Recorded), Refusal),
+)]
+async fn revoke(
+    State(app): State<App>,
+    identity: Identity,
+    IdempotencyKey(key): IdempotencyKey,
+    Path(login): Path<LoginId>,
+) -> Result<Recorded, Problem> {
+    RevokeSession { login }.run(&app, identity, key).await.map(Recorded::from)
+}
+
+/// Ends every log-in of the person who asks but this one.
+#[utoipa::path(
+    delete,
+    path = "/v1/sessions",
+    tag = "sessions",
+    params(Key),
+    responses((status = 202, body = Recorded), Refusal),
+)]
+async fn revoke_others(
+    State(app): State<App>,
+    identity: Identity,
+    IdempotencyKey(key): IdempotencyKey,
+) -> Result<Recorded, Problem> {
+    RevokeOthers {}.run(&app, identity, key).await.map(Recorded::from)
+}
+
+/// Replaces the password, which takes the old one, and ends every other log-in of the person.
+#[utoipa::path(
+    put,
+    path = "/v1/users/me/password",
+    tag = "sessions",
+    params(Key),
+    request_body = ChangePassword,
+    responses((status = 202, body = Recorded), Refusal),
+)]
+async fn change_password(
+    State(app): State<App>,
+    identity: Identity,
+    IdempotencyKey(key): IdempotencyKey,
+    Json(body): Json<ChangePassword>,
+) -> Result<Recorded, Problem> {
+    body.run(&app, identity, key).await.map(Recorded::from)
 }
 
 /// The keys to check access tokens with (RFC 7517).

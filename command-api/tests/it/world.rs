@@ -8,6 +8,7 @@ use chrono::TimeDelta;
 use command_api::{App, Limits, Settings};
 use event_log::EventLog;
 use servers::{TestDatabase, TestServers};
+use service::limits::{Policies, Proxies};
 use service::{Config, Secrets};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
@@ -25,6 +26,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// A whole stack but for reads: event store, projector, and one command-api.
 pub(crate) struct World {
     pub(crate) url: String,
+    pub(crate) app: App,
+    pub(crate) log: EventLog,
     pub(crate) nats: Link,
     pub(crate) postgres: Link,
     pub(crate) shutdown: CancellationToken,
@@ -45,6 +48,12 @@ impl World {
     }
 
     pub(crate) async fn with(limits: Limits) -> Self {
+        // Many people sign up from one address here.
+        Self::limited(limits, Policies::off()).await
+    }
+
+    /// With rate limits, which are off otherwise.
+    pub(crate) async fn limited(bounds: Limits, limits: Policies) -> Self {
         let servers = servers::shared_for_tests().await.unwrap();
         let database = servers.database().await.unwrap();
         let data = tempfile::tempdir().unwrap();
@@ -69,6 +78,8 @@ impl World {
             allowed_origins: vec![],
             secure_cookies: false,
             message_retention: None,
+            limits,
+            trusted_proxies: Proxies::default(),
             log: "info".to_owned(),
         };
         let namespace = servers::prefix();
@@ -90,14 +101,17 @@ impl World {
             .acquire_timeout(Duration::from_secs(1))
             .connect_lazy(&config.postgres_url)
             .unwrap();
-        let settings = Settings { limits, argon2_memory_kib: 64, namespace, ..Settings::default() };
+        let settings =
+            Settings { limits: bounds, argon2_memory_kib: 64, namespace, ..Settings::default() };
         let own_log = connect(&config, pool.clone()).await;
-        let app =
-            App::start_with(&config, settings, own_log, pool, shutdown.clone()).await.unwrap();
+        let app = App::start_with(&config, settings, own_log, pool, shutdown.clone()).await;
+        let app = app.unwrap();
         let router = service::http::app(app.router(), &config, app.health());
         tokio::spawn(service::serve(router, listener, shutdown.clone()));
         Self {
             url: format!("http://{address_of_api}"),
+            app,
+            log,
             nats,
             postgres,
             shutdown: shutdown.clone(),

@@ -98,7 +98,8 @@ impl Account {
             Command::SignUp { .. } => Err(Rejection::AlreadySignedUp),
             Command::ChangeProfile(profile) => self.change_profile(profile),
             Command::Onboard(profile) => self.onboard(profile),
-            Command::Rehash { old, new } => self.rehash(old, new),
+            Command::Rehash { old, new } => self.rehash(old, new, false),
+            Command::ChangePassword { old, new } => self.rehash(old, new, true),
             Command::ChangePlatformRole { by, by_role, role, last_admin } => {
                 self.change_role(*by, *by_role, *role, *last_admin)
             }
@@ -117,7 +118,7 @@ impl Account {
         }
     }
 
-    fn rehash(&self, old: &str, new: &str) -> Decision {
+    fn rehash(&self, old: &str, new: &str, chosen: bool) -> Decision {
         let now = self.password_hash.open().ok_or(Rejection::OtherHash)?;
         if now == new {
             return Ok(vec![]);
@@ -126,7 +127,7 @@ impl Account {
             return Err(Rejection::OtherHash);
         }
         let password_hash = self.personal(new);
-        Ok(vec![UserEvent::PasswordRehashed { user: self.user, password_hash }])
+        Ok(vec![UserEvent::PasswordRehashed { user: self.user, password_hash, chosen }])
     }
 
     pub(super) fn evolve(&mut self, event: &UserEvent) {

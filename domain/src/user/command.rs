@@ -33,6 +33,13 @@ pub enum Command {
         /// The new hash, as a PHC string.
         new: String,
     },
+    /// Replace the password.
+    ChangePassword {
+        /// The hash that the old password was verified with.
+        old: String,
+        /// The hash of the new one, as a PHC string.
+        new: String,
+    },
     /// Give the person another role on the platform.
     ChangePlatformRole {
         /// Who.

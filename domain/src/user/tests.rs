@@ -193,6 +193,14 @@ fn a_hash_is_replaced_only_if_it_is_the_one_that_was_verified() {
     assert_eq!(state.account().unwrap().password_hash, personal("new"));
     assert_eq!(state.decide(&rehash("$argon2id$", "new")), Ok(vec![]));
     assert_eq!(state.decide(&rehash("$argon2id$", "newer")), Err(Rejection::OtherHash));
+    let change = Command::ChangePassword { old: "new".to_owned(), new: "chosen".to_owned() };
+    let chosen = UserEvent::PasswordRehashed {
+        user: user(1),
+        password_hash: personal("chosen"),
+        chosen: true,
+    };
+    assert_eq!(state.decide(&change), Ok(vec![chosen]));
+    assert_eq!(ada().decide(&change), Err(Rejection::OtherHash));
 }
 
 #[test]
@@ -326,6 +334,7 @@ fn command() -> impl Strategy<Value = Command> {
         profile.clone().prop_map(Command::ChangeProfile),
         profile.prop_map(Command::Onboard),
         ("[ab]", "[ab]").prop_map(|(old, new)| Command::Rehash { old, new }),
+        ("[ab]", "[ab]").prop_map(|(old, new)| Command::ChangePassword { old, new }),
         (role(), role(), any::<bool>()).prop_map(|(by, role, last)| appoint(by, role, last)),
         (role(), proptest::option::of(5..20_u8), "[a ]")
             .prop_map(|(by, until, reason)| suspend(by, until, &reason)),

@@ -52,6 +52,7 @@ pub(crate) fn all() -> Vec<DomainEvent> {
             user: ADA,
             refresh_digest: of_ada("9f86d081884c7d65"),
             expires,
+            device: None,
         }
         .into(),
         LoginEvent::Refreshed {
@@ -129,6 +130,7 @@ fn of_people() -> Vec<DomainEvent> {
         UserEvent::PasswordRehashed {
             user: ADA,
             password_hash: of_ada("$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$bmV3"),
+            chosen: false,
         },
         UserEvent::RoleChanged { user: ADA, role: PlatformRole::Moderator, by: BOB },
         UserEvent::Suspended {

@@ -2,9 +2,11 @@
 
 use domain::conversation::Command;
 use domain::friendship::{Command as Friends, Friendship};
+use domain::login;
 use domain::message::Action;
 use domain::user::{Command as About, Profile, User};
 use events::conversation::Role;
+use events::login::CloseReason;
 use events::user::{Avatar, PlatformRole};
 use events::{ConversationId, StreamName, UserId};
 use serde_json::{Value, json};
@@ -42,6 +44,10 @@ async fn change_everything(world: &World) -> ConversationId {
         let block = Friends::Block { by: ada, of };
         world.act::<Friendship>(&StreamName::friendship(ada, of), ada, block).await;
     }
+    world.log_in(ada, 1).await;
+    let over = world.log_in(ada, 2).await;
+    let close = login::Command::Close { user: ada, reason: CloseReason::Revoked };
+    world.act::<login::Login>(&StreamName::login(over), ada, close).await;
     let room = ConversationId::new(Uuid::from_u128(0xe000));
     let open = Command::OpenStudy { conversation: room, tutor: ada, title: "Engines".to_owned() };
     world.conversation(room, ada, open).await;
@@ -79,6 +85,13 @@ async fn read_models_show_what_is_now_whether_live_or_rebuilt() {
             .await
             .unwrap();
     assert_eq!(texts, [Some("Three".to_owned()), None]);
+
+    let devices: Vec<(String, i64)> =
+        sqlx::query_as("select device, extract(epoch from expires_at)::bigint from login")
+            .fetch_all(&world.postgres)
+            .await
+            .unwrap();
+    assert_eq!(devices, [("Phone".to_owned(), 4_000_000_001)]);
 
     for table in ["friend_list", "friend_request", "parked_event"] {
         let count: i64 = sqlx::query_scalar(&format!("select count(*) from {table}"))

@@ -60,6 +60,7 @@ async fn a_reader_sees_only_what_is_theirs() {
     let projector = world.start().await;
     let (ada, bob, eve) =
         (world.sign_up("ada").await, world.sign_up("bob").await, world.sign_up("eve").await);
+    world.log_in(ada, 1).await;
     world.ask(ada, bob).await;
     world.accept(bob, ada).await;
     world.ask(ada, eve).await;
@@ -74,6 +75,7 @@ async fn a_reader_sees_only_what_is_theirs() {
         ("block", 1, 0, 0),
         ("friend_list", 1, 1, 0),
         ("friend_request", 1, 0, 1),
+        ("login", 1, 0, 0),
         ("conversation", 1, 1, 0),
         ("member", 2, 2, 0),
         ("message", 2, 2, 0),
@@ -82,8 +84,8 @@ async fn a_reader_sees_only_what_is_theirs() {
         ("message_search", 1, 1, 0),
         ("read_cursor", 2, 2, 0),
         ("unread_count", 2, 2, 0),
-        // Signing up; requests, acceptance, block; the opening; the message.
-        ("change_feed", 1 + 4 + 1 + 1, 1 + 2 + 1 + 1, 1 + 1),
+        // Signing up, logging in and refreshing; requests, acceptance, block; the opening; the message.
+        ("change_feed", 1 + 2 + 4 + 1 + 1, 1 + 2 + 1 + 1, 1 + 1),
         ("change_feed_member", 1, 1, 0),
     ] {
         assert_eq!(seen(&world, Some(ada), table).await, of_ada, "ada in {table}");

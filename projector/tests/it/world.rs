@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use async_nats::Client;
 use chrono::TimeDelta;
-use domain::{Decider, conversation, friendship, message, receipt, user};
+use domain::{Decider, conversation, friendship, login, message, receipt, user};
 use event_log::{Context, EventLog, Outcome, Secrets};
-use events::{ConversationId, MessageId, Position, StreamName, UserId};
+use events::{ConversationId, LoginId, MessageId, Moment, Position, StreamName, UserId};
 use projector::Settings;
 use projector::subjects::Subjects;
 use servers::{TestDatabase, TestServers};
@@ -157,6 +157,22 @@ impl World {
         self.act::<friendship::Friendship>(&StreamName::friendship(by, of), by, command).await
     }
 
+    /// A log-in of somebody, by its number, refreshed once.
+    pub(crate) async fn log_in(&self, by: UserId, number: u128) -> LoginId {
+        let login = LoginId::new(Uuid::from_u128(0xd000 + number));
+        let (stream, expires) =
+            (StreamName::login(login), Moment::from_timestamp(4_000_000_000, 0).unwrap());
+        let (device, refresh_digest) = (Some("Phone".to_owned()), "a".to_owned());
+        let open = login::Command::Open { login, user: by, refresh_digest, expires, device };
+        self.act::<login::Login>(&stream, by, open).await;
+        let (shown_digest, next_digest) = ("a".to_owned(), "b".to_owned());
+        let now = Moment::UNIX_EPOCH;
+        let expires = expires + Duration::from_secs(1);
+        let refresh = login::Command::Refresh { shown_digest, next_digest, now, expires };
+        self.act::<login::Login>(&stream, by, refresh).await;
+        login
+    }
+
     pub(crate) async fn group(&self, by: UserId, members: &[UserId]) -> ConversationId {
         let number = self.keys.fetch_add(1, Ordering::Relaxed);
         let conversation = ConversationId::new(Uuid::from_u128(0xc000 + u128::from(number)));
@@ -298,6 +314,7 @@ pub(crate) const TABLES: &[&str] = &[
     "block",
     "friend_list",
     "friend_request",
+    "login",
     "conversation",
     "member",
     "message",

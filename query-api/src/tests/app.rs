@@ -6,6 +6,7 @@ use axum::extract::Request;
 use domain::login::{Command, Login};
 use event_log::{Context, EventLog};
 use events::StreamName;
+use events::login::CloseReason;
 use serde_json::Value;
 use service::{Config, Identity, Secrets, Tokens, clock};
 use tempfile::TempDir;
@@ -100,7 +101,8 @@ impl Service {
         let Identity { user, login } = who;
         let expires = clock::now() + std::time::Duration::from_secs(3600);
         let refresh_digest = "00".to_owned();
-        self.command(who, &Command::Open { login, user, refresh_digest, expires }).await;
+        self.command(who, &Command::Open { login, user, refresh_digest, expires, device: None })
+            .await;
         who
     }
 
@@ -202,7 +204,7 @@ async fn a_log_out_takes_effect_at_once() {
     let token = format!("Bearer {}", service.tokens.issue(ada, clock::now()));
     let header = || Some(("authorization", token.clone()));
     assert_eq!(service.ask("/v1/friends", header()).await.0, 200);
-    service.command(ada, &Command::Close { user: ada.user }).await;
+    service.command(ada, &Command::Close { user: ada.user, reason: CloseReason::LoggedOut }).await;
     assert_eq!(service.refused("/v1/friends", header()).await, "login-ended");
 }
 

@@ -41,6 +41,9 @@ impl ChildStack {
         for server in ["POSTGRES", "POSTGRES_READER", "REDIS", "NATS", "EVENTSTORE"] {
             command.env_remove(format!("ROUNDTABLE_{server}_URL"));
         }
+        // Everybody comes from one address here. The limits are asked all the same: that they cost
+        // is part of what is measured.
+        command.env("ROUNDTABLE_LIMITS", "all=1000000/s");
         command.env_remove("ROUNDTABLE_LISTEN").env_remove("ROUNDTABLE_SECRETS");
         let mut process = command.spawn().context("could not start a stack")?;
         let stdin = process.stdin.take();

@@ -6,7 +6,7 @@ use events::{ConversationId, MessageId, Position};
 use serde_json::{Value, json};
 
 use super::{Expecting, Failed, Stage, Step, Surprise};
-use crate::client::{Client, Event, Session, SignUp, Socket, new_id};
+use crate::client::{Client, Error, Event, Session, SignUp, Socket, new_id};
 
 /// Live means soon; a machine that builds something beside the demo may still be slow.
 const SOON: Duration = Duration::from_secs(5);
@@ -67,13 +67,13 @@ async fn arrive(
     };
     let user = stage
         .step(&format!("{name} signs up"), async {
-            let made = client.sign_up(&who).await.expecting("a new account")?;
+            let made = in_turn(|| client.sign_up(&who)).await.expecting("a new account")?;
             Ok((made.id, made.position))
         })
         .await?;
     let session = stage
         .step(&format!("{name} logs in"), async {
-            let session = client.log_in(&who.email, &who.password).await;
+            let session = in_turn(|| client.log_in(&who.email, &who.password)).await;
             let session = session.expecting("tokens")?;
             if session.user() != user {
                 return Err(Surprise::new(format!("a log-in of {user}"), session.user()));
@@ -90,6 +90,24 @@ async fn arrive(
         })
         .await?;
     Ok(Person { name, session, socket })
+}
+
+/// Asks again when a limit says how long to wait: others may use the stack from this address too.
+async fn in_turn<T, F>(call: impl Fn() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    let mut waits = 3;
+    loop {
+        match call().await {
+            Err(Error::Problem(refusal)) if refusal.slug() == "rate-limited" && waits > 0 => {
+                waits -= 1;
+                let seconds = refusal.retry_after.unwrap_or(1);
+                tokio::time::sleep(Duration::from_secs(seconds.min(60))).await;
+            }
+            other => return other,
+        }
+    }
 }
 
 async fn become_friends(

@@ -53,6 +53,23 @@ impl Authenticator {
         Ok(identity)
     }
 
+    /// Who sends a request: by its bearer token, or by its cookie if the request is meant.
+    ///
+    /// # Errors
+    /// 401 without a good token, 403 `csrf`; 503 while the log cannot be read.
+    pub async fn of_request(&self, parts: &Parts) -> Result<Identity, Problem> {
+        let token = match bearer(&parts.headers)? {
+            Some(token) => token,
+            None => {
+                let token = cookie(&parts.headers, ACCESS_COOKIE);
+                let token = token.ok_or_else(Problem::unauthenticated)?;
+                check_csrf(&parts.method, &parts.headers)?;
+                token
+            }
+        };
+        self.identify(token).await
+    }
+
     /// Asks again whether the log-in of somebody known is open.
     ///
     /// # Errors
@@ -75,18 +92,16 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let token = match bearer(&parts.headers)? {
-            Some(token) => token,
-            None => {
-                let token = cookie(&parts.headers, ACCESS_COOKIE);
-                let token = token.ok_or_else(Problem::unauthenticated)?;
-                check_csrf(&parts.method, &parts.headers)?;
-                token
-            }
-        };
-        Authenticator::from_ref(state).identify(token).await
+        match parts.extensions.get::<Known>() {
+            Some(Known(known)) => known.clone(),
+            None => Authenticator::from_ref(state).of_request(parts).await,
+        }
     }
 }
+
+/// Who sends a request, where that was found out already.
+#[derive(Clone)]
+pub(crate) struct Known(pub(crate) Result<Identity, Problem>);
 
 impl From<TokenError> for Problem {
     fn from(error: TokenError) -> Self {
