@@ -21,6 +21,7 @@ use crate::commands;
 use crate::gateway::Gateway;
 use crate::passwords::Passwords;
 use crate::routes;
+use crate::uploads::Uploads;
 
 /// How long sockets may take to say good-bye.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -38,6 +39,7 @@ struct Inner {
     allowed_origins: Vec<HeaderValue>,
     postgres: PgPool,
     redis: Redis,
+    uploads: Uploads,
 }
 
 impl App {
@@ -83,6 +85,7 @@ impl App {
             allowed_origins: config.allowed_origins.clone(),
             postgres,
             redis,
+            uploads: Uploads::open(&config.files).context("ROUNDTABLE_FILES_URL")?,
         })))
     }
 
@@ -110,6 +113,7 @@ impl App {
         let postgres = self.0.postgres.clone();
         let nats = self.0.gateway.nats().clone();
         let redis = self.0.redis.clone();
+        let storage = self.0.uploads.studio.storage().clone();
         Health::new()
             .with("event_store", Need::Required, move || {
                 let log = log.clone();
@@ -128,6 +132,13 @@ impl App {
             .with("redis", Need::Optional, move || {
                 let redis = redis.clone();
                 async move { redis.probe().await }
+            })
+            .with("files", Need::Optional, move || {
+                let storage = storage.clone();
+                async move {
+                    storage.probe().await.map_err(|error| error.to_string())?;
+                    Ok("answers".to_owned())
+                }
             })
             .with("nats", Need::Optional, move || {
                 let state = nats.connection_state();
@@ -170,6 +181,14 @@ impl App {
     #[expect(dead_code, reason = "limits, presence and receipts are about to use it")]
     pub(crate) fn redis(&self) -> &Redis {
         &self.0.redis
+    }
+
+    pub(crate) fn postgres(&self) -> &PgPool {
+        &self.0.postgres
+    }
+
+    pub(crate) fn uploads(&self) -> &Uploads {
+        &self.0.uploads
     }
 
     pub(crate) fn gateway(&self) -> &Gateway {

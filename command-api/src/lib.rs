@@ -9,6 +9,7 @@ mod passwords;
 mod problems;
 mod refresh;
 mod routes;
+mod uploads;
 
 pub use app::{App, serve};
 pub use limits::{Limits, Settings};

@@ -4,6 +4,7 @@
 //! outside as clients do, and hurt them: kill, freeze, cut off.
 
 pub mod cluster;
+pub mod files;
 pub mod process;
 pub mod raw;
 pub mod refusal;

@@ -31,6 +31,16 @@ impl Up {
         Self::start_in(folder, &given, Some(servers)).await
     }
 
+    /// As [`start`](Self::start), and tells it more by variables of the environment.
+    pub async fn start_with(more: &[(&str, String)]) -> Result<Self> {
+        let folder = folder()?;
+        let data = folder.path().join("servers");
+        let servers = PrivateServers::start_with(&data, Wanted::ALL, Durability::Relaxed).await?;
+        let mut given: Vec<(&str, String)> = urls(&servers)?;
+        given.extend_from_slice(more);
+        Self::start_in(folder, &given, Some(servers)).await
+    }
+
     /// Starts it as people do who have nothing: with private servers of its own.
     pub async fn alone() -> Result<Self> {
         Self::start_in(folder()?, &[], None).await

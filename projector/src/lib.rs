@@ -5,12 +5,15 @@
 //!   process at a time ([`runner`]), from the events that a process decodes once ([`tail`]).
 //! - **Caches** in Redis are invalidated after the commit that changed what they hold
 //!   ([`invalidation`]).
+//! - **Bytes** of files that were removed go once, and those that belong to nothing are swept
+//!   ([`removals`]).
 //!
 //! Nothing here decides anything, and all of it can be thrown away and made again from the log.
 
 pub mod invalidation;
 pub mod projections;
 pub mod relay;
+pub mod removals;
 pub mod runner;
 mod start;
 pub mod subjects;

@@ -8,6 +8,7 @@ use async_nats::Client;
 use axum::Router;
 use chrono::TimeDelta;
 use event_log::EventLog;
+use files::Storage;
 use service::Health;
 use service::health::Need;
 use sqlx::PgPool;
@@ -18,10 +19,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::invalidation::Invalidations;
 use crate::projections::{
-    ChangeFeed, Conversation, FriendList, FriendRequest, Member, Message, Projection, ReadCursor,
+    ChangeFeed, Conversation, File, FileRemoval, FriendList, FriendRequest, Member, Message, Projection, ReadCursor,
     UserProfile,
 };
 use crate::relay::Relay;
+use crate::removals::Removals;
 use crate::runner::Runner;
 use crate::subjects::Subjects;
 use crate::tail::Tail;
@@ -42,6 +44,8 @@ pub struct Settings {
     pub namespace: String,
     /// How long the change feed is kept.
     pub retention: TimeDelta,
+    /// Where files are kept.
+    pub files: service::FileSettings,
 }
 
 impl From<&service::Config> for Settings {
@@ -52,6 +56,7 @@ impl From<&service::Config> for Settings {
             nats_url: config.nats_url.clone(),
             namespace: String::new(),
             retention: TimeDelta::days(7),
+            files: config.files.clone(),
         }
     }
 }
@@ -125,6 +130,11 @@ pub async fn start(
     tasks.project::<Message>(&runner);
     tasks.project::<ReadCursor>(&runner);
     tasks.project::<ChangeFeed>(&runner);
+    tasks.project::<File>(&runner);
+    tasks.project::<FileRemoval>(&runner);
+    let storage = Storage::open(&settings.files.url, settings.files.cloud)
+        .context("ROUNDTABLE_FILES_URL")?;
+    tasks.spawn(Removals::new(postgres.clone(), storage).run(log.clone()));
     tasks.tracker.close();
     Ok(Projector { health: health(log, postgres, relay_nats), tasks: tasks.tracker })
 }

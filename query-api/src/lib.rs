@@ -10,6 +10,8 @@ mod change_feed;
 mod checkpoints;
 mod conversation;
 mod failure;
+mod file;
+mod file_part;
 mod friend_list;
 mod friend_request;
 mod message;
@@ -28,6 +30,7 @@ use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use event_log::EventLog;
+use files::Storage;
 use service::health::Need;
 use service::{Authenticator, Config, Health, Identity, Tokens};
 use sqlx::postgres::PgPoolOptions;
@@ -56,7 +59,9 @@ impl App {
         log: EventLog,
         shutdown: CancellationToken,
     ) -> anyhow::Result<Self> {
-        let reads = Reads::start(config.reader_url()?, &config.redis_url, shutdown)?;
+        let files = Storage::open(&config.files.url, config.files.cloud.iter().cloned())
+            .context("ROUNDTABLE_FILES_URL")?;
+        let reads = Reads::start(config.reader_url()?, &config.redis_url, files, shutdown)?;
         let authenticator = Authenticator { tokens: Tokens::new(&config.secrets.signing), log };
         Ok(Self { reads, authenticator })
     }
@@ -131,6 +136,7 @@ fn routes() -> OpenApiRouter<Reads> {
         .merge(conversation::router())
         .merge(message::router())
         .merge(change_feed::router())
+        .merge(file::router())
 }
 
 /// One place says who reads, for every route.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use events::{Position, UserId};
+use files::Storage;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{PgPool, Postgres, Transaction};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +20,7 @@ pub(crate) struct Reads {
     pool: PgPool,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) cache: Cache,
+    pub(crate) files: Storage,
 }
 
 /// A transaction that sees one moment, with the eyes of one person.
@@ -28,6 +30,7 @@ impl Reads {
     pub(crate) fn start(
         reader_url: &str,
         redis_url: &str,
+        files: Storage,
         shutdown: CancellationToken,
     ) -> anyhow::Result<Self> {
         let options = PgConnectOptions::from_str(reader_url)
@@ -41,7 +44,7 @@ impl Reads {
             .connect_lazy_with(options);
         let checkpoints = Checkpoints::follow(pool.clone(), shutdown);
         let cache = Cache::new(redis_url).context("ROUNDTABLE_REDIS_URL is no URL of Redis")?;
-        Ok(Self { pool, checkpoints, cache })
+        Ok(Self { pool, checkpoints, cache, files })
     }
 
     /// Begins to read as somebody. Row-level security goes by the setting, which ends with the

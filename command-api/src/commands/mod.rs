@@ -5,6 +5,7 @@
 
 mod call;
 pub(crate) mod conversations;
+pub(crate) mod files;
 pub(crate) mod friendships;
 pub(crate) mod messages;
 pub(crate) mod receipts;
@@ -13,7 +14,7 @@ pub(crate) mod users;
 
 use std::fmt;
 
-use events::{ConversationId, MessageId, Position};
+use events::{ConversationId, FileId, MessageId, Position};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
@@ -35,6 +36,7 @@ const TABLES: &[&[Entry]] = &[
     messages::COMMANDS,
     receipts::COMMANDS,
     sessions::COMMANDS,
+    files::COMMANDS,
 ];
 
 /// Something that somebody wants done. Its fields, as JSON, are the body of the request.
@@ -80,6 +82,8 @@ pub(crate) enum Made {
     Conversation(ConversationId),
     /// A message was sent.
     Message(MessageId),
+    /// A file was uploaded.
+    File(FileId),
 }
 
 impl Accepted {
@@ -228,6 +232,7 @@ mod tests {
             ("message.delivered", json!({"conversation": ID, "message": ID})),
             ("message.read", json!({"conversation": ID, "message": ID})),
             ("session.close", json!({})),
+            ("file.remove", json!({"file": ID})),
         ] {
             parse(name, body.clone()).unwrap_or_else(|problem| panic!("{name}: {problem:?}"));
             let mut more = body;

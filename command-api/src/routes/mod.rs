@@ -1,6 +1,7 @@
 //! The REST routes: each takes a request apart, runs one command, and answers.
 
 mod conversations;
+mod files;
 mod friends;
 mod sessions;
 mod users;
@@ -23,6 +24,7 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .merge(sessions::router())
         .merge(friends::router())
         .merge(conversations::router())
+        .merge(files::router())
         .route("/v1/gateway", get(gateway::upgrade))
 }
 

@@ -67,6 +67,7 @@ impl World {
             allowed_origins: vec![],
             secure_cookies: false,
             log: "info".to_owned(),
+            files: service::FileSettings::in_folder(&data.path().join("files")),
         };
         let namespace = servers::prefix();
         let projector = CancellationToken::new();
@@ -77,6 +78,7 @@ impl World {
             nats_url: servers.nats_url.clone(),
             namespace: namespace.clone(),
             retention: TimeDelta::days(7),
+            files: config.files.clone(),
         };
         let log = connect(&config, direct).await;
         projector::start(settings, log, projector.clone()).await.unwrap();

@@ -6,6 +6,8 @@
 
 pub mod change_feed;
 pub mod conversation;
+pub mod file;
+pub mod file_removal;
 pub mod friend_list;
 pub mod friend_request;
 pub mod member;
@@ -15,6 +17,8 @@ pub mod user_profile;
 
 pub use change_feed::ChangeFeed;
 pub use conversation::Conversation;
+pub use file::File;
+pub use file_removal::FileRemoval;
 pub use friend_list::FriendList;
 pub use friend_request::FriendRequest;
 pub use member::Member;

@@ -32,7 +32,7 @@ pub(crate) struct World {
     pub(crate) store_url: String,
     keys: AtomicU64,
     _store: DropGuard,
-    _data: TempDir,
+    pub(crate) data: TempDir,
 }
 
 impl World {
@@ -57,7 +57,7 @@ impl World {
             store_url,
             keys: AtomicU64::new(1),
             _store: shutdown.drop_guard(),
-            _data: data,
+            data,
         }
     }
 
@@ -69,6 +69,7 @@ impl World {
             nats_url: self.servers.nats_url.clone(),
             namespace: self.namespace.clone(),
             retention: TimeDelta::days(7),
+            files: service::FileSettings::in_folder(&self.data.path().join("files")),
         }
     }
 
@@ -262,7 +263,7 @@ pub(crate) fn person(name: &str) -> UserId {
     UserId::new(Uuid::from_u128(number))
 }
 
-/// Waits until all eight projections have reached a position.
+/// Waits until all ten projections have reached a position.
 pub(crate) async fn settled(postgres: &PgPool, head: Position) {
     let there = || async {
         let count: i64 =
@@ -271,7 +272,7 @@ pub(crate) async fn settled(postgres: &PgPool, head: Position) {
                 .fetch_one(postgres)
                 .await
                 .unwrap();
-        count == 8
+        count == 10
     };
     eventually("the projections reach the head", there).await;
 }
@@ -286,7 +287,7 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, ask: impl F
 }
 
 /// Every table that is derived from the log.
-pub(crate) const TABLES: [&str; 13] = [
+pub(crate) const TABLES: [&str; 16] = [
     "user_profile",
     "friend_list",
     "friend_request",
@@ -300,6 +301,9 @@ pub(crate) const TABLES: [&str; 13] = [
     "change_feed_frame",
     "change_feed_member",
     "unread_count",
+    "file",
+    "file_link",
+    "file_avatar",
 ];
 
 /// All rows of all tables, as one text.

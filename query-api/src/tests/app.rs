@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::{Stage, id};
 use crate::App;
 
-const ROUTES: [&str; 9] = [
+const ROUTES: [&str; 13] = [
     "/v1/users/me",
     "/v1/users/018f2f4e-0000-7000-8000-000000000001",
     "/v1/users?handle=ada",
@@ -27,6 +27,10 @@ const ROUTES: [&str; 9] = [
     "/v1/conversations/018f2f4e-0000-7000-8000-000000000001",
     "/v1/conversations/018f2f4e-0000-7000-8000-000000000001/messages",
     "/v1/feed",
+    "/v1/files",
+    "/v1/files/018f2f4e-0000-7000-8000-000000000001",
+    "/v1/files/018f2f4e-0000-7000-8000-000000000001/content",
+    "/v1/files/018f2f4e-0000-7000-8000-000000000001/thumbnails/64",
 ];
 
 struct Service {
@@ -58,6 +62,7 @@ impl Service {
                 "ROUNDTABLE_EVENTSTORE_URL" => eventstore_url.clone(),
                 "ROUNDTABLE_LISTEN" => "127.0.0.1:0".to_owned(),
                 "ROUNDTABLE_SECRETS" => folder.path().display().to_string(),
+                "ROUNDTABLE_FILES_URL" => folder.path().join("files").display().to_string(),
                 _ => return None,
             })
         })

@@ -10,6 +10,9 @@ use super::{Stage, id};
 /// What has no person's data in it, and is the same for everybody.
 const PUBLIC: [&str; 2] = ["change_feed_horizon", "projection_checkpoint"];
 
+/// What everybody signed in may see of others.
+const EVERYBODYS: [&str; 2] = ["user_profile", "file_avatar"];
+
 /// The vault is made by the event log, at the start of every process that opens one.
 const VAULT: &str = include_str!("../../../event-log/src/vault.sql");
 
@@ -33,8 +36,13 @@ async fn fill(stage: &Stage, ada: Uuid, bob: Uuid) {
              insert into change_feed_member values ('{talk}', '{ada}', {p}, null), ('{talk}', '{bob}', {p}, null);
              insert into change_feed_entry values ({p}, 'conversation:{talk}', null, now()), ({p}, 'user:{ada}', null, now());
              insert into change_feed_frame values ({p}, '{{}}');
+             insert into file values ('{f}', '{ada}', '{talk}', 'secret.txt', 'text/plain', 1, 'e3b0', null, null, now(), {p});
+             insert into file_link values ('{f}', '{ada}', '{talk}');
+             insert into file_avatar values ('{ada}', '{ada}');
+             insert into file_removal (file_id, requested_at, next_at) values ('{ada}', now(), now());
              insert into vault.person_key (subject, wrapped) values ('{ada}', '\\x00')",
-            id()
+            id(),
+            f = id(),
         ))
         .await;
 }
@@ -81,8 +89,9 @@ async fn the_reader_sees_no_row_of_others_in_any_table() {
         for nobody in ["", &eve.to_string()] {
             look_as(&mut session, nobody).await;
             match count(&mut session, &schema, &table).await {
-                // Profiles are public to whoever is signed in.
-                Ok(rows) if table == "user_profile" && !nobody.is_empty() => assert_eq!(rows, 1),
+                Ok(rows) if EVERYBODYS.contains(&&*table) && !nobody.is_empty() => {
+                    assert_eq!(rows, 1, "{table}");
+                }
                 Ok(rows) => assert_eq!(rows, 0, "{schema}.{table} as {nobody:?}"),
                 Err(error) => {
                     assert!(error.contains("permission denied"), "{schema}.{table}: {error}");
@@ -111,10 +120,13 @@ async fn the_reader_sees_no_row_of_others_in_any_table() {
         "change_feed_entry",
         "change_feed_frame",
         "change_feed",
+        "file",
+        "file_link",
+        "file_avatar",
     ] {
         assert!(seen_by_ada.contains(table), "{table}: {seen_by_ada:?}");
     }
-    for table in ["person_key", "parked_event"] {
+    for table in ["person_key", "parked_event", "file_removal"] {
         assert!(refused.contains(table), "{table}: {refused:?}");
     }
 }
