@@ -313,10 +313,11 @@ async fn chunked(
             body.write_all(&vec![(number % 251) as u8; size]).await?;
             body.write_all(b"\r\n").await?;
         }
-        if ends {
-            body.write_all(b"0\r\n\r\n").await?;
+        // Who closes their half has gone away, as servers see it.
+        match ends {
+            true => body.write_all(b"0\r\n\r\n").await,
+            false => body.shutdown().await,
         }
-        body.shutdown().await
     };
     let mut answer = Vec::new();
     // Who is refused may find the way closed while they still send.

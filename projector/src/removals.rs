@@ -89,8 +89,8 @@ impl Removals {
             }
             sqlx::query(
                 "update file_removal set attempts = attempts + 1,
-                   done_at = case when $2 then now() end,
-                   next_at = now() + interval '1 second' * 2 ^ least(attempts, 12)
+                   done_at = case when $2 then clock_timestamp() end,
+                   next_at = clock_timestamp() + interval '5 seconds' * 2 ^ least(attempts, 10)
                  where file_id = $1",
             )
             .bind(file)
