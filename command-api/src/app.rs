@@ -24,6 +24,7 @@ use crate::receipts::Receipts;
 use crate::rooms::Rooms;
 use crate::routes;
 use crate::slow_mode::SlowMode;
+use crate::uploads::Uploads;
 
 /// How long sockets may take to say good-bye.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -46,6 +47,7 @@ struct Inner {
     tasks: TaskTracker,
     slow_mode: SlowMode,
     edge: Edge,
+    uploads: Uploads,
 }
 
 impl App {
@@ -108,6 +110,7 @@ impl App {
             tasks,
             slow_mode: SlowMode::default(),
             edge,
+            uploads: Uploads::open(&config.files).context("ROUNDTABLE_FILES_URL")?,
         })))
     }
 
@@ -135,6 +138,7 @@ impl App {
         let postgres = self.0.postgres.clone();
         let nats = self.0.gateway.nats().clone();
         let redis = self.0.redis.clone();
+        let storage = self.0.uploads.studio.storage().clone();
         Health::new()
             .with("event_store", Need::Required, move || {
                 let log = log.clone();
@@ -153,6 +157,13 @@ impl App {
             .with("redis", Need::Optional, move || {
                 let redis = redis.clone();
                 async move { redis.probe().await }
+            })
+            .with("files", Need::Optional, move || {
+                let storage = storage.clone();
+                async move {
+                    storage.probe().await.map_err(|error| error.to_string())?;
+                    Ok("answers".to_owned())
+                }
             })
             .with("nats", Need::Optional, move || {
                 let state = nats.connection_state();
@@ -223,6 +234,10 @@ impl App {
 
     pub(crate) fn edge(&self) -> &Edge {
         &self.0.edge
+    }
+
+    pub(crate) fn uploads(&self) -> &Uploads {
+        &self.0.uploads
     }
 
     pub(crate) fn gateway(&self) -> &Gateway {

@@ -15,6 +15,7 @@ mod refresh;
 mod rooms;
 mod routes;
 mod slow_mode;
+mod uploads;
 
 pub use app::{App, serve};
 pub use commands::CommandSchema;

@@ -187,6 +187,7 @@ fn environment(
     environment.extend([
         ("ROUNDTABLE_EVENTSTORE_URL", format!("esdb://{store}?tls=false")),
         ("ROUNDTABLE_SECRETS", secrets.to_string_lossy().into_owned()),
+        ("ROUNDTABLE_FILES_URL", secrets.with_file_name("files").to_string_lossy().into_owned()),
         ("ROUNDTABLE_LOG", "info".to_owned()),
         // Hashing passwords slowly is not what is tested.
         ("ROUNDTABLE_ARGON2_KIB", "64".to_owned()),

@@ -6,6 +6,7 @@
 pub mod acts;
 pub mod cluster;
 pub mod device;
+pub mod files;
 pub mod operator;
 pub mod process;
 pub mod raw;

@@ -6,6 +6,8 @@
 //! - **Caches** in Redis are invalidated after the commit that changed what they hold
 //!   ([`invalidation`]).
 //! - **Timers** ([`timers`]) do what is to be done at a moment, by ordinary commands.
+//! - **Bytes** of files that were removed go once, and those that belong to nothing are swept
+//!   ([`removals`]).
 //!
 //! Nothing here decides anything (the rules are in `domain`), and all of it can be thrown away and made again from the log.
 
@@ -13,6 +15,7 @@ mod caches;
 pub mod invalidation;
 pub mod projections;
 pub mod relay;
+pub mod removals;
 pub mod runner;
 mod start;
 pub mod subjects;

@@ -8,6 +8,7 @@ use async_nats::Client;
 use axum::Router;
 use chrono::TimeDelta;
 use event_log::EventLog;
+use files::Storage;
 use service::Health;
 use service::health::Need;
 use sqlx::PgPool;
@@ -18,11 +19,12 @@ use tokio_util::task::TaskTracker;
 
 use crate::invalidation::Invalidations;
 use crate::projections::{
-    Block, ChangeFeed, Conversation, ConversationBan, FriendList, FriendRequest, Invite, Login,
-    Member, Mention, Message, MessageSearch, Pin, PresenceHidden, Projection, Reaction, ReadCursor,
-    Report, Retention, Standing, StudySession, Timer, UserProfile, Whiteboard,
+    Block, ChangeFeed, Conversation, ConversationBan, File, FileRemoval, FriendList, FriendRequest,
+    Invite, Login, Member, Mention, Message, MessageSearch, Pin, PresenceHidden, Projection,
+    Reaction, ReadCursor, Report, Retention, Standing, StudySession, Timer, UserProfile, Whiteboard,
 };
 use crate::relay::Relay;
+use crate::removals::Removals;
 use crate::runner::Runner;
 use crate::subjects::Subjects;
 use crate::tail::Tail;
@@ -46,6 +48,8 @@ pub struct Settings {
     pub retention: TimeDelta,
     /// How long messages are kept in the read models; for ever when absent.
     pub message_retention: Option<TimeDelta>,
+    /// Where files are kept.
+    pub files: service::FileSettings,
 }
 
 impl From<&service::Config> for Settings {
@@ -57,6 +61,7 @@ impl From<&service::Config> for Settings {
             namespace: String::new(),
             retention: TimeDelta::days(7),
             message_retention: config.message_retention,
+            files: config.files.clone(),
         }
     }
 }
@@ -131,6 +136,9 @@ pub async fn start(
         )?
         .run(),
     );
+    let storage = Storage::open(&settings.files.url, settings.files.cloud)
+        .context("ROUNDTABLE_FILES_URL")?;
+    tasks.spawn(Removals::new(postgres.clone(), storage).run(log.clone()));
     let retention = Retention { feed: settings.retention, messages: settings.message_retention };
     let runner = Runner::new(options, tail, invalidations, retention);
     tasks.project_all(&runner);
@@ -182,6 +190,8 @@ projections![
     ChangeFeed,
     Conversation,
     ConversationBan,
+    File,
+    FileRemoval,
     FriendList,
     FriendRequest,
     Invite,

@@ -13,6 +13,8 @@ mod checkpoints;
 mod conversation;
 mod conversation_ban;
 mod failure;
+mod file;
+mod file_part;
 mod friend_list;
 mod friend_request;
 mod invite;
@@ -42,6 +44,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
 use event_log::EventLog;
+use files::Storage;
 use service::health::Need;
 use service::{Authenticator, Config, Denials, Edge, Health, Identity, RateLimits, Redis, Tokens};
 use sqlx::postgres::PgPoolOptions;
@@ -72,7 +75,9 @@ impl App {
         log: EventLog,
         shutdown: CancellationToken,
     ) -> anyhow::Result<Self> {
-        let reads = Reads::start(config.reader_url()?, &config.redis_url, shutdown)?;
+        let files = Storage::open(&config.files.url, config.files.cloud.iter().cloned())
+            .context("ROUNDTABLE_FILES_URL")?;
+        let reads = Reads::start(config.reader_url()?, &config.redis_url, files, shutdown)?;
         let authenticator = Authenticator { tokens: Tokens::new(&config.secrets.signing), log };
         let redis =
             Redis::new(&config.redis_url, "").context("ROUNDTABLE_REDIS_URL is no URL of Redis")?;
@@ -180,6 +185,7 @@ fn routes() -> OpenApiRouter<Reads> {
         .merge(change_feed::router())
         .merge(study_session::router())
         .merge(whiteboard::router())
+        .merge(file::router())
 }
 
 /// One place says who reads, for every route.

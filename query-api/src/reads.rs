@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use events::{Position, UserId};
 use service::Redis;
+use files::Storage;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{PgPool, Postgres, Transaction};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,7 @@ pub(crate) struct Reads {
     pub(crate) checkpoints: Checkpoints,
     pub(crate) cache: Cache,
     pub(crate) redis: Redis,
+    pub(crate) files: Storage,
 }
 
 /// A transaction that sees one moment, with the eyes of one person.
@@ -30,6 +32,7 @@ impl Reads {
     pub(crate) fn start(
         reader_url: &str,
         redis_url: &str,
+        files: Storage,
         shutdown: CancellationToken,
     ) -> anyhow::Result<Self> {
         let options = PgConnectOptions::from_str(reader_url)
@@ -43,7 +46,7 @@ impl Reads {
             .connect_lazy_with(options);
         let checkpoints = Checkpoints::follow(pool.clone(), shutdown);
         let redis = Redis::new(redis_url, "").context("ROUNDTABLE_REDIS_URL is no URL of Redis")?;
-        Ok(Self { pool, checkpoints, cache: Cache::new(redis.clone()), redis })
+        Ok(Self { pool, checkpoints, cache: Cache::new(redis.clone()), redis, files })
     }
 
     /// Begins to read as somebody. Row-level security goes by the setting, which ends with the

@@ -162,7 +162,7 @@ impl Stack {
         let api = format!("http://{}", listener.local_addr()?);
         let urls = urls(&config.given, &servers, store.as_ref(), &data, api)?;
         migrate(&urls.postgres, Some(&urls.postgres_reader)).await?;
-        let service = configuration(&urls, &secrets, config.limits.as_deref())?;
+        let service = configuration(&urls, &secrets, &data, config.limits.as_deref())?;
         let (edge, inside) = services(&service, listener).await?;
         connected(&urls.api).await?;
         Ok(Self { urls, data, edge, inside, servers, store })
@@ -343,7 +343,12 @@ fn urls(
 }
 
 /// What the services are told: what the stack knows, and the rest from the environment.
-fn configuration(urls: &Urls, secrets: &Path, limits: Option<&str>) -> Result<service::Config> {
+fn configuration(
+    urls: &Urls,
+    secrets: &Path,
+    data: &Path,
+    limits: Option<&str>,
+) -> Result<service::Config> {
     let listen = urls.api.trim_start_matches("http://");
     #[expect(clippy::disallowed_methods, reason = "the stack is an edge, as `from_env` is")]
     let environment = |name: &str| std::env::var(name).ok();
@@ -359,6 +364,9 @@ fn configuration(urls: &Urls, secrets: &Path, limits: Option<&str>) -> Result<se
             "ROUNDTABLE_LIMITS" => return limits.map(str::to_owned).or_else(|| environment(name)),
             // Without a proxy in front people come over plain http, and cookies have to as well.
             "ROUNDTABLE_PUBLIC_URL" => environment(name).unwrap_or_else(|| urls.api.clone()),
+            "ROUNDTABLE_FILES_URL" => {
+                environment(name).unwrap_or_else(|| data.join("files").display().to_string())
+            }
             _ => return environment(name),
         })
     });

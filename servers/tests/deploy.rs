@@ -252,6 +252,8 @@ async fn the_proxy_joins_the_two_apis_and_goes_round_a_dead_node() {
         ("PUT", "/v1/users/1", "command"),
         ("DELETE", "/v1/friendships/1", "command"),
         ("OPTIONS", "/v1/users", "command"),
+        ("POST", "/v1/files", "command"),
+        ("GET", "/v1/files/1/content", "query"),
         ("GET", "/v1/conversations", "query"),
         ("GET", "/v1/gateways", "query"),
     ] {

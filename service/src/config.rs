@@ -7,7 +7,7 @@ use http::HeaderValue;
 use thiserror::Error;
 
 use crate::limits::{Policies, Proxies};
-use crate::{Secrets, SecretsError};
+use crate::{FileSettings, Secrets, SecretsError};
 
 const READER_URL: &str = "ROUNDTABLE_POSTGRES_READER_URL";
 const RETENTION: &str = "ROUNDTABLE_MESSAGE_RETENTION_DAYS";
@@ -52,6 +52,8 @@ pub struct Config {
     /// `ROUNDTABLE_LOG`: what is logged, as `tracing` filters are written; what `RUST_LOG` says by
     /// default, or `info`.
     pub log: String,
+    /// `ROUNDTABLE_FILES_...`: where files are kept, and how many.
+    pub files: FileSettings,
 }
 
 /// Shows no URL, because URLs hold passwords.
@@ -160,6 +162,7 @@ impl Config {
             log: optional("ROUNDTABLE_LOG")
                 .or_else(|| optional("RUST_LOG"))
                 .unwrap_or_else(|| "info".to_owned()),
+            files: FileSettings::read(optional)?,
         })
     }
 

@@ -5,6 +5,7 @@
 
 mod call;
 pub(crate) mod conversations;
+pub(crate) mod files;
 pub(crate) mod friendships;
 pub(crate) mod groups;
 pub(crate) mod invites;
@@ -21,7 +22,9 @@ pub(crate) mod whiteboard;
 
 use std::fmt;
 
-use events::{ConversationId, MessageId, Position, ReportId, StudySessionId, UserId};
+use events::{
+    ConversationId, FileId, MessageId, Position, ReportId, StudySessionId, UserId,
+};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
@@ -52,6 +55,7 @@ const TABLES: &[&[Entry]] = &[
     study::COMMANDS,
     whiteboard::COMMANDS,
     logins::COMMANDS,
+    files::COMMANDS,
 ];
 
 /// Something that somebody wants done. Its fields, as JSON, are the body of the request.
@@ -106,6 +110,8 @@ pub(crate) enum Made {
     Report(ReportId),
     /// A study session was planned.
     StudySession(StudySessionId),
+    /// A file was uploaded.
+    File(FileId),
 }
 
 impl Accepted {
@@ -339,6 +345,7 @@ mod tests {
             ("session.revoke", json!({"login": ID})),
             ("session.revoke_others", json!({})),
             ("user.change_password", json!({"old_password": "a", "new_password": "b"})),
+            ("file.remove", json!({"file": ID})),
         ] {
             parse(name, body.clone()).unwrap_or_else(|problem| panic!("{name}: {problem:?}"));
             let mut more = body;

@@ -1,5 +1,6 @@
 //! What each rule that says no is called for clients: one function for each decider.
 
+mod files;
 mod people;
 mod sessions;
 mod talk;
@@ -10,9 +11,10 @@ use event_log::TransactError;
 use http::StatusCode;
 use service::Problem;
 
+pub(crate) use files::{file_too_large, files_full, of_intake, of_picture, storage_away};
 pub(crate) use people::{of_friendship, of_login, of_report, of_reservation, of_user};
 pub(crate) use sessions::{of_session, of_whiteboard};
-pub(crate) use talk::{of_conversation, of_message, of_receipt};
+pub(crate) use talk::{of_conversation, of_file, of_message, of_receipt};
 
 /// Why a command had no effect; `rejected` names the rule, where one said no.
 pub(crate) fn of_transaction<R: std::error::Error + 'static>(

@@ -118,7 +118,6 @@ pub(crate) fn of_receipt(rejection: receipt::Rejection) -> Problem {
 }
 
 /// A rule of files.
-#[expect(dead_code, reason = "files have no commands at the edge yet")]
 pub(crate) fn of_file(rejection: file::Rejection) -> Problem {
     use file::Rejection;
     match rejection {

@@ -1,6 +1,7 @@
 //! The REST routes: each takes a request apart, runs one command, and answers.
 
 mod conversations;
+mod files;
 mod friends;
 mod groups;
 mod invites;
@@ -35,6 +36,7 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .merge(reports::router())
         .merge(moderation::router())
         .merge(study::router())
+        .merge(files::router())
         .route("/v1/gateway", get(gateway::upgrade))
 }
 

@@ -81,6 +81,7 @@ impl World {
             limits,
             trusted_proxies: Proxies::default(),
             log: "info".to_owned(),
+            files: service::FileSettings::in_folder(&data.path().join("files")),
         };
         let namespace = servers::prefix();
         let projector = CancellationToken::new();
@@ -92,6 +93,7 @@ impl World {
             namespace: namespace.clone(),
             retention: TimeDelta::days(7),
             message_retention: None,
+            files: config.files.clone(),
         };
         let log = connect(&config, direct).await;
         projector::start(settings, log.clone(), projector.clone()).await.unwrap();

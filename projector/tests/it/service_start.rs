@@ -34,6 +34,7 @@ async fn the_service_is_ready_counts_its_work_and_ends() {
         "ROUNDTABLE_EVENTSTORE_URL" => Some(world.store_url.clone()),
         "ROUNDTABLE_LISTEN" => Some("127.0.0.1:0".to_owned()),
         "ROUNDTABLE_SECRETS" => Some(keys.path().display().to_string()),
+        "ROUNDTABLE_FILES_URL" => Some(keys.path().join("files").display().to_string()),
         _ => None,
     })
     .unwrap();

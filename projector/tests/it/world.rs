@@ -32,7 +32,7 @@ pub(crate) struct World {
     pub(crate) store_url: String,
     keys: AtomicU64,
     _store: DropGuard,
-    _data: TempDir,
+    pub(crate) data: TempDir,
 }
 
 impl World {
@@ -57,7 +57,7 @@ impl World {
             store_url,
             keys: AtomicU64::new(1),
             _store: shutdown.drop_guard(),
-            _data: data,
+            data,
         }
     }
 
@@ -70,6 +70,7 @@ impl World {
             namespace: self.namespace.clone(),
             retention: TimeDelta::days(7),
             message_retention: None,
+            files: service::FileSettings::in_folder(&self.data.path().join("files")),
         }
     }
 
@@ -336,6 +337,9 @@ pub(crate) const TABLES: &[&str] = &[
     "study_session",
     "study_participant",
     "whiteboard",
+    "file",
+    "file_link",
+    "file_avatar",
 ];
 
 /// All rows of all tables, as one text.

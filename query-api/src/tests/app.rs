@@ -41,6 +41,10 @@ const ROUTES: &[&str] = &[
     "/v1/study-sessions?which=mine",
     "/v1/study-sessions/018f2f4e-0000-7000-8000-000000000001",
     "/v1/study-sessions/018f2f4e-0000-7000-8000-000000000001/whiteboard",
+    "/v1/files",
+    "/v1/files/018f2f4e-0000-7000-8000-000000000001",
+    "/v1/files/018f2f4e-0000-7000-8000-000000000001/content",
+    "/v1/files/018f2f4e-0000-7000-8000-000000000001/thumbnails/64",
 ];
 
 const SVG: http::HeaderValue = http::HeaderValue::from_static("image/svg+xml");
@@ -74,6 +78,7 @@ impl Service {
                 "ROUNDTABLE_EVENTSTORE_URL" => eventstore_url.clone(),
                 "ROUNDTABLE_LISTEN" => "127.0.0.1:0".to_owned(),
                 "ROUNDTABLE_SECRETS" => folder.path().display().to_string(),
+                "ROUNDTABLE_FILES_URL" => folder.path().join("files").display().to_string(),
                 _ => return None,
             })
         })

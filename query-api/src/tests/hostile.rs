@@ -11,7 +11,7 @@ use super::{Stage, id};
 const PUBLIC: [&str; 2] = ["change_feed_horizon", "projection_checkpoint"];
 
 /// What everybody may know who is signed in.
-const ANNOUNCED: [&str; 3] = ["study_session", "user_profile", "user_search_term"];
+const ANNOUNCED: [&str; 4] = ["file_avatar", "study_session", "user_profile", "user_search_term"];
 
 /// The vault is made by the event log, at the start of every process that opens one.
 const VAULT: &str = include_str!("../../../event-log/src/vault.sql");
@@ -61,9 +61,14 @@ async fn fill(stage: &Stage, ada: Uuid, bob: Uuid) {
              insert into whiteboard values ('{talk}', '{ada}', '{talk}', '[]', '{ada}', {p}, {p});
              insert into timer values ('grace', 'grace', '{talk}', '{bob}', '{{}}', now(), 'presence', '1'), ('other', 'room', '{talk}', '{bob}', '{{}}', now(), 'log', '1');
              insert into timer_room values ('{talk}', '{talk}');
+             insert into file values ('{f}', '{ada}', '{talk}', 'secret.txt', 'text/plain', 1, 'e3b0', null, null, now(), {p});
+             insert into file_link values ('{f}', '{ada}', '{talk}');
+             insert into file_avatar values ('{ada}', '{ada}');
+             insert into file_removal (file_id, requested_at, next_at) values ('{ada}', now(), now());
              insert into vault.person_key (subject, wrapped) values ('{ada}', '\\x00')",
             id(),
-            id()
+            id(),
+            f = id(),
         ))
         .await;
 }
@@ -112,7 +117,7 @@ async fn the_reader_sees_no_row_of_others_in_any_table() {
             match count(&mut session, &schema, &table).await {
                 // Profiles and sessions are public to whoever is signed in.
                 Ok(rows) if ANNOUNCED.contains(&table.as_str()) && !nobody.is_empty() => {
-                    assert_eq!(rows, 1);
+                    assert_eq!(rows, 1, "{table}");
                 }
                 Ok(rows) => assert_eq!(rows, 0, "{schema}.{table} as {nobody:?}"),
                 Err(error) => {
@@ -162,10 +167,13 @@ async fn the_reader_sees_no_row_of_others_in_any_table() {
         "whiteboard",
         // Who is away; no other timer, and nothing of what it will do.
         "timer",
+        "file",
+        "file_link",
+        "file_avatar",
     ] {
         assert!(seen_by_ada.contains(table), "{table}: {seen_by_ada:?}");
     }
-    for table in ["person_key", "parked_event", "timer_room"] {
+    for table in ["person_key", "parked_event", "timer_room", "file_removal"] {
         assert!(refused.contains(table), "{table}: {refused:?}");
     }
 }

@@ -3,6 +3,7 @@
 mod app;
 mod conversations;
 mod feed;
+mod files;
 mod friends;
 mod hostile;
 mod people;

@@ -4,10 +4,12 @@ use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use events::{Position, UserId};
+use files::Storage;
 use http::HeaderMap;
 use serde_json::Value;
 use servers::{TestDatabase, TestServers};
 use sqlx::{Connection, PgConnection, PgPool};
+use tempfile::TempDir;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
 use uuid::Uuid;
@@ -33,6 +35,7 @@ pub(crate) struct Stage {
     _stop: DropGuard,
     pub(crate) owner_url: String,
     pub(crate) redis_url: String,
+    _folder: TempDir,
     _database: TestDatabase,
     _servers: TestServers,
 }
@@ -68,7 +71,9 @@ impl Stage {
         let redis = client.get_multiplexed_async_connection().await.unwrap();
         let stop = CancellationToken::new();
         let redis_url = redis_url.unwrap_or(&servers.redis_url).to_owned();
-        let reads = Reads::start(&reader_url, &redis_url, stop.clone()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let files = Storage::open(&folder.path().display().to_string(), []).unwrap();
+        let reads = Reads::start(&reader_url, &redis_url, files, stop.clone()).unwrap();
         Self {
             owner,
             reader_url,
@@ -77,6 +82,7 @@ impl Stage {
             _stop: stop.drop_guard(),
             owner_url: database.url.clone(),
             redis_url,
+            _folder: folder,
             _database: database,
             _servers: servers,
         }
