@@ -228,10 +228,6 @@ impl App {
         &self.0.rooms
     }
 
-    pub(crate) fn postgres(&self) -> &PgPool {
-        &self.0.postgres
-    }
-
     pub(crate) fn edge(&self) -> &Edge {
         &self.0.edge
     }

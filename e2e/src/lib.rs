@@ -15,3 +15,11 @@ pub mod routes;
 pub mod talk;
 pub mod up;
 pub mod wire;
+
+use chrono::{DateTime, Utc};
+
+/// What the clock says, for what is to happen at a moment.
+#[expect(clippy::disallowed_methods, reason = "a client is an edge")]
+pub fn now() -> DateTime<Utc> {
+    Utc::now()
+}

@@ -35,7 +35,7 @@ impl Up {
     }
 
     /// The same, with these variables, which go before those of every test.
-    pub async fn with(environment: &[(&'static str, &str)]) -> Result<Self> {
+    pub async fn with(environment: &[(&str, &str)]) -> Result<Self> {
         let folder = folder()?;
         let data = folder.path().join("servers");
         let servers = PrivateServers::start_with(&data, Wanted::ALL, Durability::Relaxed).await?;

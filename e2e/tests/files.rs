@@ -40,8 +40,8 @@ async fn the_same_holds_with_a_server_that_speaks_s3() -> Result<()> {
     let s3 = s3::S3::start().await;
     let mut given = s3.options.clone();
     given.push(("ROUNDTABLE_FILES_URL".to_owned(), s3.url.clone()));
-    let given: Vec<_> = given.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
-    let up = Up::start_with(&given).await?;
+    let given: Vec<_> = given.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let up = Up::with(&given).await?;
     a_file_comes_back(&up.url).await?;
     ensure!(s3.objects() > 0, "nothing came to the bucket");
     up.end().await
@@ -244,9 +244,9 @@ async fn head(who: &Person) -> Result<Position> {
 
 #[tokio::test]
 async fn an_upload_that_is_too_large_cut_or_lied_about_leaves_nothing() -> Result<()> {
-    let up = Up::start_with(&[
-        ("ROUNDTABLE_FILES_LARGEST", MIB.to_string()),
-        ("ROUNDTABLE_FILES_QUOTA", (2 * MIB + 10).to_string()),
+    let up = Up::with(&[
+        ("ROUNDTABLE_FILES_LARGEST", &MIB.to_string()),
+        ("ROUNDTABLE_FILES_QUOTA", &(2 * MIB + 10).to_string()),
     ])
     .await?;
     let group = Group::new(&up.url, &["Ada", "Bob"]).await?;
@@ -390,7 +390,7 @@ async fn a_file_belongs_to_its_owner_until_it_is_removed_for_good() -> Result<()
 async fn a_large_upload_takes_little_memory() -> Result<()> {
     const SIZE: usize = 200 * MIB;
     let large = (2 * SIZE).to_string();
-    let up = Up::start_with(&[("ROUNDTABLE_FILES_LARGEST", large)]).await?;
+    let up = Up::with(&[("ROUNDTABLE_FILES_LARGEST", &large)]).await?;
     let group = Group::new(&up.url, &["Ada", "Bob"]).await?;
     let ada = &group.people[0];
     // A small one first, so that everything that is made once is there.

@@ -1,7 +1,7 @@
 //! Who may do what in a group, from outside: the role matrix, owners, invitations and bans.
 
 use anyhow::{Context, Result, ensure};
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 use e2e::cluster::Cluster;
 use e2e::refusal::{accepted, refused};
 use e2e::talk::{Group, PATIENCE, Person};
@@ -157,12 +157,12 @@ async fn an_invitation_lets_in_whom_it_is_for_and_nobody_else() -> Result<()> {
     let look = dan.request(&up.url, Method::GET, &format!("/v1/invites/{code}"))?;
     let look = look.header("Roundtable-After", position(&done)?.to_string());
     refused(look, 410, "invite-revoked").await?;
-    for wrong in [json!({ "uses": 0 }), json!({ "expires": Utc::now() - TimeDelta::hours(1) })] {
+    for wrong in [json!({ "uses": 0 }), json!({ "expires": e2e::now() - TimeDelta::hours(1) })] {
         let make = write(ada, &up.url, Method::POST, &path, key(), Some(&wrong))?;
         refused(make, 422, "invalid-invite").await?;
     }
 
-    let soon = Utc::now() + TimeDelta::milliseconds(1500);
+    let soon = e2e::now() + TimeDelta::milliseconds(1500);
     let short = text(&invite(json!({ "expires": soon })).await?, "code")?;
     // It is past when the API says so, and not before the moment that it was told.
     let answer = loop {
@@ -173,7 +173,7 @@ async fn an_invitation_lets_in_whom_it_is_for_and_nobody_else() -> Result<()> {
         }
         tokio::task::yield_now().await;
     };
-    ensure!(answer.status().as_u16() == 410 && Utc::now() >= soon, "{}", answer.text().await?);
+    ensure!(answer.status().as_u16() == 410 && e2e::now() >= soon, "{}", answer.text().await?);
     refused(join_by(&dan, &up.url, &short, key())?, 410, "invite-expired").await?;
 
     let code = text(&other, "code")?;

@@ -181,7 +181,7 @@ async fn is_limited(answer: Response, name: &str) -> Result<()> {
     let state = format!("\"{name}\";r=0;t={wait}");
     ensure!(states.into_iter().any(|found| found == state), "{state}: {headers:?}");
     let problem: Value = answer.json().await?;
-    ensure!(problem["retry_after"].to_string() == wait, "{problem}");
+    ensure!(problem["retry_after"].as_u64() == wait.parse().ok(), "{problem}");
     ensure!(problem["type"].as_str().is_some_and(|kind| kind.ends_with("/rate-limited")));
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 use e2e::operator::grant;
 use e2e::raw::Raw;
 use e2e::refusal::{accepted, refused, refused_with};
@@ -107,7 +107,7 @@ async fn who_is_suspended_neither_reads_nor_writes_nor_listens_until_reinstated(
     ensure!(seen["suspended_at"].is_null() && seen["reason"].is_null(), "{seen}");
 
     // A suspension that ends is over by itself, and not before.
-    let until = Utc::now() + TimeDelta::milliseconds(2500);
+    let until = e2e::now() + TimeDelta::milliseconds(2500);
     accepted(suspend(&up, mia, bob, &json!({ "reason": "Enough", "until": until }))?, 202).await?;
     let begun = Instant::now();
     loop {
@@ -118,7 +118,7 @@ async fn who_is_suspended_neither_reads_nor_writes_nor_listens_until_reinstated(
             other => anyhow::bail!("{other}"),
         }
     }
-    ensure!(Utc::now() >= until, "it ended too early");
+    ensure!(e2e::now() >= until, "it ended too early");
     bob.session.socket(None).await?;
     up.end().await
 }

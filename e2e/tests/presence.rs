@@ -318,7 +318,7 @@ async fn a_frozen_redis_and_one_that_comes_back_empty_change_nothing_for_those_w
     devices.pop().context("Cleo's")?.cut().await;
     let came = Device::open(&nodes[0], dora.token()).await?;
     cluster.servers.restart(Kind::Redis).await?;
-    let mut changes = vec![told(&mut watching).await?, told(&mut watching).await?];
+    let mut changes = [told(&mut watching).await?, told(&mut watching).await?];
     changes.sort_by_key(|frame| frame["state"].to_string());
     let [left, entered] = &changes[..] else { bail!("two changes") };
     ensure!(left["user"] == json!(cleo.user()) && left["state"] == "offline", "{left}");

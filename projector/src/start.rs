@@ -20,8 +20,8 @@ use tokio_util::task::TaskTracker;
 use crate::invalidation::Invalidations;
 use crate::projections::{
     Block, ChangeFeed, Conversation, ConversationBan, File, FileRemoval, FriendList, FriendRequest,
-    Invite, Login, Member, Mention, Message, MessageSearch, Pin, PresenceHidden, Projection,
-    Reaction, ReadCursor, Report, Retention, Standing, StudySession, Timer, UserProfile, Whiteboard,
+    Invite, Login, Member, Mention, Message, MessageSearch, Pin, Projection, Reaction, ReadCursor,
+    Report, Retention, Standing, StudySession, Timer, UserProfile, Whiteboard,
 };
 use crate::relay::Relay;
 use crate::removals::Removals;
@@ -136,8 +136,8 @@ pub async fn start(
         )?
         .run(),
     );
-    let storage = Storage::open(&settings.files.url, settings.files.cloud)
-        .context("ROUNDTABLE_FILES_URL")?;
+    let storage =
+        Storage::open(&settings.files.url, settings.files.cloud).context("ROUNDTABLE_FILES_URL")?;
     tasks.spawn(Removals::new(postgres.clone(), storage).run(log.clone()));
     let retention = Retention { feed: settings.retention, messages: settings.message_retention };
     let runner = Runner::new(options, tail, invalidations, retention);
@@ -201,7 +201,6 @@ projections![
     Message,
     MessageSearch,
     Pin,
-    PresenceHidden,
     Reaction,
     ReadCursor,
     Report,

@@ -97,8 +97,7 @@ impl App {
             middleware::from_fn_with_state(self.authenticator.clone(), authenticated);
         let codes = Extension(invite::Codes::of(self.authenticator.log.secrets()));
         let routes = Router::from(routes()).route_layer(authenticated).layer(codes);
-        let routes =
-            routes.merge(Router::from(avatars::router())).with_state(self.reads.clone());
+        let routes = routes.merge(Router::from(avatars::router())).with_state(self.reads.clone());
         self.edge.clone().guard(routes)
     }
 

@@ -20,7 +20,7 @@ use crate::failure::Answer;
 use crate::reads::Reads;
 
 /// What says who lets whom know.
-const PROJECTIONS: &[&str] = &["friend_list", "member", "presence_hidden"];
+const PROJECTIONS: &[&str] = &["block", "friend_list", "member"];
 
 /// As the gateways have it: in larger conversations presence is not shared.
 const PEOPLE_IN_GROUP: i32 = 50;

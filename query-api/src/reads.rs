@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use events::{Position, UserId};
-use service::Redis;
 use files::Storage;
+use service::Redis;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{PgPool, Postgres, Transaction};
 use tokio_util::sync::CancellationToken;

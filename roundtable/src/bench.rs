@@ -15,8 +15,8 @@ mod store;
 mod wire;
 
 pub use chat::{Chat, check, run as chat};
-pub use receipts::{Receipts, ReceiptsReport, run as receipts};
 pub use idle::{Idle, IdleReport, run as idle, serve as serve_gateway};
+pub use receipts::{Receipts, ReceiptsReport, run as receipts};
 pub use report::{Report, Saturation, Step};
 pub use store::{
     Memory, Serve, Size, SizesReport, Store, StoreReport, draw, run as store, serve, sizes,

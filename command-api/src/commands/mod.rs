@@ -22,9 +22,7 @@ pub(crate) mod whiteboard;
 
 use std::fmt;
 
-use events::{
-    ConversationId, FileId, MessageId, Position, ReportId, StudySessionId, UserId,
-};
+use events::{ConversationId, FileId, MessageId, Position, ReportId, StudySessionId, UserId};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;

@@ -15,7 +15,7 @@ const PEOPLE_IN_GROUP: i32 = 50;
 const MOST: i64 = 1000;
 
 /// The read models that the circle is made of.
-const PROJECTIONS: [&str; 3] = ["friend_list", "member", "presence_hidden"];
+const PROJECTIONS: [&str; 3] = ["block", "friend_list", "member"];
 
 /// How often to look whether they are there.
 const LOOK: Duration = Duration::from_millis(20);

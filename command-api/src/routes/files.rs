@@ -81,7 +81,7 @@ async fn create(
 }
 
 fn created(accepted: Accepted) -> Response {
-    let Accepted { position, made } = accepted;
+    let Accepted { position, made, .. } = accepted;
     match made {
         Some(Made::File(id)) => {
             let location = [(header::LOCATION, format!("/v1/files/{id}"))];

@@ -27,7 +27,6 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct World {
     pub(crate) url: String,
     pub(crate) app: App,
-    pub(crate) log: EventLog,
     pub(crate) nats: Link,
     pub(crate) postgres: Link,
     pub(crate) shutdown: CancellationToken,
@@ -113,7 +112,6 @@ impl World {
         Self {
             url: format!("http://{address_of_api}"),
             app,
-            log,
             nats,
             postgres,
             shutdown: shutdown.clone(),

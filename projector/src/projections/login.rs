@@ -3,7 +3,7 @@
 use events::{Category, DomainEvent, Envelope, LoginEvent, LoginId, Moment, Position, UserId};
 use sqlx::PgConnection;
 
-use super::{ApplyError, Projection, text};
+use super::{ApplyError, Projection, Retention, text};
 
 /// The read model.
 #[derive(Debug, Default)]
@@ -125,7 +125,7 @@ impl Projection for Login {
 
     /// A log-in whose refresh token has expired is over, and nothing in the log says so. Its last
     /// access token is good for a little longer.
-    async fn upkeep(db: &mut PgConnection, _: chrono::TimeDelta) -> Result<(), sqlx::Error> {
+    async fn upkeep(db: &mut PgConnection, _: Retention) -> Result<(), sqlx::Error> {
         let expired = "delete from login where expires_at < now() - interval '1 day'";
         sqlx::query(expired).execute(db).await.map(|_| ())
     }

@@ -395,7 +395,7 @@ mod tests {
         };
         let room = room_key(conversation, ben);
         let joined = SessionEvent::Joined { session, conversation, user: ben };
-        assert_eq!(keys(project(joined)), [room.clone()]);
+        assert_eq!(keys(project(joined)), std::slice::from_ref(&room));
         let cause = LeaveCause::Lost;
         let left = SessionEvent::Left { session, conversation, user: ben, cause };
         assert_eq!(keys(project(left)), [grace_key(session, ben), room.clone()]);

@@ -333,7 +333,6 @@ pub(crate) const TABLES: &[&str] = &[
     "change_feed_frame",
     "change_feed_member",
     "unread_count",
-    "presence_hidden",
     "study_session",
     "study_participant",
     "whiteboard",

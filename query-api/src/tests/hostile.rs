@@ -198,8 +198,8 @@ async fn what_two_people_share_is_all_that_one_sees_of_the_other() {
     assert_eq!(count(&mut session, "public", "study_participant").await, Ok(2));
     assert_eq!(count(&mut session, "public", "timer").await, Ok(1), "of two, the grace");
     for column in ["key", "detail", "set_by"] {
-        let refused = sqlx::query(&format!("select {column} from timer")).execute(&mut session);
-        assert!(refused.await.is_err(), "{column}");
+        let query = format!("select {column} from timer");
+        assert!(sqlx::query(&query).execute(&mut session).await.is_err(), "{column}");
     }
     // A conversation that Bob left is closed to him, but what he saw of its feed is not.
     stage.sql(&format!("delete from member where user_id = '{bob}'")).await;

@@ -33,7 +33,7 @@ async fn meet(stage: &Stage, people: &[Uuid]) {
 }
 
 async fn block(stage: &Stage, by: Uuid, of: Uuid) {
-    sqlx::query("insert into presence_hidden values ($1, $2, $3)")
+    sqlx::query("insert into block values ($1, $2, now(), $3)")
         .bind(by)
         .bind(of)
         .bind(at(1))
@@ -143,7 +143,7 @@ async fn what_the_write_before_allowed_or_hid_is_waited_for() {
     stage.reached(&["friend_list", "member"], 5).await;
     let path = format!("{}&after=5", path(&[bob]));
     assert_eq!(stage.problem(ada, &path).await.1, "read-model-behind");
-    stage.reached(&["presence_hidden"], 5).await;
+    stage.reached(&["block"], 5).await;
     assert_eq!(stage.ask(ada, &path).await, (200, json!({"items": []})));
     for query in ["", "?users=", "?users=a,b", "?users=1&x=2"] {
         let path = format!("/v1/presence{query}");

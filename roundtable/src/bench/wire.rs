@@ -80,7 +80,10 @@ impl Reader {
             self.frames(|kind, payload| {
                 if memmem::find(payload, br#""op":"ready""#).is_some() {
                     ready = true;
-                } else if !ready && kind == TEXT && memmem::find(payload, br#""op":"hello""#).is_none() {
+                } else if !ready
+                    && kind == TEXT
+                    && memmem::find(payload, br#""op":"hello""#).is_none()
+                {
                     refused = Some(String::from_utf8_lossy(payload).into_owned());
                 }
             })?;

@@ -132,6 +132,7 @@ async fn log_in(log: &EventLog, Identity { user, login }: Identity) -> Result<()
         user,
         refresh_digest: String::new(),
         expires: now() + TimeDelta::days(1),
+        device: None,
     };
     let stream = StreamName::login(login);
     log.transact_new::<login::Login>(&stream, &command, &context(user)).await?;

@@ -1,16 +1,5 @@
 -- Who may see whose presence.
 
--- Who blocks whom: neither sees whether the other is there. No policy and no grant: to know who
--- blocks them would tell people what a block is there to hide.
-create table presence_hidden (
-  user_id uuid not null,
-  from_id uuid not null,
-  position log_position not null,
-  primary key (user_id, from_id)
-);
-create index presence_hidden_from on presence_hidden (from_id, user_id);
-alter table presence_hidden enable row level security;
-
 -- Those that people share their presence with: friends, and whoever is in a conversation of at most
 -- so many people with them, unless one of the two blocks the other. It holds in both directions.
 create function presence_circle(people uuid[], people_in_group int)
@@ -34,9 +23,9 @@ language sql stable as $$
   )
   select n.user_id, n.other_id from near n
   where not exists (
-      select from presence_hidden h where h.user_id = n.user_id and h.from_id = n.other_id
+      select from block b where b.blocker_id = n.user_id and b.blocked_id = n.other_id
     ) and not exists (
-      select from presence_hidden h where h.user_id = n.other_id and h.from_id = n.user_id
+      select from block b where b.blocker_id = n.other_id and b.blocked_id = n.user_id
     )
 $$;
 
