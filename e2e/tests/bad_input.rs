@@ -30,13 +30,13 @@ async fn a_wrong_body_is_refused_precisely_and_changes_nothing() -> Result<()> {
         (r#"{"text": "x", "sender_id": "0192f3a4-0000-7000-8000-000000000001"}"#, "sender_id"),
         (r#"{"text": 7}"#, "text"),
         (r#"{"text": "x", "id": "seven"}"#, "id"),
-        (r#"{}"#, "text"),
     ] {
         let problem = refused(send(body)?, 422, "wrong-shape").await.context(body)?;
         let detail = problem["detail"].as_str().unwrap_or_default();
         ensure!(detail.contains(field), "{body}: the field is not named: {problem}");
     }
     refused_with(send("[]")?, 422).await?;
+    refused(send("{}")?, 422, "invalid-text").await?;
     refused_with(send(r#"{"text": "  "}"#)?, 422).await?;
     let oversize = json!({ "text": "x".repeat(70 * 1024) }).to_string();
     refused(send(&oversize)?, 413, "too-large").await?;
@@ -56,7 +56,7 @@ async fn a_wrong_body_is_refused_precisely_and_changes_nothing() -> Result<()> {
 
     let (id, position) = group.say(0, "the only one").await?;
     let history = ada.session.messages(group.conversation, Some(position)).await?;
-    let ids: Vec<_> = history.items.iter().map(|message| message.id).collect();
+    let ids: Vec<_> = history.said().map(|message| message.id).collect();
     ensure!(ids == [id], "something that was refused is there: {ids:?}");
     up.end().await
 }
@@ -158,7 +158,8 @@ async fn an_idempotency_key_is_required_and_stands_for_one_request() -> Result<(
 
     let last = serde_json::from_value(result["position"].clone())?;
     let history = ada.session.messages(group.conversation, Some(last)).await?;
-    ensure!(history.items.len() == 3, "{} messages instead of 3", history.items.len());
+    let said = history.said().count();
+    ensure!(said == 3, "{said} messages instead of 3");
     up.end().await
 }
 

@@ -102,6 +102,7 @@ enum WhichSessions {
 #[serde(deny_unknown_fields)]
 struct WantedSessions {
     #[serde(default)]
+    #[param(inline)]
     which: WhichSessions,
     /// Only those with this subject, in any case.
     subject: Option<String>,

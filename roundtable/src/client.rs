@@ -280,6 +280,13 @@ pub struct Page<T> {
     pub next: Option<Value>,
 }
 
+impl Page<Message> {
+    /// What people said, without what happened in the conversation.
+    pub fn said(&self) -> impl Iterator<Item = &Message> {
+        self.items.iter().filter(|message| message.kind != "system")
+    }
+}
+
 /// A message as a reader sees it.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Message {
@@ -289,6 +296,8 @@ pub struct Message {
     pub ordinal: i64,
     /// Who sent it.
     pub sender_id: UserId,
+    /// `text`, `file`, `image`, or `system` for something that happened in the conversation.
+    pub kind: String,
     /// What it says; nothing, once its sender was erased.
     pub text: Option<String>,
     /// Where in the log.

@@ -64,6 +64,7 @@ async fn live(app: &App, wire: &mut Wire, known: Option<Identity>) -> Result<(),
     let gateway = app.gateway();
     // In a box: what it takes to come in is large, and given back before the long time of waiting.
     let (identity, registered) = Box::pin(come_in(app, wire, known)).await?;
+    let _here = app.rooms().here(identity.user);
     Session {
         app,
         wire,
@@ -102,7 +103,6 @@ async fn come_in(
         dispatcher: gateway.dispatcher.clone(),
     };
     let position = attach::attach(app, wire, &registered, identity, after).await?;
-    let _here = app.rooms().here(identity.user);
     let resumed = after.is_some();
     wire.send(&ServerFrame::Ready { user: identity.user, position, resumed }).await?;
     Ok((identity, registered))

@@ -268,6 +268,10 @@ async fn an_event_that_cannot_be_read_is_parked_and_stops_nobody() {
     let expected = [
         row("change_feed", 0),
         row("change_feed", 1),
+        row("file", 0),
+        row("file", 1),
+        row("standing", 0),
+        row("standing", 1),
         row("user_profile", 0),
         row("user_profile", 1),
     ];
