@@ -76,7 +76,8 @@ impl Documents {
         Ok(commands.collect())
     }
 
-    /// The path of a route with its parameters and its required query filled in.
+    /// The path of a route with its parameters filled in, and its query: what is required, and
+    /// what there is a value for.
     pub fn path(&self, route: &Route, values: &impl Values) -> Result<String> {
         let mut path = String::new();
         let mut before = "";
@@ -96,7 +97,10 @@ impl Documents {
         let parameters = route.operation["parameters"].as_array().cloned().unwrap_or_default();
         let query: Vec<String> = parameters
             .iter()
-            .filter(|one| one["in"] == "query" && one["required"] == true)
+            .filter(|one| {
+                let known = one["name"].as_str().and_then(|name| values.field(name)).is_some();
+                one["in"] == "query" && (one["required"] == true || known)
+            })
             .map(|one| {
                 let name = one["name"].as_str().unwrap_or_default();
                 let value = self.example(&self.rest, name, &one["schema"], values, 0)?;

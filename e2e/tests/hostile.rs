@@ -7,13 +7,15 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
+use chrono::TimeDelta;
+use e2e::files::uploaded;
 use e2e::refusal::accepted;
 use e2e::routes::{Documents, Named, Route, Values};
 use e2e::talk::{Group, PASSWORD, Person};
 use e2e::up::Up;
-use events::Position;
+use events::{FileId, Position, ReportId, StudySessionId};
 use reqwest::Method;
-use roundtable::client::{Error, Socket, key};
+use roundtable::client::{Created, Error, Socket, key, new_id};
 use serde_json::{Value, json};
 
 /// Stands in everything that only Ada and Bob may see.
@@ -25,6 +27,8 @@ const PUBLIC: &[(&str, &str)] = &[
     ("POST", "/v1/sessions"),
     ("POST", "/v1/sessions/refresh"),
     ("GET", "/.well-known/jwks.json"),
+    ("GET", "/v1/avatars/presets"),
+    ("GET", "/v1/avatars/presets/{file}"),
 ];
 
 /// Two people, what they have, and one who is after it.
@@ -50,25 +54,58 @@ impl Stage {
         bob.session.accept_friendship(ada.user()).await?;
         let direct = ada.session.open_direct(bob.user()).await?;
         ada.session.send(direct.id, &format!("{MARK} in private")).await?;
-        let (message, made) = group.say(0, &format!("{MARK} in the group")).await?;
+        let (message, _) = group.say(0, &format!("{MARK} in the group")).await?;
         let (user, conversation) = (bob.user().to_string(), group.conversation.to_string());
+        let belongings =
+            Belongings::made(&up.url, &ada, bob, &conversation, &json!(message)).await?;
+        let (_, made) = group.say(1, &format!("{MARK} at last")).await?;
+        let Belongings { file, study, element, report, invite, login } = belongings;
         let parameters = BTreeMap::from([
+            (("presets", "file"), "fox.svg".to_owned()),
+            (("blocks", "user"), user.clone()),
             (("users", "id"), user.clone()),
             (("friend-requests", "user"), user.clone()),
             (("friends", "user"), user.clone()),
             (("conversations", "id"), conversation.clone()),
             (("members", "user"), user.clone()),
             (("bans", "user"), user.clone()),
+            (("invites", "invite"), invite.clone()),
+            // Whoever has the code may come in; Eve has to guess it.
+            (("invites", "code"), "A".repeat(43)),
+            (("messages", "message"), message.to_string()),
+            (("reactions", "emoji"), "%F0%9F%91%8D".to_owned()),
+            (("pins", "message"), message.to_string()),
+            (("files", "file"), file.clone()),
+            (("thumbnails", "size"), "64".to_owned()),
+            (("reports", "id"), report.clone()),
+            (("sessions", "login"), login.clone()),
+            (("study-sessions", "id"), study.clone()),
+            (("participants", "user"), user.clone()),
+            (("whiteboard", "element"), element.clone()),
         ]);
         let fields = BTreeMap::from([
             ("conversation", json!(conversation)),
             ("message", json!(message)),
+            ("reply_to", json!(message)),
+            ("thread", json!(message)),
             ("user", json!(user)),
+            ("users", json!(user)),
             ("with", json!(user)),
             ("from", json!(user)),
             ("to", json!(user)),
+            ("sender", json!(user)),
             ("members", json!([user])),
+            ("mentions", json!([user])),
             ("kind", json!("read")),
+            ("emoji", json!("\u{1f44d}")),
+            ("file", json!(file)),
+            ("attachments", json!([file])),
+            ("session", json!(study)),
+            ("element", json!(element)),
+            ("report", json!(report)),
+            ("invite", json!(invite)),
+            ("login", json!(login)),
+            ("q", json!(MARK)),
         ]);
         let theirs = Named { parameters, fields };
         Ok(Self { up, documents, ada, eve, theirs, made })
@@ -117,9 +154,73 @@ fn is_public(route: &Route) -> bool {
     PUBLIC.contains(&(route.method.as_str(), route.path.as_str()))
 }
 
-/// What may differ although Eve did nothing wrong: where the feed ends.
+/// What belongs to Ada and Bob, besides what they say.
+struct Belongings {
+    file: String,
+    study: String,
+    element: String,
+    report: String,
+    invite: String,
+    login: String,
+}
+
+impl Belongings {
+    async fn made(
+        url: &str,
+        ada: &Person,
+        bob: &Person,
+        conversation: &str,
+        message: &Value,
+    ) -> Result<Self> {
+        let id = conversation.parse().context("an id")?;
+        let file: Created<FileId> =
+            uploaded(url, ada, id, &format!("{MARK}.txt"), MARK.as_bytes()).await?;
+        // With room for these two only: a study session is open to whoever finds a seat.
+        let plan = json!({
+            "title": "Bernoulli numbers", "subject": "Maths", "capacity": 2,
+            "starts": e2e::now() + TimeDelta::minutes(5),
+        });
+        let study: Created<StudySessionId> =
+            ada.session.write(Method::POST, "/v1/study-sessions", Some(&plan)).await?;
+        let path = |rest: &str| format!("/v1/study-sessions/{}{rest}", study.id);
+        let _: Value = bob.session.write(Method::POST, &path("/join"), None).await?;
+        let element = new_id().to_string();
+        let drawn = json!({ "shape": json!({ "text": MARK }).to_string() });
+        let place = path(&format!("/whiteboard/{element}"));
+        let _: Value = bob.session.write(Method::PUT, &place, Some(&drawn)).await?;
+        let filed = json!({
+            "subject": { "kind": "message", "message": message, "conversation": conversation },
+            "reason": "spam", "text": MARK,
+        });
+        let report: Created<ReportId> =
+            bob.session.write(Method::POST, "/v1/reports", Some(&filed)).await?;
+        let invites = format!("/v1/conversations/{conversation}/invites");
+        let invite: Value = ada.session.write(Method::POST, &invites, Some(&json!({}))).await?;
+        let react = format!("/v1/conversations/{conversation}/messages/{}", text(message)?);
+        let react = format!("{react}/reactions/%F0%9F%91%8D");
+        let _: Value = bob.session.write(Method::PUT, &react, None).await?;
+        let pin = format!("/v1/conversations/{conversation}/pins/{}", text(message)?);
+        let _: Value = ada.session.write(Method::PUT, &pin, None).await?;
+        Ok(Self {
+            file: file.id.to_string(),
+            study: study.id.to_string(),
+            element,
+            report: report.id.to_string(),
+            invite: text(&invite["id"])?,
+            login: ada.session.tokens().login_id.to_string(),
+        })
+    }
+}
+
+fn text(value: &Value) -> Result<String> {
+    value.as_str().map(str::to_owned).with_context(|| format!("{value} is no text"))
+}
+
+/// What may differ although Eve did nothing wrong: where the feed ends, whom she is recommended to,
+/// the study sessions that she offers to everybody, and the version of presence, which is the time.
 fn is_theirs(path: &str) -> bool {
-    !path.starts_with("/v1/feed")
+    let everybodys = ["/v1/feed", "/v1/presence", "/v1/users/recommended", "/v1/study-sessions"];
+    !everybodys.contains(&path.split('?').next().unwrap_or_default())
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! An event as it lies in the log, its personal data still sealed.
 
-use chrono::{DateTime, Utc};
+use chrono::DateTime;
 use events::{Category, Envelope, EventId, Metadata, Moment, Position, StreamName};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -57,16 +57,22 @@ impl From<&eventstore::RecordedEvent> for Recorded {
             revision: event.revision,
             position: position(event.position),
             event_type: event.event_type.clone(),
-            created: created(event.created),
+            created: created(event),
             metadata: json_or_null(&event.custom_metadata),
             data: json_or_null(&event.data),
         }
     }
 }
 
+/// Ticks of 100 ns in a microsecond.
+const TICKS: i64 = 10;
+
 /// The store keeps 100 ns; Postgres and clients keep microseconds: everyone sees the same moment.
-fn created(at: DateTime<Utc>) -> Moment {
-    DateTime::from_timestamp_micros(at.timestamp_micros()).unwrap_or(at)
+/// The client gives whole seconds only, so the store's own word is read.
+fn created(event: &eventstore::RecordedEvent) -> Moment {
+    let ticks = event.metadata.get("created").and_then(|ticks| ticks.parse::<i64>().ok());
+    let exact = ticks.and_then(|ticks| DateTime::from_timestamp_micros(ticks / TICKS));
+    exact.unwrap_or(event.created)
 }
 
 pub(crate) const fn position(position: eventstore::Position) -> Position {

@@ -1,5 +1,6 @@
 //! Pages of the log, its head, its events as JSON, and what is not ours in it.
 
+use chrono::TimeDelta;
 use domain::friendship::{Command, Friendship};
 use event_log::{EventLog, OpenError, Opened, Recorded};
 use events::{Position, StreamName};
@@ -112,4 +113,18 @@ async fn an_event_of_ours_that_has_lost_its_shape_is_poison() {
     assert!(matches!(log.open_sealed(&unknown), Err(OpenError::Poison(_))));
     let data = serde_json::value::to_raw_value(&json!({ "from": 1 })).unwrap();
     assert!(matches!(log.open(&Recorded { data, ..recorded }).await, Err(OpenError::Poison(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_says_to_the_microsecond_when_it_was_recorded() {
+    let world = World::start().await;
+    let log = world.log().await;
+    let now = || chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now());
+    let before = now();
+    let position = ask(&log, 1).await;
+    let after = now();
+    let events = log.read_all(Position::START, 10).await.unwrap();
+    let event = events.iter().find(|event| event.position == position).unwrap();
+    let truncated = TimeDelta::microseconds(1);
+    assert!(before - truncated <= event.created && event.created <= after, "{}", event.created);
 }
