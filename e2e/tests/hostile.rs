@@ -41,6 +41,8 @@ struct Stage {
     theirs: Named,
     /// Everything of it stands in the log up to here.
     made: Position,
+    /// Bob sits in a study session, and stays there.
+    _bob: Socket,
 }
 
 impl Stage {
@@ -56,6 +58,7 @@ impl Stage {
         ada.session.send(direct.id, &format!("{MARK} in private")).await?;
         let (message, _) = group.say(0, &format!("{MARK} in the group")).await?;
         let (user, conversation) = (bob.user().to_string(), group.conversation.to_string());
+        let here = bob.session.socket(None).await?;
         let belongings =
             Belongings::made(&up.url, &ada, bob, &conversation, &json!(message)).await?;
         let (_, made) = group.say(1, &format!("{MARK} at last")).await?;
@@ -108,7 +111,7 @@ impl Stage {
             ("q", json!(MARK)),
         ]);
         let theirs = Named { parameters, fields };
-        Ok(Self { up, documents, ada, eve, theirs, made })
+        Ok(Self { up, documents, ada, eve, theirs, made, _bob: here })
     }
 
     /// A request of somebody on a route, for each body that it takes.
@@ -302,10 +305,10 @@ async fn unchanged(stage: &Stage, before: &BTreeMap<String, Value>) -> Result<()
     Ok(())
 }
 
-/// Without what Ada's own write has moved.
+/// Without what Ada's own write has moved: her profile, and how far a page has read.
 fn settled(value: &Value) -> Value {
     let mut value = value.clone();
-    if value["name"].is_string()
+    if (value["name"].is_string() || value["items"].is_array())
         && let Some(fields) = value.as_object_mut()
     {
         fields.remove("position");
