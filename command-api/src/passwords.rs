@@ -17,6 +17,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The dearest bcrypt hash that is verified: each one more takes twice as long, and 31 takes a day.
 const BCRYPT_COST: u32 = 14;
 
+/// The dearest Argon2 hash that is made or verified: memory (KiB), passes, lanes.
+const ARGON2_MEMORY_KIB: u32 = 256 * 1024;
+const ARGON2_PASSES: u32 = 16;
+const ARGON2_LANES: u32 = 16;
+
 /// Hashes and verifies passwords.
 #[derive(Clone)]
 pub(crate) struct Passwords {
@@ -29,6 +34,9 @@ pub(crate) struct Passwords {
 impl Passwords {
     /// Hashes with this much memory (OWASP's first choice: 19 MiB), two passes, one lane.
     pub(crate) fn new(memory_kib: u32) -> anyhow::Result<Self> {
+        if memory_kib > ARGON2_MEMORY_KIB {
+            return Err(anyhow!("ROUNDTABLE_ARGON2_KIB is at most {ARGON2_MEMORY_KIB}"));
+        }
         let params = Params::new(memory_kib, 2, 1, None)
             .map_err(|error| anyhow!("ROUNDTABLE_ARGON2_KIB is wrong: {error}"))?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
@@ -61,7 +69,8 @@ impl Passwords {
                     cost <= BCRYPT_COST && bcrypt::verify(&password, against).unwrap_or(false)
                 }
                 None => PasswordHash::new(against).is_ok_and(|parsed| {
-                    argon2.verify_password(password.as_bytes(), &parsed).is_ok()
+                    is_bearable(&parsed)
+                        && argon2.verify_password(password.as_bytes(), &parsed).is_ok()
                 }),
             };
             good && hash.is_some()
@@ -103,9 +112,18 @@ pub(crate) fn is_known(hash: &str) -> bool {
     match bcrypt_cost(hash) {
         Some(cost) => cost <= BCRYPT_COST && hash.len() == 60,
         None => PasswordHash::new(hash).is_ok_and(|parsed| {
-            Algorithm::try_from(parsed.algorithm).is_ok() && Params::try_from(&parsed).is_ok()
+            Algorithm::try_from(parsed.algorithm).is_ok() && is_bearable(&parsed)
         }),
     }
+}
+
+/// Whether verifying it takes no more than can be spared: the hash itself says how much it takes.
+fn is_bearable(hash: &PasswordHash<'_>) -> bool {
+    Params::try_from(hash).is_ok_and(|params| {
+        params.m_cost() <= ARGON2_MEMORY_KIB
+            && params.t_cost() <= ARGON2_PASSES
+            && params.p_cost() <= ARGON2_LANES
+    })
 }
 
 /// The cost of a bcrypt hash, in its modular crypt form: `$2b$12$…`.
@@ -171,6 +189,8 @@ mod tests {
             "$2b$06$short".to_owned(),
             "$2b$".to_owned(),
             "$1$md5$xxxx".to_owned(),
+            "$argon2id$v=19$m=4000000000,t=2,p=1$c29tZXNhbHQ$AAAAAAAAAAAAAAAAAAAAAA".to_owned(),
+            "$argon2id$v=19$m=64,t=4000000000,p=1$c29tZXNhbHQ$AAAAAAAAAAAAAAAAAAAAAA".to_owned(),
         ] {
             assert!(!passwords.verify("abc".to_owned(), Some(hash.clone())).await.unwrap());
             assert!(!is_known(&hash), "{hash}");

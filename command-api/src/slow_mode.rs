@@ -83,11 +83,13 @@ pub(crate) async fn paced(
 ) -> Result<Outcome, Problem> {
     let Some(pace) = pace(app, conversation, call.actor).await? else { return send.await };
     let (slow_mode, redis, who) = (app.slow_mode(), app.redis(), (conversation, call.actor));
-    match slow_mode.take(redis, who, call.key, pace).await {
+    // Of the message too: one key for many messages is no repeat.
+    let token = Uuid::new_v5(&message.uuid(), call.key.as_bytes());
+    match slow_mode.take(redis, who, token, pace).await {
         Turn::Taken => {
             let sent = send.await;
             if !sent.as_ref().is_ok_and(|sent| !sent.repeated) {
-                slow_mode.give_back(redis, who, call.key).await;
+                slow_mode.give_back(redis, who, token).await;
             }
             sent
         }

@@ -7,7 +7,7 @@ use e2e::raw::Raw;
 use e2e::refusal::{accepted, refused};
 use e2e::talk::{PATIENCE, Person};
 use e2e::up::Up;
-use events::{Position, UserId};
+use events::{ConversationId, Position, UserId};
 use futures::future::try_join_all;
 use reqwest::{Method, RequestBuilder};
 use roundtable::client::{Event, Socket, key, new_id};
@@ -253,4 +253,41 @@ async fn a_request_and_its_answer_come_to_every_device_at_every_gateway() -> Res
     hears(&mut devices[2], "friendship.blocked", block).await?;
     cluster.stop().await;
     Ok(())
+}
+
+#[tokio::test]
+async fn whoever_is_blocked_brings_the_other_into_no_group_and_nobody_opens_what_is_of_two()
+-> Result<()> {
+    let up = Up::start().await?;
+    let url = up.url.as_str();
+    let people = try_join_all(["Ada", "Bob", "Eve"].map(|name| Person::new(url, name))).await?;
+    let [ada, bob, eve] = &people[..] else { anyhow::bail!("three people") };
+    let open = |by: &Person, id: Option<ConversationId>, members: &[&Person]| {
+        let members: Vec<_> = members.iter().map(|member| member.user()).collect();
+        let mut body = json!({ "kind": "group", "title": "Ours", "members": members });
+        if let Some(id) = id {
+            body["id"] = json!(id);
+        }
+        write(by, url, Method::POST, "/v1/conversations", Some(body))
+    };
+    let block = write(ada, url, Method::PUT, &format!("/v1/blocks/{}", bob.user()), None)?;
+    accepted(block, 202).await?;
+    // For Bob there is no Ada, and she cannot bring him in by mistake.
+    refused(open(bob, None, &[ada])?, 404, "no-such-user").await?;
+    refused(open(ada, None, &[bob])?, 409, "blocking").await?;
+    let groups =
+        [accepted(open(bob, None, &[])?, 201).await?, accepted(open(ada, None, &[])?, 201).await?];
+    let add = |by: &Person, group: &Value, whom: &Person| {
+        let group = group["id"].as_str().unwrap_or_default();
+        let path = format!("/v1/conversations/{group}/members/{}", whom.user());
+        write(by, url, Method::PUT, &path, None)
+    };
+    refused(add(bob, &groups[0], ada)?, 404, "no-such-user").await?;
+    refused(add(ada, &groups[1], bob)?, 409, "blocking").await?;
+    accepted(add(bob, &groups[0], eve)?, 202).await?;
+
+    // Eve knows which id the conversation of Ada and Bob will have, and may not be there first.
+    let theirs = ConversationId::direct(ada.user(), bob.user());
+    refused(open(eve, Some(theirs), &[])?, 422, "id-not-to-choose").await?;
+    up.end().await
 }

@@ -125,3 +125,16 @@ fn every_route_says_what_it_is_for_and_who_may_ask() {
         }
     }
 }
+
+#[test]
+fn every_route_and_command_with_a_limit_of_its_own_exists() {
+    let routes = json!(api::openapi())["paths"].clone();
+    let commands = api::asyncapi(&examples());
+    for (method, name) in service::limits::Class::named() {
+        let exists = match method {
+            Some(method) => routes[name].get(method.as_str().to_lowercase()).is_some(),
+            None => commands["channels"]["gateway"]["messages"].get(name).is_some(),
+        };
+        assert!(exists, "{name}");
+    }
+}

@@ -1,7 +1,7 @@
 //! Commands about who is in a conversation.
 
 use domain::conversation::{self, Conversation};
-use domain::friendship::Friendship;
+use domain::friendship::{self, Friendship};
 use event_log::Context;
 use events::{ConversationId, StreamName, UserId};
 use futures::future::try_join_all;
@@ -72,8 +72,11 @@ impl Command for OpenGroup {
         if self.members.len() > conversation::MAX_MEMBERS {
             return Err(problems::of_conversation(conversation::Rejection::Full));
         }
+        if self.conversation.is_some_and(|id| !may_be_chosen(id)) {
+            return Err(problems::id_not_to_choose());
+        }
         for some in self.members.chunks(LOOK_UPS) {
-            try_join_all(some.iter().map(|user| users::must_exist(app, *user))).await?;
+            try_join_all(some.iter().map(|user| may_be_added(app, by, *user))).await?;
         }
         // Follows from the key, so that a repeat opens the same group.
         let made = || Uuid::new_v5(&by.uuid(), format!("conversation {key}").as_bytes()).into();
@@ -100,7 +103,7 @@ impl Command for AddMember {
 
     async fn run(self, app: &App, identity: Identity, key: Uuid) -> Result<Accepted, Problem> {
         let call = Call::of(app, identity, key, &self);
-        users::must_exist(app, self.user).await?;
+        may_be_added(app, call.actor, self.user).await?;
         let command = conversation::Command::Add { by: call.actor, user: self.user };
         decide(app, self.conversation, &command, &call.context()).await
     }
@@ -141,6 +144,7 @@ impl Command for BanMember {
 
     async fn run(self, app: &App, identity: Identity, key: Uuid) -> Result<Accepted, Problem> {
         let call = Call::of(app, identity, key, &self);
+        users::must_exist(app, self.user).await?;
         let command = conversation::Command::Ban { by: call.actor, user: self.user };
         decide(app, self.conversation, &command, &call.context()).await
     }
@@ -164,6 +168,29 @@ impl Command for UnbanMember {
         let command = conversation::Command::Unban { by: call.actor, user: self.user };
         decide(app, self.conversation, &command, &call.context()).await
     }
+}
+
+/// Whether a client may choose this id. Those of version 5 follow from something, as that of a
+/// direct conversation does from its two people: whoever could choose it would be there first.
+fn may_be_chosen(id: ConversationId) -> bool {
+    id.uuid().get_version_num() != 5
+}
+
+/// Nobody is brought together with whom they block: for somebody who is blocked, the other does not
+/// exist.
+async fn may_be_added(app: &App, by: UserId, user: UserId) -> Result<(), Problem> {
+    users::must_exist(app, user).await?;
+    if by == user {
+        return Ok(());
+    }
+    let between = app.log().state::<Friendship>(&StreamName::friendship(by, user)).await?.state;
+    if between.is_blocking(user) {
+        return Err(Problem::no_such_user());
+    }
+    if between.is_blocking(by) {
+        return Err(problems::of_friendship(friendship::Rejection::Blocking));
+    }
+    Ok(())
 }
 
 /// Gives a command about a conversation.

@@ -204,6 +204,11 @@ impl Bye {
         Self::new("suspended", 4003, false)
     }
 
+    /// The person has too many sockets at this node already.
+    pub(crate) const fn too_many_sockets() -> Self {
+        Self::new("too-many-sockets", 4004, false)
+    }
+
     /// The position is older than what the change feed keeps: load anew.
     pub(crate) const fn reload() -> Self {
         Self::new("reload", 4002, false)

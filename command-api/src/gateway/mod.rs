@@ -10,6 +10,7 @@
 
 mod attach;
 mod bells;
+mod bucket;
 mod change;
 mod dispatcher;
 mod fanout;

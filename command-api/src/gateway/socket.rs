@@ -12,6 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use uuid::Uuid;
 
 use super::attach::{self, Failed};
+use super::bucket::Bucket;
 use super::dispatcher::Dispatcher;
 use super::fanout::SocketId;
 use super::frames::{BadFrame, Bye, ClientFrame, MAX_FRAME_BYTES, ServerFrame};
@@ -25,6 +26,13 @@ use crate::presence::Present;
 
 /// How many bad frames in a row are too many.
 const BAD_FRAMES: u32 = 10;
+
+/// How many sockets of one person a node serves at the same time.
+const SOCKETS_OF_ONE: u32 = 50;
+
+/// How often somebody may say that they are away, or back: so many times at once, and so many times
+/// a second in the long run. What is said more often counts at the next heartbeat.
+const TURNS: (f64, f64) = (5.0, 0.2);
 
 /// How long a command may take.
 const COMMAND: Duration = Duration::from_secs(15);
@@ -70,6 +78,8 @@ async fn live(app: &App, wire: &mut Wire, known: Option<Identity>) -> Result<(),
         wire,
         identity,
         present: gateway.presence.enter(identity.user),
+        away: false,
+        turns: Bucket::new(TURNS.0, TURNS.1, Instant::now()),
         typist: Typist::new(app.clone(), identity.user, registered.id),
         outbox: &registered.outbox,
         commands: InFlight::new(gateway.limits.commands),
@@ -97,6 +107,9 @@ async fn come_in(
     let greeting = tokio::time::timeout(gateway.limits.greeting, greet(app, wire, known));
     let (identity, after) = greeting.await.unwrap_or(Err(Failed::Bye(Bye::auth_timeout())))?;
 
+    if gateway.presence.devices(identity.user) >= SOCKETS_OF_ONE {
+        return Err(Failed::Bye(Bye::too_many_sockets()));
+    }
     let registered = Registered {
         id: gateway.next_id(),
         outbox: Arc::new(Outbox::new(gateway.limits.outbox())),
@@ -201,6 +214,9 @@ struct Session<'a> {
     wire: &'a mut Wire,
     identity: Identity,
     present: Present,
+    /// Whether the client said last that nobody uses it.
+    away: bool,
+    turns: Bucket,
     typist: Typist,
     outbox: &'a Outbox,
     commands: InFlight<Done>,
@@ -228,6 +244,7 @@ impl Session<'_> {
                     if self.commands.has_room() && self.heard.elapsed() >= 2 * period {
                         return Err(Failed::Bye(Bye::silent()));
                     }
+                    self.present.set_away(self.away);
                     self.wire.ping().await?;
                 }
             }
@@ -274,7 +291,12 @@ impl Session<'_> {
                     self.commands.begin(Some(conversation), async { Done::Typing(tell.await) });
                 }
             }
-            ClientFrame::Presence { away } => self.present.set_away(away),
+            ClientFrame::Presence { away } => {
+                self.away = away;
+                if self.turns.take(Instant::now()) {
+                    self.present.set_away(away);
+                }
+            }
             ClientFrame::Ping => self.push(&ServerFrame::Pong),
             ClientFrame::Auth { .. } | ClientFrame::Resume { .. } => {
                 let problem = Problem::malformed("this socket has said already who it is");

@@ -12,6 +12,7 @@ use service::Problem;
 use tokio::time::Instant;
 
 use super::SocketId;
+use super::bucket::Bucket;
 use crate::App;
 
 /// How long it holds after the last `start`.
@@ -41,15 +42,14 @@ pub(crate) struct Typist {
     app: App,
     user: UserId,
     socket: SocketId,
-    tokens: f64,
-    counted: Instant,
+    starts: Bucket,
     active: Vec<(ConversationId, Instant)>,
 }
 
 impl Typist {
     pub(crate) fn new(app: App, user: UserId, socket: SocketId) -> Self {
-        let counted = Instant::now();
-        Self { app, user, socket, tokens: AT_ONCE, counted, active: Vec::new() }
+        let starts = Bucket::new(AT_ONCE, PER_SECOND, Instant::now());
+        Self { app, user, socket, starts, active: Vec::new() }
     }
 
     /// What to do for a frame: nothing, if there are too many of them, or nothing was begun.
@@ -63,7 +63,7 @@ impl Typist {
         let place = self.active.iter().position(|(of, _)| *of == conversation);
         match (typing, place) {
             (Typing::Start, place) => {
-                if !self.take_token(now) {
+                if !self.starts.take(now) {
                     metrics::counter!("roundtable_gateway_typing_dropped_total").increment(1);
                     return None;
                 }
@@ -80,17 +80,6 @@ impl Typist {
         }
         let (app, user, socket) = (self.app.clone(), self.user, self.socket);
         Some(async move { tell(&app, user, socket, conversation, typing).await })
-    }
-
-    fn take_token(&mut self, now: Instant) -> bool {
-        let passed = now.duration_since(self.counted).as_secs_f64();
-        self.tokens = (self.tokens + passed * PER_SECOND).min(AT_ONCE);
-        self.counted = now;
-        let has = self.tokens >= 1.0;
-        if has {
-            self.tokens -= 1.0;
-        }
-        has
     }
 }
 

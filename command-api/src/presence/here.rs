@@ -84,6 +84,10 @@ impl Here {
         Present { here: Arc::clone(here), user, away: false }
     }
 
+    pub(super) fn devices(&self, user: UserId) -> u32 {
+        self.lock().all.get(&user).map_or(0, |person| person.devices)
+    }
+
     /// Resolves once somebody came or went since the last time.
     pub(super) async fn changed(&self) {
         self.changed.notified().await;

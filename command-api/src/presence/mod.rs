@@ -104,6 +104,11 @@ impl Presence {
         Self { here }
     }
 
+    /// How many devices of somebody are there.
+    pub(crate) fn devices(&self, user: UserId) -> u32 {
+        self.here.devices(user)
+    }
+
     /// A device of somebody is there, until the returned value is dropped.
     pub(crate) fn enter(&self, user: UserId) -> Present {
         Here::enter(&self.here, user)

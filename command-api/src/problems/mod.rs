@@ -41,6 +41,11 @@ pub(crate) fn of_transaction<R: std::error::Error + 'static>(
     }
 }
 
+/// 422: ids of version 5 follow from something, and are not a client's to choose.
+pub(crate) const fn id_not_to_choose() -> Problem {
+    invalid("id-not-to-choose", "The id of something new is a UUID of version 4 or 7")
+}
+
 /// 401: the address or the password is wrong, and it is not said which.
 pub(crate) const fn wrong_credentials() -> Problem {
     unauthorized("wrong-credentials", "The address or the password is wrong")

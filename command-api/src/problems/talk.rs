@@ -47,6 +47,9 @@ pub(crate) fn of_conversation(rejection: conversation::Rejection) -> Problem {
         Rejection::InviteExists => {
             conflict("invite-exists", "An invitation with this id exists already")
         }
+        Rejection::TooManyBans => {
+            conflict("too-many-bans", "At most 10000 people can be banned from a group")
+        }
         Rejection::TooManyInvites => {
             conflict("too-many-invites", "A group has at most 100 open invitations")
         }

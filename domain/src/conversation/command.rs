@@ -205,6 +205,9 @@ pub enum Rejection {
     #[error("an invitation with this id exists already")]
     InviteExists,
     /// Too many.
+    #[error("at most 10000 people can be banned from a group")]
+    TooManyBans,
+    /// Too many.
     #[error("a group has at most 100 open invitations")]
     TooManyInvites,
     /// There is none.

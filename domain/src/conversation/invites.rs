@@ -1,11 +1,14 @@
 //! Invitations into a group.
 
-use events::{ConversationEvent, InviteId, Moment, UserId};
+use events::{ConversationEvent, ConversationId, InviteId, Moment, UserId};
 
 use super::{Action, Conversation, Rejection};
 
 /// How many invitations may be open at a time.
 pub const MAX_OPEN_INVITES: usize = 100;
+
+/// How many invitations are remembered, so that one that is over is told from one that never was.
+const REMEMBERED: usize = 1000;
 
 type Decision = Result<Vec<ConversationEvent>, Rejection>;
 
@@ -45,6 +48,11 @@ impl Invite {
         Ok(())
     }
 
+    /// Whether it was revoked or used up, whatever the time is.
+    fn is_closed(&self) -> bool {
+        self.revoked || self.uses.is_some_and(|uses| self.used >= uses)
+    }
+
     /// Whether it was made with the same limits.
     fn was_made_as(&self, other: &Self) -> bool {
         (self.expires, self.uses) == (other.expires, other.uses)
@@ -75,7 +83,31 @@ impl Conversation {
             return Err(Rejection::TooManyInvites);
         }
         let Invite { expires, uses, .. } = made;
-        Ok(vec![ConversationEvent::InviteMade { conversation, invite, expires, uses, by }])
+        let mut events = self.expired_to_revoke(conversation, by, now);
+        events.push(ConversationEvent::InviteMade { conversation, invite, expires, uses, by });
+        Ok(events)
+    }
+
+    /// Those that ran out are revoked once there are too many to remember: after that they can be
+    /// forgotten.
+    fn expired_to_revoke(
+        &self,
+        conversation: ConversationId,
+        by: UserId,
+        now: Moment,
+    ) -> Vec<ConversationEvent> {
+        if self.invites.len() < REMEMBERED {
+            return vec![];
+        }
+        let over = self.invites.iter().filter(|(_, it)| !it.is_closed() && it.check(now).is_err());
+        over.map(|(id, _)| ConversationEvent::InviteRevoked { conversation, invite: *id, by })
+            .collect()
+    }
+
+    pub(super) fn forget_closed_invites(&mut self) {
+        if self.invites.len() >= REMEMBERED {
+            self.invites.retain(|_, invite| !invite.is_closed());
+        }
     }
 
     pub(super) fn revoke_invite(&self, by: UserId, invite: InviteId) -> Decision {

@@ -18,6 +18,7 @@ use crate::Decider;
 pub use command::{Command, Rejection};
 use invites::Invite;
 pub use invites::MAX_OPEN_INVITES;
+pub use people::MAX_BANS;
 pub use roles::{Action, MATRIX, may, permitted};
 pub use settings::{MAX_PINS, MAX_SLOW_MODE};
 
@@ -184,6 +185,7 @@ impl Decider for Conversation {
                 self.set_role(*to, Role::Owner);
             }
             ConversationEvent::InviteMade { invite, expires, uses, .. } => {
+                self.forget_closed_invites();
                 self.invites.insert(*invite, Invite::new(*expires, *uses));
             }
             ConversationEvent::InviteRevoked { invite, .. } => {

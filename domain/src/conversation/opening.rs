@@ -15,8 +15,12 @@ impl Conversation {
         if by == with {
             return Err(Rejection::Oneself);
         }
-        if self.opened.is_some() {
-            return Ok(vec![]);
+        match self.kind() {
+            Some(ConversationKind::Direct) => return Ok(vec![]),
+            Some(ConversationKind::Group | ConversationKind::Study) => {
+                return Err(Rejection::AlreadyOpened);
+            }
+            None => {}
         }
         if !friends {
             return Err(Rejection::NotFriends);

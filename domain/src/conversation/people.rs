@@ -5,6 +5,9 @@ use events::{ConversationEvent, InviteId, UserId};
 
 use super::{Action, Conversation, MAX_MEMBERS, Opened, Rejection};
 
+/// How many people can be banned from a group: all of them are part of its state.
+pub const MAX_BANS: usize = 10_000;
+
 type Decision = Result<Vec<ConversationEvent>, Rejection>;
 
 impl Conversation {
@@ -46,6 +49,9 @@ impl Conversation {
         let conversation = self.allow_upon(by, Action::Ban, user)?;
         if self.is_banned(user) {
             return Ok(vec![]);
+        }
+        if self.banned.len() >= MAX_BANS {
+            return Err(Rejection::TooManyBans);
         }
         Ok(vec![ConversationEvent::MemberBanned { conversation, user, by }])
     }

@@ -101,6 +101,11 @@ fn friends_open_their_one_direct_conversation() {
 }
 
 #[test]
+fn what_is_no_direct_conversation_is_not_opened_as_one() {
+    assert_eq!(group().decide(&open_direct(1, 2, true)), Err(Rejection::AlreadyOpened));
+}
+
+#[test]
 fn a_direct_conversation_never_changes() {
     let settings = [
         rename(1, "Study"),

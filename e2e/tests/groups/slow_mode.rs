@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use e2e::up::folder;
+use roundtable::client::new_id;
 use servers::{Durability, Kind, PrivateServers, Wanted};
 
 use super::*;
@@ -86,6 +87,12 @@ async fn a_member_waits_between_two_messages_at_any_gateway() -> Result<()> {
     let refusal = say(bob, there, &group, keys[*index], "another")?;
     refused(refusal, 409, "key-reused").await?;
     refused(say(bob, there, &group, key(), "again")?, 429, "slow-mode").await?;
+
+    // One key for many messages is no repeat: each waits.
+    let path = format!("/v1/conversations/{}/messages", group.conversation);
+    let body = json!({ "id": new_id(), "text": "with the key of another" });
+    let another = write(bob, there, Method::POST, &path, keys[*index], Some(&body))?;
+    refused(another, 429, "slow-mode").await?;
 
     let socket = bob.session.socket(None).await?;
     let body = json!({ "conversation": group.conversation, "text": "over the socket" });

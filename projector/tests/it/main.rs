@@ -9,4 +9,5 @@ mod projections;
 mod relay;
 mod service_start;
 mod timers;
+mod unread;
 mod world;

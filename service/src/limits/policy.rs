@@ -101,14 +101,13 @@ pub(super) const TABLE: [Row; 13] = [
 ];
 
 /// The routes that are not simply a read or a write of somebody.
-const ROUTES: [(Method, &str, Class); 10] = [
+const ROUTES: [(Method, &str, Class); 9] = [
     (Method::POST, "/v1/users", SignUp),
     (Method::POST, "/v1/sessions", LogIn),
     (Method::POST, "/v1/sessions/refresh", Refresh),
     (Method::PUT, "/v1/users/me/password", Password),
     (Method::PATCH, "/v1/users/me", Onboarding),
     (Method::POST, "/v1/users/me/onboarding", Onboarding),
-    (Method::PUT, "/v1/users/me/onboarding", Onboarding),
     (Method::POST, "/v1/friend-requests", FriendRequest),
     (Method::POST, "/v1/conversations/{id}/messages", Message),
     (Method::PUT, "/v1/conversations/{id}/receipts", Receipt),
@@ -118,7 +117,7 @@ const ROUTES: [(Method, &str, Class); 10] = [
 const COMMANDS: [(&str, Class); 7] = [
     ("user.change_password", Password),
     ("user.change_profile", Onboarding),
-    ("user.onboard", Onboarding),
+    ("user.complete_onboarding", Onboarding),
     ("friendship.request", FriendRequest),
     ("message.send", Message),
     ("message.delivered", Receipt),
@@ -144,6 +143,12 @@ impl Class {
     /// What a command counts as that comes over a socket: the same as over REST.
     pub fn of_command(name: &str) -> Self {
         COMMANDS.iter().find(|(of, _)| *of == name).map_or(Write, |(_, class)| *class)
+    }
+
+    /// The commands and routes that have a class of their own, for those who know which there are.
+    pub fn named() -> impl Iterator<Item = (Option<Method>, &'static str)> {
+        let routes = ROUTES.into_iter().map(|(method, path, _)| (Some(method), path));
+        routes.chain(COMMANDS.into_iter().map(|(name, _)| (None, name)))
     }
 
     /// Whose tokens it takes.

@@ -77,3 +77,27 @@ fn only_so_many_invitations_are_open_at_a_time() {
     let later = Command::MakeInvite { by, invite, expires: None, uses: None, now };
     assert!(state.decide(&later).is_ok(), "those that expired are not open");
 }
+
+#[test]
+fn of_very_many_invitations_those_that_are_over_are_forgotten() {
+    let mut group = group();
+    for number in 0..3000_u32 {
+        let invite = InviteId::new(Uuid::from_u128(u128::from(number)));
+        let expires = (number % 2 == 0).then(|| at(2));
+        let make = Command::MakeInvite { by: user(1), invite, expires, uses: None, now: at(1) };
+        let now = if number % 2 == 0 { at(1) } else { at(3) };
+        let make = match make {
+            Command::MakeInvite { by, invite, expires, uses, .. } => {
+                Command::MakeInvite { by, invite, expires, uses, now }
+            }
+            other => other,
+        };
+        if let Ok(events) = group.decide(&make) {
+            group = events.iter().fold(group, Conversation::evolve);
+        }
+        if number % 2 == 1 {
+            group = then(group, &[Command::RevokeInvite { by: user(1), invite }]);
+        }
+    }
+    assert!(group.invites.len() <= 1001, "{}", group.invites.len());
+}
