@@ -112,6 +112,7 @@ impl App {
         // Parameters of the query do not bring the schemas of their types along.
         let components = api.components.get_or_insert_default();
         components.schemas.insert("Limit".to_owned(), page::Limit::schema());
+        page::describe_last(components);
         api
     }
 

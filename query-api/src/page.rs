@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{Components, ObjectBuilder, OneOfBuilder, Schema, SchemaType, Type};
 
 /// A page of a list.
 #[derive(Debug, Serialize, ToSchema)]
@@ -10,6 +12,21 @@ pub(crate) struct Page<T, C> {
     pub(crate) items: Vec<T>,
     /// What to ask for to get the next page; `null` on the last.
     pub(crate) next: Option<C>,
+}
+
+/// Says in the description that there is no next page after the last: what generic types lose.
+pub(crate) fn describe_last(components: &mut Components) {
+    let pages = components.schemas.iter_mut().filter(|(name, _)| name.starts_with("Page_"));
+    for (_, page) in pages {
+        if let RefOr::T(Schema::Object(page)) = page
+            && let Some(next) = page.properties.get_mut("next")
+        {
+            let none = ObjectBuilder::new().schema_type(SchemaType::Type(Type::Null));
+            let either = OneOfBuilder::new().item(next.clone()).item(none);
+            let what = "What to ask for to get the next page; `null` on the last.";
+            *next = either.description(Some(what)).into();
+        }
+    }
 }
 
 impl<T, C> Page<T, C> {
