@@ -107,11 +107,11 @@ impl Studio {
     /// Treats a picture on a thread that may take its time. A decoder that gives up altogether is
     /// one that says no.
     async fn treat(&self, kind: Kind, bytes: Bytes) -> Result<Treated, PictureError> {
-        let known = bytes.clone();
-        let look = tokio::task::spawn_blocking(move || picture::look(kind, &known));
+        // What came is let go as soon as it was looked at; only four pictures get so far at once.
+        let look = tokio::task::spawn_blocking(move || picture::look(kind, &bytes));
         let look = look.await.unwrap_or(Err(PictureError::Broken))?;
         let _memory = self.room_for(look.cost).await;
-        let treated = tokio::task::spawn_blocking(move || picture::treat(kind, &bytes, &look));
+        let treated = tokio::task::spawn_blocking(move || picture::treat(look));
         treated.await.unwrap_or(Err(PictureError::Broken))
     }
 
