@@ -46,6 +46,12 @@ pub enum KeepError {
     /// It says that it is a picture, and is none that may be kept.
     #[error(transparent)]
     Picture(#[from] PictureError),
+    /// It lay on its side, and has too many bytes since it was encoded anew.
+    #[error("the picture has {bytes} bytes once it is upright")]
+    Grown {
+        /// How many bytes it would have.
+        bytes: u64,
+    },
     /// The storage is away.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -89,8 +95,11 @@ impl Studio {
         let _at_hand = self.pictures.acquire().await.expect("it is never closed");
         let bytes = self.storage.whole(upload.upload).await?;
         let treated = self.treat(upload.kind, bytes).await?;
-        let digest = hex::encode(Sha256::digest(&treated.bytes));
         let length = treated.bytes.len() as u64;
+        if length > upload.largest {
+            return Err(KeepError::Grown { bytes: length });
+        }
+        let digest = hex::encode(Sha256::digest(&treated.bytes));
         for (size, bytes) in treated.thumbnails {
             self.storage.put(file, &thumbnail(&digest, size), bytes.into()).await?;
         }
