@@ -197,12 +197,12 @@ mod tests {
     #[test]
     fn who_is_slow_has_less_time_and_who_is_quick_has_as_much_as_anybody() {
         let patience =
-            |kib: u64, spent: u32| BOUNDS.patience(kib << 10, SECOND * spent, SECOND * 0);
+            |kib: u64, spent: u32| BOUNDS.patience(kib << 10, SECOND * spent, Duration::ZERO);
         // Nobody is measured in the first thirty seconds.
         assert_eq!((patience(0, 0), patience(0, 10)), (SECOND * 20, SECOND * 20));
-        assert_eq!((patience(0, 25), patience(0, 30)), (SECOND * 5, SECOND * 0));
+        assert_eq!((patience(0, 25), patience(0, 30)), (SECOND * 5, Duration::ZERO));
         // 640 KiB are 40 seconds' worth.
-        assert_eq!((patience(640, 30), patience(640, 41)), (SECOND * 10, SECOND * 0));
+        assert_eq!((patience(640, 30), patience(640, 41)), (SECOND * 10, Duration::ZERO));
         assert_eq!(patience(1 << 20, 1000), SECOND * 20);
         assert_eq!(patience(1 << 20, 30 * 60 - 3), SECOND * 3);
         // The storage was slow, not the uploader.

@@ -30,11 +30,9 @@ pub(super) fn bare(bytes: &[u8]) -> Result<Bare, PictureError> {
                 flags.get_or_insert(kept.len() + 8);
                 put(&mut kept, kind, &data);
             }
-            b"ICCP" => {
-                if profiles == 0 && data.len() <= LARGEST_PROFILE {
-                    put(&mut kept, kind, data);
-                    profiles += 1;
-                }
+            b"ICCP" if profiles == 0 && data.len() <= LARGEST_PROFILE => {
+                put(&mut kept, kind, data);
+                profiles += 1;
             }
             b"VP8 " | b"VP8L" | b"ALPH" | b"ANIM" => put(&mut kept, kind, data),
             b"ANMF" => {
