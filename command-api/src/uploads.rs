@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use events::UserId;
-use files::{Bounds, Storage, Studio};
+use files::{Bounds, LeastRate, Storage, Studio};
 use http::StatusCode;
 use service::{FileSettings, Problem};
 
@@ -17,6 +17,9 @@ const OF_ONE: usize = 4;
 /// The longest silence within an upload, and the longest time for all of it.
 const SILENCE: Duration = Duration::from_secs(20);
 const WHOLE: Duration = Duration::from_secs(30 * 60);
+/// The least rate, on average: the slowest of phones is quicker, and to keep all places of a process
+/// from others costs somebody a MiB every second.
+const LEAST: LeastRate = LeastRate { per_second: 16 * 1024, after: Duration::from_secs(30) };
 
 /// Uploads of a process. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -42,7 +45,12 @@ impl Uploads {
         let storage = Storage::open(&settings.url, settings.cloud.iter().cloned())?;
         Ok(Self {
             studio: Studio::new(storage),
-            bounds: Bounds { largest: settings.largest, silence: SILENCE, whole: WHOLE },
+            bounds: Bounds {
+                largest: settings.largest,
+                silence: SILENCE,
+                whole: WHOLE,
+                least: LEAST,
+            },
             quota: settings.quota,
             going_on: Arc::default(),
         })

@@ -25,6 +25,27 @@ pub struct Bounds {
     pub silence: Duration,
     /// The longest time for all of it.
     pub whole: Duration,
+    /// How slow it may be.
+    pub least: LeastRate,
+}
+
+/// How slow an upload may be on average: who drips takes the place of others.
+#[derive(Clone, Copy, Debug)]
+pub struct LeastRate {
+    /// The fewest bytes in a second.
+    pub per_second: u64,
+    /// How long after its begin an upload is not measured yet.
+    pub after: Duration,
+}
+
+impl Bounds {
+    /// How long an upload may take until its next piece comes, when so many bytes came in so much
+    /// time. Time that the storage took (`stored`) is not the uploader's.
+    fn patience(&self, bytes: u64, spent: Duration, stored: Duration) -> Duration {
+        let earned = bytes.saturating_mul(1000) / self.least.per_second.max(1);
+        let rate = self.least.after.max(Duration::from_millis(earned)).saturating_add(stored);
+        self.silence.min(self.whole.saturating_sub(spent)).min(rate.saturating_sub(spent))
+    }
 }
 
 /// Why an upload was not received.
@@ -33,7 +54,7 @@ pub enum IntakeError {
     /// It has more bytes than it may.
     #[error("the file is too large")]
     TooLarge,
-    /// Nothing came for too long, or all of it took too long.
+    /// Nothing came for too long, or too little, or all of it took too long.
     #[error("the upload takes too long")]
     Stalled,
     /// It ended before its end.
@@ -50,6 +71,8 @@ pub enum IntakeError {
 pub struct Received {
     pub(crate) upload: Uuid,
     pub(crate) storage: Storage,
+    /// The most bytes of it, whatever becomes of it.
+    pub(crate) largest: u64,
     /// Whether it was moved to where it belongs.
     pub(crate) settled: bool,
     /// SHA-256 of what came, in hex.
@@ -93,8 +116,8 @@ pub async fn receive<E>(
         Ok(read) => {
             parts.finish().await.map_err(StorageError::from)?;
             let Read { digest, bytes, kind } = read;
-            let storage = storage.clone();
-            Ok(Received { upload, storage, settled: false, digest, bytes, kind })
+            let (storage, largest) = (storage.clone(), bounds.largest);
+            Ok(Received { upload, storage, largest, settled: false, digest, bytes, kind })
         }
         Err(error) => {
             if let Err(error) = parts.abort().await {
@@ -128,11 +151,11 @@ async fn read<E>(
     bounds: Bounds,
     mut parts: Option<&mut WriteMultipart>,
 ) -> Result<Read, IntakeError> {
-    let deadline = Instant::now() + bounds.whole;
+    let (begun, mut stored) = (Instant::now(), Duration::ZERO);
     let (mut digest, mut bytes) = (Sha256::new(), 0_u64);
     let mut head = Vec::with_capacity(LOOKED_AT);
     loop {
-        let patience = bounds.silence.min(deadline.saturating_duration_since(Instant::now()));
+        let patience = bounds.patience(bytes, begun.elapsed(), stored);
         let piece = match timeout(patience, body.next()).await {
             Err(_) => return Err(IntakeError::Stalled),
             Ok(Some(Err(_))) => return Err(IntakeError::Cut),
@@ -147,10 +170,64 @@ async fn read<E>(
         let missing = LOOKED_AT - head.len();
         head.extend_from_slice(&piece[..piece.len().min(missing)]);
         if let Some(parts) = &mut parts {
+            let asked = Instant::now();
             parts.wait_for_capacity(PARTS).await.map_err(StorageError::from)?;
+            stored += asked.elapsed();
             // Copied: the piece may be a small window on a large buffer of the connection.
             parts.write(&piece);
         }
     }
     Ok(Read { digest: hex::encode(digest.finalize()), bytes, kind: Kind::of(&head) })
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const BOUNDS: Bounds = Bounds {
+        largest: 1 << 30,
+        silence: Duration::from_secs(20),
+        whole: Duration::from_secs(30 * 60),
+        least: LeastRate { per_second: 16 * 1024, after: Duration::from_secs(30) },
+    };
+
+    #[test]
+    fn who_is_slow_has_less_time_and_who_is_quick_has_as_much_as_anybody() {
+        let patience =
+            |kib: u64, spent: u32| BOUNDS.patience(kib << 10, SECOND * spent, Duration::ZERO);
+        // Nobody is measured in the first thirty seconds.
+        assert_eq!((patience(0, 0), patience(0, 10)), (SECOND * 20, SECOND * 20));
+        assert_eq!((patience(0, 25), patience(0, 30)), (SECOND * 5, Duration::ZERO));
+        // 640 KiB are 40 seconds' worth.
+        assert_eq!((patience(640, 30), patience(640, 41)), (SECOND * 10, Duration::ZERO));
+        assert_eq!(patience(1 << 20, 1000), SECOND * 20);
+        assert_eq!(patience(1 << 20, 30 * 60 - 3), SECOND * 3);
+        // The storage was slow, not the uploader.
+        assert_eq!(BOUNDS.patience(640 << 10, SECOND * 50, SECOND * 15), SECOND * 5);
+        assert_eq!(BOUNDS.patience(u64::MAX, SECOND, Duration::MAX), SECOND * 20);
+    }
+
+    /// A client that sends a byte every millisecond.
+    fn drip(pieces: usize) -> impl Stream<Item = Result<Bytes, std::io::Error>> + Unpin {
+        Box::pin(stream::iter(0..pieces).then(async |_| {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            Ok(Bytes::from_static(b"."))
+        }))
+    }
+
+    #[tokio::test]
+    async fn a_drip_is_refused_and_a_slow_upload_is_not() {
+        let least = |per_second, millis| Bounds {
+            least: LeastRate { per_second, after: Duration::from_millis(millis) },
+            ..BOUNDS
+        };
+        let refused = digest_only(drip(10_000), least(1 << 20, 30)).await.unwrap_err();
+        assert!(matches!(refused, IntakeError::Stalled), "{refused:?}");
+        assert!(digest_only(drip(50), least(1, 30)).await.is_ok());
+        // It is over before it is measured.
+        assert!(digest_only(drip(50), least(1 << 20, 20_000)).await.is_ok());
+    }
 }

@@ -15,7 +15,7 @@ mod storage;
 mod studio;
 mod sweep;
 
-pub use intake::{Bounds, IntakeError, Received, digest_only, receive};
+pub use intake::{Bounds, IntakeError, LeastRate, Received, digest_only, receive};
 pub use kind::Kind;
 pub use name::clean;
 pub use picture::{PictureError, THUMBNAILS};

@@ -46,6 +46,12 @@ pub enum KeepError {
     /// It says that it is a picture, and is none that may be kept.
     #[error(transparent)]
     Picture(#[from] PictureError),
+    /// It lay on its side, and has too many bytes since it was encoded anew.
+    #[error("the picture has {bytes} bytes once it is upright")]
+    Grown {
+        /// How many bytes it would have.
+        bytes: u64,
+    },
     /// The storage is away.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -89,8 +95,11 @@ impl Studio {
         let _at_hand = self.pictures.acquire().await.expect("it is never closed");
         let bytes = self.storage.whole(upload.upload).await?;
         let treated = self.treat(upload.kind, bytes).await?;
-        let digest = hex::encode(Sha256::digest(&treated.bytes));
         let length = treated.bytes.len() as u64;
+        if length > upload.largest {
+            return Err(KeepError::Grown { bytes: length });
+        }
+        let digest = hex::encode(Sha256::digest(&treated.bytes));
         for (size, bytes) in treated.thumbnails {
             self.storage.put(file, &thumbnail(&digest, size), bytes.into()).await?;
         }
@@ -107,11 +116,11 @@ impl Studio {
     /// Treats a picture on a thread that may take its time. A decoder that gives up altogether is
     /// one that says no.
     async fn treat(&self, kind: Kind, bytes: Bytes) -> Result<Treated, PictureError> {
-        let known = bytes.clone();
-        let look = tokio::task::spawn_blocking(move || picture::look(kind, &known));
+        // What came is let go as soon as it was looked at; only four pictures get so far at once.
+        let look = tokio::task::spawn_blocking(move || picture::look(kind, &bytes));
         let look = look.await.unwrap_or(Err(PictureError::Broken))?;
         let _memory = self.room_for(look.cost).await;
-        let treated = tokio::task::spawn_blocking(move || picture::treat(kind, &bytes, &look));
+        let treated = tokio::task::spawn_blocking(move || picture::treat(look));
         treated.await.unwrap_or(Err(PictureError::Broken))
     }
 

@@ -1,10 +1,12 @@
 //! Files: uploading one, and removing it.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use domain::conversation::{self, Conversation};
 use domain::file::{self, File};
 use events::file::Pixels;
-use events::{ConversationId, FileId, StreamName, UserId};
+use events::{ConversationId, FileId, Position, StreamName, UserId};
 use files::{KeepError, Kept, Received};
 use serde::{Deserialize, Serialize};
 use service::{Identity, Problem};
@@ -16,6 +18,12 @@ use crate::{App, problems};
 
 /// What the gateway offers of this file: bytes come over REST only.
 pub(crate) const COMMANDS: &[Entry] = &[Entry::of::<RemoveFile>()];
+
+/// The read model that knows how much everybody has, how long an upload waits for it, and how often
+/// it is asked meanwhile.
+const PROJECTION: &str = "file";
+const PATIENCE: Duration = Duration::from_secs(3);
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// What somebody wants to upload, as far as it is known before its bytes.
 #[derive(Clone, Debug)]
@@ -109,12 +117,14 @@ async fn store(
         return Err(problems::of_file(file::Rejection::Empty));
     }
     let call = upload.call(app, by, key, &received.digest);
+    let came = received.bytes;
     let kept = app.uploads().studio.keep(received, file).await.map_err(|error| match error {
         KeepError::Picture(error) => problems::of_picture(error),
+        KeepError::Grown { bytes } => problems::picture_grown(bytes, app.uploads().bounds.largest),
         KeepError::Storage(error) => problems::storage_away(&error),
     })?;
     let digest = kept.digest.clone();
-    let recorded = match must_be_member(app, by, upload.conversation).await {
+    let recorded = match may_still(app, by, upload, kept.bytes, came).await {
         Ok(()) => record(app, &call, file, &upload.command(file, by, kept)).await,
         Err(problem) => Err(problem),
     };
@@ -122,6 +132,23 @@ async fn store(
         take_back(app, file, &digest).await;
     }
     recorded
+}
+
+/// Asks again what may have changed while the bytes came; and a picture that was turned, and for
+/// that encoded anew, has another length.
+async fn may_still(
+    app: &App,
+    by: UserId,
+    upload: &Upload,
+    kept: u64,
+    came: u64,
+) -> Result<(), Problem> {
+    app.auth().not_suspended(by).await?;
+    must_be_member(app, by, upload.conversation).await?;
+    if kept > came {
+        must_have_room(app, by, kept).await?;
+    }
+    Ok(())
 }
 
 /// Answers an upload of a file that is there, or was.
@@ -180,23 +207,45 @@ async fn must_be_member(
     }
 }
 
-/// Refuses more than somebody may have. Uploads that go on at once do not see each other, so a
-/// person may pass the quota by the few that one may have.
+/// Refuses more than somebody may have. All that is in the log by now is counted: while the read
+/// model is behind, nobody learns that there is room. Uploads that go on at once do not see each
+/// other, so a person may pass the quota by the few that one may have.
 async fn must_have_room(app: &App, user: UserId, more: u64) -> Result<(), Problem> {
-    let used: i64 =
-        sqlx::query_scalar("select coalesce(sum(bytes), 0)::bigint from file where owner_id = $1")
-            .bind(user.uuid())
-            .fetch_one(app.postgres())
-            .await
-            .map_err(|error| {
-                tracing::warn!(%error, "it cannot be said how much somebody has uploaded");
-                problems::vault_away()
-            })?;
+    let head = app.log().head().await?;
+    let counting = async {
+        loop {
+            let (used, reached) = count(app, user).await?;
+            if reached >= head {
+                return Ok(used);
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    };
+    let counted = tokio::time::timeout(PATIENCE, counting).await;
+    let used = counted.unwrap_or_else(|_| {
+        tracing::warn!("the read model of files is behind, so there are no uploads");
+        Err(problems::files_not_counted())
+    })?;
     let quota = app.uploads().quota;
-    match u64::try_from(used).unwrap_or_default().saturating_add(more) > quota {
+    match used.saturating_add(more) > quota {
         true => Err(problems::files_full(quota)),
         false => Ok(()),
     }
+}
+
+/// How many bytes somebody has, and how far the read model is that says so.
+async fn count(app: &App, user: UserId) -> Result<(u64, Position), Problem> {
+    let row: (i64, Option<Vec<u8>>) = sqlx::query_as(
+        "select (select coalesce(sum(bytes), 0)::bigint from file where owner_id = $1),
+           (select position from projection_checkpoint where projection = $2)",
+    )
+    .bind(user.uuid())
+    .bind(PROJECTION)
+    .fetch_one(app.postgres())
+    .await
+    .map_err(|error| problems::of_postgres(&error))?;
+    let reached = row.1.and_then(|bytes| Position::from_bytes(&bytes));
+    Ok((u64::try_from(row.0).unwrap_or_default(), reached.unwrap_or(Position::START)))
 }
 
 /// `file.remove`: removes a file, and its bytes soon after.

@@ -43,6 +43,18 @@ pub(crate) const fn of_picture(error: PictureError) -> Problem {
     }
 }
 
+/// 422: a picture that was turned is a larger file than any may be.
+pub(crate) fn picture_grown(bytes: u64, largest: u64) -> Problem {
+    of_picture(PictureError::TooLarge).detail(format!(
+        "once it is upright it has {bytes} bytes, and a file has at most {largest}"
+    ))
+}
+
+/// 503: it is not known yet how much a person has.
+pub(crate) const fn files_not_counted() -> Problem {
+    Problem::unavailable(Duration::from_secs(5))
+}
+
 /// 503: the storage is away. Logged here, once.
 pub(crate) fn storage_away(error: &StorageError) -> Problem {
     tracing::warn!(error = error as &dyn std::error::Error, "a file could not be stored");

@@ -4,6 +4,7 @@
 
 mod client;
 mod denials;
+mod files;
 mod gateway;
 mod outages;
 mod profiles;

@@ -1,5 +1,6 @@
 //! What the tests share: real servers, a log of its own for each test, and links that can be cut.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use command_api::{App, Limits, Settings};
 use event_log::EventLog;
 use servers::{TestDatabase, TestServers};
 use service::limits::{Policies, Proxies};
-use service::{Config, Secrets};
+use service::{Config, FileSettings, Secrets};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tempfile::TempDir;
@@ -32,6 +33,10 @@ pub(crate) struct World {
     pub(crate) shutdown: CancellationToken,
     /// For what has no command of this service.
     pub(crate) log: EventLog,
+    /// Postgres by no link.
+    pub(crate) direct: PgPool,
+    /// Where the files are; a person has at most 1 MiB of them.
+    pub(crate) files: PathBuf,
     ids: AtomicU64,
     _projector: DropGuard,
     _guard: DropGuard,
@@ -65,6 +70,7 @@ impl World {
         let nats = Link::to(&servers.nats_url).await;
         let postgres = Link::to(&database.url).await;
         let (listener, address_of_api) = listen().await;
+        let files = data.path().join("files");
         let config = Config {
             postgres_url: postgres.url.clone(),
             postgres_reader_url: Some(database.url.clone()),
@@ -80,7 +86,7 @@ impl World {
             limits,
             trusted_proxies: Proxies::default(),
             log: "info".to_owned(),
-            files: service::FileSettings::in_folder(&data.path().join("files")),
+            files: FileSettings { quota: 1 << 20, ..FileSettings::in_folder(&files) },
         };
         let namespace = servers::prefix();
         let projector = CancellationToken::new();
@@ -94,7 +100,7 @@ impl World {
             message_retention: None,
             files: config.files.clone(),
         };
-        let log = connect(&config, direct).await;
+        let log = connect(&config, direct.clone()).await;
         projector::start(settings, log.clone(), projector.clone()).await.unwrap();
 
         let shutdown = CancellationToken::new();
@@ -116,6 +122,8 @@ impl World {
             postgres,
             shutdown: shutdown.clone(),
             log,
+            direct,
+            files,
             ids: AtomicU64::new(1),
             _projector: projector.drop_guard(),
             _guard: shutdown.drop_guard(),

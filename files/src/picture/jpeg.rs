@@ -1,6 +1,6 @@
 //! JPEG (ITU-T T.81, annex B) without what is not needed to show it.
 
-use super::{Bare, PictureError, take};
+use super::{Bare, LARGEST_PROFILE, PictureError, take};
 
 const SOI: u8 = 0xD8;
 const EOI: u8 = 0xD9;
@@ -12,9 +12,19 @@ const APP14: u8 = 0xEE;
 const COM: u8 = 0xFE;
 
 /// Without every segment that does not say how to decode: of the application segments stay the
-/// density (JFIF), the colour profile and Adobe's colour transform.
+/// density (JFIF), the colour profile, unless it is too large for one, and Adobe's colour transform.
 pub(super) fn bare(bytes: &[u8]) -> Result<Bare, PictureError> {
+    match walk(bytes, true)? {
+        (bare, profile) if profile <= LARGEST_PROFILE => Ok(bare),
+        // It comes in many segments, so only the end tells how large it is.
+        _ => walk(bytes, false).map(|(bare, _)| bare),
+    }
+}
+
+/// The picture without metadata, with or without its colour profile, and how large that is.
+fn walk(bytes: &[u8], with_profile: bool) -> Result<(Bare, usize), PictureError> {
     let mut rest = bytes;
+    let mut profile = 0;
     let mut kept = Vec::with_capacity(bytes.len());
     let mut exif = None;
     if take(&mut rest, 2)? != [0xFF, SOI] {
@@ -26,7 +36,7 @@ pub(super) fn bare(bytes: &[u8]) -> Result<Bare, PictureError> {
         match marker {
             EOI => {
                 kept.extend([0xFF, EOI]);
-                return Ok(Bare { bytes: kept, exif, frames: 1 });
+                return Ok((Bare { bytes: kept, exif, frames: 1 }, profile));
             }
             // Markers without a length: nothing that belongs between segments.
             0x00 | 0x01 | 0xD0..=0xD8 => return Err(PictureError::Broken),
@@ -38,7 +48,10 @@ pub(super) fn bare(bytes: &[u8]) -> Result<Bare, PictureError> {
             APP1 if exif.is_none() => {
                 exif = data.strip_prefix(b"Exif\0\0").map(<[u8]>::to_vec);
             }
-            APP2 if data.starts_with(b"ICC_PROFILE\0") => put(&mut kept, marker, data),
+            APP2 if with_profile && data.starts_with(b"ICC_PROFILE\0") => {
+                profile += data.len();
+                put(&mut kept, marker, data);
+            }
             APP14 if data.starts_with(b"Adobe") => put(&mut kept, marker, data),
             0xE0..=0xEF | COM => {}
             // Extensions that no browser decodes.

@@ -39,7 +39,7 @@ const MOST_DECODED: u64 = 256 * 1024 * 1024;
 /// The most frames of an animation, and the most pixels of all of them.
 const MOST_FRAMES: u64 = 1000;
 const MOST_FRAME_PIXELS: u64 = 1_000_000_000;
-/// A colour profile beyond this is something else.
+/// A colour profile of more bytes is something else, and is taken out.
 const LARGEST_PROFILE: usize = 512 * 1024;
 
 /// Quality of what is encoded anew, and of thumbnails.
@@ -68,14 +68,17 @@ pub(crate) struct Treated {
     pub(crate) thumbnails: Vec<(u32, Vec<u8>)>,
 }
 
-/// What is known of a picture before it is decoded.
-#[derive(Clone, Copy, Debug)]
+/// A picture that was looked at: measured, without its metadata, and not decoded yet.
+#[derive(Debug)]
 pub(crate) struct Look {
     /// Roughly the memory that treating it takes, in bytes.
     pub(crate) cost: u64,
+    format: ImageFormat,
+    bare: Bare,
 }
 
 /// A picture in parts, without its metadata.
+#[derive(Debug)]
 struct Bare {
     /// The file without it.
     bytes: Vec<u8>,
@@ -92,29 +95,31 @@ fn take<'a>(rest: &mut &'a [u8], length: usize) -> Result<&'a [u8], PictureError
     Ok(taken)
 }
 
-/// Looks at the header of a picture, and refuses it where decoding it would be too much.
+/// Takes the metadata out of a picture, looks at its header, and refuses it where decoding it would
+/// be too much.
 pub(crate) fn look(kind: Kind, bytes: &[u8]) -> Result<Look, PictureError> {
-    let decoder = decoder(format(kind)?, bytes)?;
+    let format = format(kind)?;
+    // First of all: what is packed in metadata is unpacked by decoders as soon as they see it.
+    let bare = bare(format, bytes)?;
+    let decoder = decoder(format, &bare.bytes)?;
     let (width, height) = decoder.dimensions();
     let (pixels, decoded) = (u64::from(width) * u64::from(height), decoder.total_bytes());
+    drop(decoder);
     if width.max(height) > LONGEST_SIDE || pixels > MOST_PIXELS || decoded > MOST_DECODED {
         return Err(PictureError::TooLarge);
     }
+    if bare.frames > MOST_FRAMES || bare.frames.saturating_mul(pixels) > MOST_FRAME_PIXELS {
+        return Err(PictureError::TooLarge);
+    }
     // Progressive pictures are held once more in coefficients of 16 bits, turning makes a copy; the
-    // file is there as it came, without metadata, and in the decoder.
-    Ok(Look { cost: decoded * 4 + bytes.len() as u64 * 3 })
+    // file is there as it came, without metadata, and in the decoder. A colour profile is small.
+    Ok(Look { cost: decoded * 4 + bytes.len() as u64 * 3, format, bare })
 }
 
 /// Treats a picture that was [looked at](look).
-pub(crate) fn treat(kind: Kind, bytes: &[u8], _: &Look) -> Result<Treated, PictureError> {
-    let format = format(kind)?;
-    let bare = bare(format, bytes)?;
+pub(crate) fn treat(look: Look) -> Result<Treated, PictureError> {
+    let Look { format, bare, .. } = look;
     let mut decoder = decoder(format, &bare.bytes)?;
-    let (width, height) = decoder.dimensions();
-    let frame = u64::from(width) * u64::from(height);
-    if bare.frames > MOST_FRAMES || bare.frames.saturating_mul(frame) > MOST_FRAME_PIXELS {
-        return Err(PictureError::TooLarge);
-    }
     let profile = decoder.icc_profile().ok().flatten().filter(|profile| is_of_colours(profile));
     let mut image = DynamicImage::from_decoder(decoder).map_err(|_| PictureError::Broken)?;
     let orientation = bare.exif.as_deref().and_then(Orientation::from_exif_chunk);

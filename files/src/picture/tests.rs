@@ -1,5 +1,7 @@
 //! Pictures made here, with everything in them that should not stay, and hostile ones.
 
+mod profiles;
+
 use image::codecs::gif::{GifEncoder, Repeat};
 use image::{Delay, Frame, ImageBuffer, Rgb, RgbImage, RgbaImage};
 use proptest::prelude::*;
@@ -131,8 +133,7 @@ fn told_gif() -> Vec<u8> {
 }
 
 fn treated(kind: Kind, bytes: &[u8]) -> Result<Treated, PictureError> {
-    let look = look(kind, bytes)?;
-    treat(kind, bytes, &look)
+    treat(look(kind, bytes)?)
 }
 
 fn holds(bytes: &[u8], what: &[u8]) -> bool {

@@ -1,11 +1,14 @@
 //! WebP (RFC 9649) without what is not needed to show it.
 
-use super::{Bare, PictureError, take};
+use super::{Bare, LARGEST_PROFILE, PictureError, take};
 
 /// Flags of the extended header: there is EXIF, there is XMP.
 const METADATA: u8 = 0b0000_1100;
+/// Flag of the extended header: there is a colour profile.
+const PROFILE: u8 = 0b0010_0000;
 
-/// Without EXIF, XMP and unknown chunks, in frames as well.
+/// Without EXIF, XMP and unknown chunks, in frames as well, and without a colour profile that is
+/// too large for one.
 pub(super) fn bare(bytes: &[u8]) -> Result<Bare, PictureError> {
     let mut rest = bytes;
     let header = take(&mut rest, 12)?;
@@ -17,16 +20,21 @@ pub(super) fn bare(bytes: &[u8]) -> Result<Bare, PictureError> {
     // What comes after the container is no part of it.
     let mut rest = take(&mut rest, size.ok_or(PictureError::Broken)?)?;
     let mut kept = b"RIFF....WEBP".to_vec();
-    let (mut exif, mut frames) = (None, 0);
+    let (mut exif, mut frames, mut flags, mut profiles) = (None, 0, None, 0);
     while !rest.is_empty() {
         let (kind, data) = chunk(&mut rest)?;
         match &kind {
             b"VP8X" => {
                 let mut data = data.to_vec();
                 *data.first_mut().ok_or(PictureError::Broken)? &= !METADATA;
+                flags.get_or_insert(kept.len() + 8);
                 put(&mut kept, kind, &data);
             }
-            b"VP8 " | b"VP8L" | b"ALPH" | b"ANIM" | b"ICCP" => put(&mut kept, kind, data),
+            b"ICCP" if profiles == 0 && data.len() <= LARGEST_PROFILE => {
+                put(&mut kept, kind, data);
+                profiles += 1;
+            }
+            b"VP8 " | b"VP8L" | b"ALPH" | b"ANIM" => put(&mut kept, kind, data),
             b"ANMF" => {
                 put(&mut kept, kind, &frame(data)?);
                 frames += 1;
@@ -36,6 +44,9 @@ pub(super) fn bare(bytes: &[u8]) -> Result<Bare, PictureError> {
             }
             _ => {}
         }
+    }
+    if let (Some(flags), 0) = (flags, profiles) {
+        kept[flags] &= !PROFILE;
     }
     let size = u32::try_from(kept.len() - 8).map_err(|_| PictureError::TooLarge)?;
     kept[4..8].copy_from_slice(&size.to_le_bytes());

@@ -1,13 +1,18 @@
 //! What holds for every storage.
 
-use std::io::Cursor;
+use std::io::{Cursor, Read};
 use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use events::FileId;
-use files::{Bounds, IntakeError, KeepError, PictureError, Storage, StorageError, Studio, receive};
+use files::{
+    Bounds, IntakeError, KeepError, LeastRate, PictureError, Storage, StorageError, Studio, receive,
+};
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
+use image::codecs::jpeg::JpegEncoder;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -19,6 +24,7 @@ const BOUNDS: Bounds = Bounds {
     largest: 20 * MIB as u64,
     silence: Duration::from_secs(20),
     whole: Duration::from_secs(60),
+    least: LeastRate { per_second: 1, after: Duration::from_secs(60) },
 };
 
 /// A storage, and what it stands on.
@@ -98,6 +104,37 @@ fn png(width: u32, height: u32) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     image.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
     bytes.into_inner()
+}
+
+/// A JPEG of little quality that says that it lies on its side.
+fn lying_jpeg() -> Vec<u8> {
+    let pixels = noise(200 * 100 * 3);
+    let image = image::RgbImage::from_raw(200, 100, pixels).unwrap();
+    let mut plain = Vec::new();
+    image.write_with_encoder(JpegEncoder::new_with_quality(&mut plain, 10)).unwrap();
+    let exif =
+        b"\xFF\xE1\0\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+    [&plain[..2], exif, &plain[2..]].concat()
+}
+
+/// A PNG of one pixel with a colour profile of so many MiB of zeros.
+fn profile_bomb(mib: u64) -> Vec<u8> {
+    let mut packed = ZlibEncoder::new(b"iCCPbomb\0\0".to_vec(), Compression::best());
+    std::io::copy(&mut std::io::repeat(0).take(mib << 20), &mut packed).unwrap();
+    let chunk = packed.finish().unwrap();
+    let length = u32::try_from(chunk.len() - 4).unwrap().to_be_bytes();
+    let mut crc = flate2::Crc::new();
+    crc.update(&chunk);
+    let plain = png(1, 1);
+    // The header ends after 8 + 25 bytes.
+    [&plain[..33], &length, &chunk, &crc.sum().to_be_bytes(), &plain[33..]].concat()
+}
+
+/// The most memory that this process ever had, in bytes.
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap() * 1024
 }
 
 fn now() -> DateTime<Utc> {
@@ -190,6 +227,27 @@ async fn a_picture_is_kept_with_its_thumbnails(stage: Stage) {
     stage.has(0).await;
 }
 
+async fn a_picture_that_grows_when_it_is_turned_is_measured_again(stage: Stage) {
+    let studio = Studio::new(stage.storage.clone());
+    let picture = lying_jpeg();
+    let keep = async |largest| {
+        let bounds = Bounds { largest, ..BOUNDS };
+        let received = receive(&stage.storage, pieces(&picture), bounds).await.unwrap();
+        studio.keep(received, file(4)).await
+    };
+    let came = picture.len() as u64;
+    let refused = keep(came).await.unwrap_err();
+    let KeepError::Grown { bytes } = refused else { panic!("{refused:?}") };
+    assert!(bytes > 2 * came, "{bytes} of {came}");
+    let refused = keep(bytes - 1).await;
+    assert!(matches!(refused, Err(KeepError::Grown { .. })), "{refused:?}");
+    stage.has(0).await;
+    let kept = keep(bytes).await.unwrap();
+    assert_eq!(kept.bytes, bytes);
+    assert_eq!(kept.pixels.map(|pixels| (pixels.width, pixels.height)), Some((100, 200)));
+    stage.has(3).await;
+}
+
 async fn what_is_old_is_found_and_what_is_young_stays(stage: Stage) {
     let studio = Studio::new(stage.storage.clone());
     let received = receive(&stage.storage, pieces(b"some text"), BOUNDS).await.unwrap();
@@ -230,6 +288,7 @@ on_every_storage! {
     a_file_comes_back_as_it_went
     what_is_refused_leaves_nothing
     a_picture_is_kept_with_its_thumbnails
+    a_picture_that_grows_when_it_is_turned_is_measured_again
     what_is_old_is_found_and_what_is_young_stays
 }
 
@@ -254,4 +313,18 @@ async fn halves_that_a_crash_left_in_the_folder_are_swept() {
     assert_eq!(stage.storage.remove_halves(past).await.unwrap(), 0);
     assert_eq!(stage.storage.remove_halves(future).await.unwrap(), 1);
     assert_eq!(stage.objects(), 0);
+}
+
+#[tokio::test]
+async fn a_picture_with_a_bomb_for_a_colour_profile_takes_little_memory() {
+    let stage = Stage::local();
+    let studio = Studio::new(stage.storage.clone());
+    let bomb = profile_bomb(250);
+    assert!(bomb.len() < MIB);
+    let before = peak();
+    let received = receive(&stage.storage, pieces(&bomb), BOUNDS).await.unwrap();
+    let kept = studio.keep(received, file(5)).await.unwrap();
+    let more = peak() - before;
+    assert!(kept.bytes < 200, "{} bytes are kept", kept.bytes);
+    assert!(more < 64 * MIB as u64, "{} MiB", more / MIB as u64);
 }
