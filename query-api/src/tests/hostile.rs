@@ -43,9 +43,10 @@ async fn fill(stage: &Stage, ada: Uuid, bob: Uuid) {
              insert into message_search
                values ('{message}', '{talk}', '{ada}', now(), {p}, 'secret');
              insert into uncounted_message values ('{talk}', 1, '{ada}');
-             insert into reaction values ('{message}', '👍', '{bob}', '{talk}', now(), {p});
-             insert into mention values ('{ada}', {p}, '{message}', '{talk}');
-             insert into pin values ('{talk}', '{message}', '{ada}', now(), {p});
+             insert into reaction values ('{message}', '👍', '{bob}', '{talk}', now(), {p}, '{NOW}');
+             insert into mention values ('{ada}', {p}, '{message}', '{talk}', '{NOW}');
+             insert into pin values ('{talk}', '{message}', '{ada}', now(), {p}, '{NOW}');
+             insert into message_floor values ('{talk}', 1, 1);
              insert into read_cursor (conversation_id, user_id) values ('{talk}', '{ada}'), ('{talk}', '{bob}');
              insert into read_cursor_counter values ('{talk}', 1);
              insert into change_feed_member values ('{talk}', '{ada}', {p}, null), ('{talk}', '{bob}', {p}, null);
@@ -62,7 +63,7 @@ async fn fill(stage: &Stage, ada: Uuid, bob: Uuid) {
              insert into timer values ('grace', 'grace', '{talk}', '{bob}', '{{}}', now(), 'presence', '1'), ('other', 'room', '{talk}', '{bob}', '{{}}', now(), 'log', '1');
              insert into timer_room values ('{talk}', '{talk}');
              insert into file values ('{f}', '{ada}', '{talk}', 'secret.txt', 'text/plain', 1, 'e3b0', null, null, now(), {p});
-             insert into file_link values ('{f}', '{ada}', '{talk}');
+             insert into file_link values ('{f}', '{ada}', '{talk}', now());
              insert into file_avatar values ('{ada}', '{ada}');
              insert into file_removal (file_id, requested_at, next_at) values ('{ada}', now(), now());
              insert into vault.person_key (subject, wrapped) values ('{ada}', '\\x00')",
@@ -173,7 +174,7 @@ async fn the_reader_sees_no_row_of_others_in_any_table() {
     ] {
         assert!(seen_by_ada.contains(table), "{table}: {seen_by_ada:?}");
     }
-    for table in ["person_key", "parked_event", "timer_room", "file_removal"] {
+    for table in ["person_key", "parked_event", "timer_room", "file_removal", "message_floor"] {
         assert!(refused.contains(table), "{table}: {refused:?}");
     }
 }
