@@ -267,3 +267,69 @@ async fn who_reads_is_forgotten_with_the_transaction() {
     let refused = sqlx::query("insert into member select * from member").execute(&mut *eyes).await;
     assert!(refused.is_err());
 }
+
+/// The plan of a query, as the reader's role runs it, where an index costs less than everything.
+async fn plan(session: &mut PgConnection, query: &str) -> String {
+    sqlx::raw_sql("set enable_seqscan = off; set enable_bitmapscan = off; set enable_sort = off")
+        .execute(&mut *session)
+        .await
+        .unwrap();
+    let lines: Vec<String> =
+        sqlx::query_scalar(&format!("explain {query}")).fetch_all(session).await.unwrap();
+    lines.join("\n")
+}
+
+#[tokio::test]
+async fn the_policies_leave_indexes_their_use() {
+    let stage = Stage::new().await;
+    let (ada, bob) = (id(), id());
+    fill(&stage, ada, bob).await;
+    let mut session = stage.hostile().await;
+    look_as(&mut session, &ada.to_string()).await;
+    let suspended = crate::standing::SUSPENDED
+        .replace("$1", "'00000000-0000-0000-0000-000000000000'")
+        .replace("$2", "51");
+    let plan_of = plan(&mut session, &suspended).await;
+    assert!(plan_of.contains("standing_suspended"), "{plan_of}");
+    let subject = "select session_id from study_session where subject_folded = lower('Maths')
+        order by starts, session_id limit 51";
+    let plan_of = plan(&mut session, subject).await;
+    assert!(plan_of.contains("Index Cond: (subject_folded = "), "{plan_of}");
+}
+
+#[tokio::test]
+async fn who_is_suspended_now_is_listed_for_moderators() {
+    let stage = Stage::new().await;
+    let moderator = id();
+    let p = "'\\x00000000000000070000000000000007'";
+    let mut people: Vec<Uuid> = (0..5).map(|_| id()).collect();
+    people.sort();
+    for (person, until) in people.iter().zip([
+        "now(), null",
+        "null, null",
+        "now(), now() - interval '1 h'",
+        "now(), now() + interval '1 h'",
+        "now(), null",
+    ]) {
+        stage
+            .sql(&format!(
+                "insert into user_profile (user_id, created_at, position)
+                   values ('{person}', now(), {p});
+                 insert into standing (user_id, suspended_at, suspended_until, position)
+                   values ('{person}', {until}, {p})"
+            ))
+            .await;
+    }
+    let appoint = "insert into standing (user_id, role, position)";
+    stage.sql(&format!("{appoint} values ('{moderator}', 'moderator', {p})")).await;
+    let (_, page) = stage.ask(moderator, "/v1/suspensions?limit=2").await;
+    let ids = |page: &serde_json::Value| {
+        let items = page["items"].as_array().unwrap().iter();
+        items.map(|it| it["user_id"].as_str().unwrap().parse().unwrap()).collect::<Vec<Uuid>>()
+    };
+    assert_eq!(ids(&page), [people[0], people[3]]);
+    let next = format!("/v1/suspensions?after_id={}", page["next"].as_str().unwrap());
+    let (_, page) = stage.ask(moderator, &next).await;
+    assert_eq!((ids(&page), &page["next"]), (vec![people[4]], &serde_json::Value::Null));
+    assert_eq!(stage.problem(people[1], "/v1/suspensions").await.0, 403);
+}
