@@ -127,6 +127,7 @@ impl Runner {
         items: Vec<Arc<Item>>,
     ) -> Result<Position, ApplyError> {
         let batch = Batch::<P>::new(checkpoint, &items, parked);
+        let stale = self.invalidations.mark_later(batch.stale_caches(), batch.end());
         let started = Instant::now();
         loop {
             let applied = match batch.apply(db, projection).await {
@@ -147,7 +148,7 @@ impl Runner {
                 Err(error) => return Err(error),
             }
         }
-        self.invalidations.mark(batch.stale_caches(), batch.end());
+        drop(stale);
         let labels = [("projection", P::NAME)];
         metrics::counter!("roundtable_projection_events", &labels).increment(items.len() as u64);
         metrics::histogram!("roundtable_projection_batch_seconds", &labels)
