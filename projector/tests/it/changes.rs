@@ -174,7 +174,7 @@ async fn a_log_in_of_long_ago_that_was_renewed_since_outlives_a_replay() {
         position: events::Position::at(9),
     };
     let retention = Retention { feed: chrono::TimeDelta::days(7), messages: None };
-    let mut projection = Login::default();
+    let mut projection = Login;
     for ops in [
         vec![
             open(1, "2020-01-01T00:00:00Z", "2020-01-31T00:00:00Z"),
