@@ -6,6 +6,14 @@ truncate message, message_counter, read_cursor, read_cursor_counter;
 delete from projection_checkpoint where projection in ('message', 'read_cursor');
 delete from parked_event where projection in ('message', 'read_cursor');
 
+-- Of which message a frame of the change feed tells what it said: it does so only until the message
+-- says something else, or is deleted.
+alter table change_feed_entry add column message_id uuid;
+update change_feed_entry set message_id = (frame::json -> 'data' ->> 'message')::uuid
+where frame::json ->> 'type' = 'message.sent';
+create index change_feed_entry_message on change_feed_entry (message_id)
+  where message_id is not null;
+
 -- A row is a message of a person, or (kind `system`) something that happened in the conversation:
 -- then its id is that of the event, its sender whoever did it, `system` says what, and `text` is
 -- the title, where it is about one.
@@ -46,6 +54,22 @@ alter table message_month enable row level security;
 create policy reader on message_month for select to roundtable_reader
   using (conversation_id in (select reader_conversations()));
 grant select on message_month to roundtable_reader;
+
+-- What was sent before this is not kept (ROUNDTABLE_MESSAGE_RETENTION_DAYS): the beginning of a month.
+-- It only ever rises, and every read model that keeps something of messages goes by it, so that
+-- whatever is made anew from the log leaves out the same.
+create table message_horizon (
+  one boolean primary key default true check (one),
+  horizon timestamptz not null
+);
+insert into message_horizon (horizon) values ('-infinity');
+
+-- Up to where the rows of a conversation are before the horizon. Belongs to `message`.
+create table message_floor (
+  conversation_id uuid primary key,
+  last_ordinal bigint not null,
+  last_number bigint not null
+);
 
 -- Messages that were deleted: they are numbered, but nobody has them unread. Belongs to
 -- `read_cursor`, so that unread counts are of one checkpoint.
@@ -112,8 +136,11 @@ create table reaction (
   conversation_id uuid not null,
   reacted_at timestamptz not null,
   position log_position not null,
+  -- Of the message.
+  sent_at timestamptz not null,
   primary key (message_id, emoji, user_id)
 );
+create index reaction_sent on reaction using brin (sent_at);
 alter table reaction enable row level security;
 create policy reader on reaction for select to roundtable_reader
   using (conversation_id in (select reader_conversations()));
@@ -125,6 +152,8 @@ create table pin (
   pinned_by uuid not null,
   pinned_at timestamptz not null,
   position log_position not null,
+  -- Of the message.
+  sent_at timestamptz not null,
   primary key (conversation_id, message_id)
 );
 create index pin_message on pin (message_id);
@@ -139,9 +168,12 @@ create table mention (
   position log_position not null,
   message_id uuid not null,
   conversation_id uuid not null,
+  -- Of the message.
+  sent_at timestamptz not null,
   primary key (user_id, position)
 );
 create unique index mention_message on mention (message_id, user_id);
+create index mention_sent on mention using brin (sent_at);
 alter table mention enable row level security;
 create policy reader on mention for select to roundtable_reader
   using (user_id = (select reader()) and conversation_id in (select reader_conversations()));
@@ -284,42 +316,22 @@ language sql stable as $$
     or exists (select from message_default where sent_at < date_trunc('month', moment, 'UTC'))
 $$;
 
--- Drops the partitions of the months before that of a moment, and what belongs to their messages.
--- Nobody has these messages unread any more: cursors behind them move to their end.
+-- Drops the partitions of the months before that of a moment, and what `message` keeps beside them.
+-- What other read models keep of these messages goes in their own upkeep. The lock that keeps readers
+-- out is taken last: nothing is worked on under it.
 create function drop_messages_before(moment timestamptz) returns void
 language plpgsql as $$
 declare
   horizon timestamptz := date_trunc('month', moment, 'UTC');
   partition text;
 begin
-  -- All at once, so that no batch of `read_cursor` is under way.
-  lock table message, read_cursor in access exclusive mode;
-  create temp table dropped on commit drop as
-    select message_id from message where sent_at < horizon;
-  update read_cursor r set
-    unread_from = floor.number,
-    own_after = r.own_after - (
-      select count(*) from message m
-      where m.conversation_id = r.conversation_id and m.sender_id = r.user_id
-        and m.kind <> 'system' and m.sent_at < horizon
-        and m.number > r.unread_from and m.number <= least(floor.number, r.own_last_ordinal)
-    )
-  from (
-    select conversation_id, max(last_number) as number from message_month
-    where month < horizon group by conversation_id
-  ) floor
-  where floor.conversation_id = r.conversation_id and r.unread_from < floor.number;
-  delete from uncounted_message u using (
-    select conversation_id, max(last_number) as number from message_month
-    where month < horizon group by conversation_id
-  ) floor
-  where floor.conversation_id = u.conversation_id and u.number <= floor.number;
+  insert into message_floor as floor (conversation_id, last_ordinal, last_number)
+  select conversation_id, max(last_ordinal), max(last_number) from message_month
+  where month < horizon group by conversation_id
+  on conflict (conversation_id) do update set
+    last_ordinal = greatest(floor.last_ordinal, excluded.last_ordinal),
+    last_number = greatest(floor.last_number, excluded.last_number);
   delete from message_month where month < horizon;
-  delete from message_search s using dropped d where s.message_id = d.message_id;
-  delete from message_edit e using dropped d where e.message_id = d.message_id;
-  delete from reaction r using dropped d where r.message_id = d.message_id;
-  delete from mention m using dropped d where m.message_id = d.message_id;
-  delete from pin p using dropped d where p.message_id = d.message_id;
   delete from message_default where sent_at < horizon;
   for partition in
     select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid

@@ -77,7 +77,7 @@ create table standing (
   reason text,
   position log_position not null
 );
-create index standing_suspended on standing (suspended_at, user_id) where suspended_at is not null;
+create index standing_suspended on standing (user_id) where suspended_at is not null;
 
 -- Whether the reader is a moderator or an admin of the platform; with the owner's rights, because
 -- the policy of `standing` asks it.

@@ -19,12 +19,15 @@ create table study_session (
   scheduled_at timestamptz not null,
   started_at timestamptz,
   ended_at timestamptz,
-  position log_position not null
+  position log_position not null,
+  -- What subjects are compared by. A column, because under row-level security no index of an
+  -- expression is used whose function is not known to be leakproof.
+  subject_folded text generated always as (lower(subject)) stored
 ) with (fillfactor = 70);
 create index study_session_starts on study_session (starts, session_id);
 create index study_session_open on study_session (starts, session_id)
   where status in ('scheduled', 'active');
-create index study_session_subject on study_session (lower(subject), starts, session_id);
+create index study_session_subject on study_session (subject_folded, starts, session_id);
 create index study_session_tutor on study_session (tutor_id, starts, session_id);
 create index study_session_conversation on study_session (conversation_id);
 

@@ -25,8 +25,10 @@ create table file_link (
   file_id uuid not null,
   message_id uuid not null,
   conversation_id uuid not null,
+  sent_at timestamptz not null,
   primary key (file_id, message_id)
 );
+create index file_link_sent on file_link using brin (sent_at);
 create index file_link_message on file_link (message_id);
 
 -- Whose picture a file is now.
@@ -48,7 +50,7 @@ create policy reader on file_avatar for select to roundtable_reader
 grant select on file_avatar to roundtable_reader;
 
 -- A file is read by its owner, by whoever may read a message that it came with, and, while it is
--- somebody's picture, by everybody signed in.
+-- somebody's picture, by everybody signed in whom its owner does not block.
 alter table file enable row level security;
 create policy reader on file for select to roundtable_reader
   using (
@@ -58,6 +60,7 @@ create policy reader on file for select to roundtable_reader
       where l.file_id = file.file_id and l.conversation_id in (select reader_conversations())
     )
     or ((select reader()) is not null
+      and owner_id not in (select reader_blocked_by())
       and exists (select from file_avatar a where a.file_id = file.file_id))
   );
 grant select on file to roundtable_reader;

@@ -13,6 +13,7 @@ use events::Position;
 use redis::Script;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::subjects::Subjects;
 
@@ -22,6 +23,8 @@ const PENDING: usize = 10_000;
 const AT_ONCE: usize = 256;
 /// With Redis away, the next try is after this long.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How long the last ones may take at the end.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// How long a floor is kept: as long as anything older may be in the hands of a reader.
 const FLOOR_SECONDS: u64 = 600;
 
@@ -60,6 +63,12 @@ impl Invalidations {
         self.shared.some.notify_one();
     }
 
+    /// Marks when it is dropped: however the work ended that may have changed what is cached, even if
+    /// nobody learnt whether it was committed.
+    pub(crate) fn mark_later(&self, keys: Vec<String>, position: Position) -> Later<'_> {
+        Later { invalidations: self, keys, position }
+    }
+
     fn put(&self, keys: impl Iterator<Item = (String, Position)>) {
         let mut pending = self.shared.pending.lock().expect("no panic holds it");
         for (key, position) in keys {
@@ -72,8 +81,20 @@ impl Invalidations {
         }
     }
 
-    /// Brings what is marked to Redis, until it is dropped.
-    pub async fn run(self, redis: redis::Client, names: Subjects) {
+    /// Brings what is marked to Redis, until nobody marks any more and the last is there. With Redis
+    /// away at the end, what is left is given up after a second: what is cached ages.
+    pub async fn run(self, redis: redis::Client, names: Subjects, last: CancellationToken) {
+        let farewell = async {
+            last.cancelled().await;
+            tokio::time::sleep(FAREWELL).await;
+        };
+        tokio::select! {
+            () = self.work(redis, names, &last) => {}
+            () = farewell => tracing::warn!("some caches were not invalidated: Redis is away"),
+        }
+    }
+
+    async fn work(&self, redis: redis::Client, names: Subjects, last: &CancellationToken) {
         let config = ConnectionManagerConfig::new()
             .set_number_of_retries(1)
             .set_connection_timeout(Some(PAUSE))
@@ -89,7 +110,13 @@ impl Invalidations {
         loop {
             let floors = self.take();
             if floors.is_empty() {
-                self.shared.some.notified().await;
+                if last.is_cancelled() {
+                    return;
+                }
+                tokio::select! {
+                    () = self.shared.some.notified() => {}
+                    () = last.cancelled() => {}
+                }
                 continue;
             }
             if let Err(error) = send(&script, &redis, &names, &floors).await {
@@ -104,6 +131,19 @@ impl Invalidations {
         let mut pending = self.shared.pending.lock().expect("no panic holds it");
         let keys: Vec<String> = pending.keys().take(AT_ONCE).cloned().collect();
         keys.into_iter().filter_map(|key| pending.remove_entry(&key)).collect()
+    }
+}
+
+/// See [`Invalidations::mark_later`].
+pub(crate) struct Later<'a> {
+    invalidations: &'a Invalidations,
+    keys: Vec<String>,
+    position: Position,
+}
+
+impl Drop for Later<'_> {
+    fn drop(&mut self) {
+        self.invalidations.mark(std::mem::take(&mut self.keys), self.position);
     }
 }
 

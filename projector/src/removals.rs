@@ -1,8 +1,8 @@
 //! Removes bytes: of files that were removed, and of uploads that came to nothing.
 //!
-//! Every projector does this at once: what there is to do is claimed with `skip locked`, and the
-//! sweep by an advisory lock. To remove bytes that are gone is no error, so a crash between the
-//! removal and its note costs one more try.
+//! Every projector does this at once: what there is to do is claimed for a while, and the sweep by an
+//! advisory lock. To remove bytes that are gone is no error, so a crash between the removal and its
+//! note costs one more try, and so does a claim that ran out.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -21,6 +21,8 @@ use uuid::Uuid;
 const LOOK: Duration = Duration::from_secs(1);
 /// The most files of one round.
 const ROUND: i64 = 32;
+/// How long the files of a round are its own: longer than a storage takes for them.
+const CLAIM: Duration = Duration::from_secs(600);
 /// How often orphans are swept.
 const SWEEP: Duration = Duration::from_secs(6 * 3600);
 /// After a start, the first sweep waits this long: many processes may start at once.
@@ -69,18 +71,23 @@ impl Removals {
         }
     }
 
-    /// Removes what is due, and answers with how many files that were.
+    /// Removes what is due, and answers with how many files that were. No transaction is open while
+    /// the storage is asked.
     ///
     /// # Errors
     /// When Postgres is away. A storage that is away is asked again later, ever more rarely.
     pub async fn round(&self) -> Result<usize, sqlx::Error> {
-        let mut claim = self.postgres.begin().await?;
         let due: Vec<Uuid> = sqlx::query_scalar(
-            "select file_id from file_removal where done_at is null and next_at <= now()
-             order by next_at limit $1 for update skip locked",
+            "update file_removal set next_at = clock_timestamp() + make_interval(secs => $2)
+             where file_id = any(array(
+               select file_id from file_removal where done_at is null and next_at <= now()
+               order by next_at limit $1 for update skip locked
+             ))
+             returning file_id",
         )
         .bind(ROUND)
-        .fetch_all(&mut *claim)
+        .bind(CLAIM.as_secs_f64())
+        .fetch_all(&self.postgres)
         .await?;
         for file in &due {
             let removed = self.storage.remove(FileId::new(*file)).await;
@@ -91,14 +98,13 @@ impl Removals {
                 "update file_removal set attempts = attempts + 1,
                    done_at = case when $2 then clock_timestamp() end,
                    next_at = clock_timestamp() + interval '5 seconds' * 2 ^ least(attempts, 10)
-                 where file_id = $1",
+                 where file_id = $1 and done_at is null",
             )
             .bind(file)
             .bind(removed.is_ok())
-            .execute(&mut *claim)
+            .execute(&self.postgres)
             .await?;
         }
-        claim.commit().await?;
         Ok(due.len())
     }
 

@@ -118,10 +118,11 @@ pub async fn start(
     let tail_nats = connect(&settings.nats_url, "projections").await?;
     let tail = Tail::new(log.clone()).await.context("the event store does not answer")?;
 
-    let tasks = Tasks { tracker: TaskTracker::new(), shutdown };
+    let tasks = Tasks { tracker: TaskTracker::new(), projections: TaskTracker::new(), shutdown };
     let invalidations = Invalidations::default();
     tasks.spawn(Relay::new(log.clone(), relay_nats.clone(), names.clone()).run());
-    tasks.spawn(invalidations.clone().run(redis, names.clone()));
+    let last = tasks.after_projections();
+    tasks.tracker.spawn(invalidations.clone().run(redis, names.clone(), last));
     tasks.spawn({
         let (tail, nats) = (tail.clone(), tail_nats);
         async move { tail.follow(nats, names).await }
@@ -142,6 +143,7 @@ pub async fn start(
     let retention = Retention { feed: settings.retention, messages: settings.message_retention };
     let runner = Runner::new(options, tail, invalidations, retention);
     tasks.project_all(&runner);
+    tasks.projections.close();
     tasks.tracker.close();
     Ok(Projector { health: health(log, postgres, relay_nats), tasks: tasks.tracker })
 }
@@ -215,6 +217,8 @@ projections![
 /// not committed, or not acknowledged, is done again.
 struct Tasks {
     tracker: TaskTracker,
+    /// Those of the projections alone.
+    projections: TaskTracker,
     shutdown: CancellationToken,
 }
 
@@ -227,7 +231,20 @@ impl Tasks {
     }
 
     fn project<P: Projection>(&self, runner: &Runner) {
-        self.spawn(runner.clone().run::<P>());
+        self.spawn(self.projections.track_future(runner.clone().run::<P>()));
+    }
+
+    /// Is cancelled once all projections have ended: nothing is committed any more.
+    fn after_projections(&self) -> CancellationToken {
+        let (shutdown, projections) = (self.shutdown.clone(), self.projections.clone());
+        let ended = CancellationToken::new();
+        let told = ended.clone();
+        self.tracker.spawn(async move {
+            shutdown.cancelled().await;
+            projections.wait().await;
+            told.cancel();
+        });
+        ended
     }
 }
 

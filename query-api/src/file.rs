@@ -21,8 +21,9 @@ use crate::file_part::{Part, part};
 use crate::page::{Limit, Page};
 use crate::reads::Reads;
 
-/// Who may see a file hangs on who is in the conversations it was sent to.
-const PROJECTIONS: &[&str] = &["file", "member"];
+/// Who may see a file hangs on who is in the conversations it was sent to,
+/// and, of somebody's picture, on whom they block.
+const PROJECTIONS: &[&str] = &["file", "member", "block"];
 
 /// In the reader's own browser, for as long as nobody is surprised by it.
 const CACHING: HeaderValue = HeaderValue::from_static("private, max-age=300");
@@ -44,6 +45,7 @@ pub(crate) struct File {
     owner_id: UserId,
     #[schema(value_type = Option<ConversationId>)]
     conversation_id: Option<Uuid>,
+    /// For its owner, and in conversations it was sent to; of a picture that everybody sees, `null`.
     name: Option<String>,
     /// As its content tells.
     media_type: String,
@@ -79,8 +81,11 @@ struct ById {
     after_id: Option<FileId>,
 }
 
-const COLUMNS: &str = "file_id, owner_id, conversation_id, name, media_type, bytes, digest, width,
-    height, uploaded_at";
+/// Of the links, row-level security shows those in the reader's conversations.
+const COLUMNS: &str = "file_id, owner_id, conversation_id,
+    case when owner_id = (select reader())
+      or exists (select from file_link l where l.file_id = file.file_id) then name end as name,
+    media_type, bytes, digest, width, height, uploaded_at";
 
 /// The files of the one who asks, in the order of their ids; the next page with `?after_id=`.
 #[utoipa::path(

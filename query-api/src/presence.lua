@@ -13,6 +13,8 @@ local answer = {}
 for _, user in ipairs(ARGV) do
   local told = redis.call('HMGET', P .. 'of:' .. user, 'told', 'v')
   local state = told[1] or (unsure and '' or 'offline')
-  table.insert(answer, { state, told[2] or micros, redis.call('GET', P .. 'seen:' .. user) or '' })
+  -- Nothing is older than what is not known.
+  local version = state == '' and '0' or told[2] or micros
+  table.insert(answer, { state, version, redis.call('GET', P .. 'seen:' .. user) or '' })
 end
 return answer

@@ -53,6 +53,16 @@ const SELECT: &str = "select p.user_id, coalesce(s.role, 'user') as role,
          and (s.suspended_until is null or s.suspended_until > clock_timestamp()) as active
      ) now";
 
+/// Who is suspended now, after a person: `$1`, at most `$2`. Few of all people are, so it begins from
+/// them.
+pub(crate) const SUSPENDED: &str = "select s.user_id, s.role, s.suspended_at, s.suspended_until,
+       s.suspended_by, s.reason
+     from standing s join user_profile p on p.user_id = s.user_id
+     where s.suspended_at is not null
+       and (s.suspended_until is null or s.suspended_until > clock_timestamp())
+       and s.user_id > $1
+     order by s.user_id limit $2";
+
 /// The standing of the person who asks.
 #[utoipa::path(
     get,
@@ -115,14 +125,11 @@ async fn suspended(
     reads.checkpoints.reach(PROJECTIONS, after).await?;
     let mut eyes = reads.eyes_of(reader).await?;
     must_be_moderator(&mut eyes).await?;
-    let rows: Vec<Standing> = sqlx::query_as(&format!(
-        "{SELECT} where active and ($1::uuid is null or p.user_id > $1)
-         order by p.user_id limit $2"
-    ))
-    .bind(after_id.map(UserId::uuid))
-    .bind(limit.and_one())
-    .fetch_all(&mut *eyes)
-    .await?;
+    let rows: Vec<Standing> = sqlx::query_as(SUSPENDED)
+        .bind(after_id.map_or(Uuid::nil(), UserId::uuid))
+        .bind(limit.and_one())
+        .fetch_all(&mut *eyes)
+        .await?;
     eyes.commit().await?;
     Ok(Json(Page::of(rows, limit, |standing| standing.user_id)))
 }

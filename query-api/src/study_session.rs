@@ -169,7 +169,7 @@ fn select(
     };
     if let Some(subject) = &wanted.subject {
         query
-            .push(" and lower(subject) = lower(")
+            .push(" and subject_folded = lower(")
             .push_bind(subject.replace('\0', "\u{FFFD}"))
             .push(")");
     }

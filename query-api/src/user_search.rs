@@ -58,7 +58,7 @@ async fn find(State(reads): State<Reads>, asked: Asked<Sought>) -> Answer<Page<P
     let eyes = reads.eyes_of(reader).await?;
     match query {
         Sought { handle: Some(handle), q: None, after_id: None, .. } => {
-            by_handle(eyes, &handle).await
+            by_handle(eyes, reader, &handle).await
         }
         Sought { handle: None, q: Some(q), limit, after_id } => {
             if limit.rows() > PAGE {
@@ -70,16 +70,22 @@ async fn find(State(reads): State<Reads>, asked: Asked<Sought>) -> Answer<Page<P
     }
 }
 
-async fn by_handle(mut eyes: Eyes, handle: &str) -> Answer<Page<Profile, UserId>> {
+/// Whom the reader (`$1`) finds, of the profiles `p`.
+const FINDABLE: &str = "(p.suspended_until is null or p.suspended_until <= now())
+    and not exists (select from block b where b.blocker_id = $1 and b.blocked_id = p.user_id)
+    and p.user_id not in (select reader_blocked_by())";
+
+async fn by_handle(mut eyes: Eyes, reader: UserId, handle: &str) -> Answer<Page<Profile, UserId>> {
     let handle = handle.trim().to_lowercase();
-    if handle.is_empty() {
+    if handle.is_empty() || handle.contains('\0') {
         return Err(Problem::invalid_query("handle: must not be empty").into());
     }
     let items = sqlx::query_as(&format!(
         "select {COLUMNS} from user_profile p
-         where p.handle = $1 and p.user_id not in (select reader_blocked_by())
+         where p.handle = $2 and {FINDABLE}
          order by p.position desc limit 1"
     ))
+    .bind(reader.uuid())
     .bind(handle)
     .fetch_all(&mut *eyes)
     .await?;
@@ -110,21 +116,18 @@ async fn by_prefix(
     let rows = sqlx::query_as(&format!(
         "select {COLUMNS}
          from user_search_term t join user_profile p on p.user_id = t.user_id
-         where (t.term, t.user_id) > ($1, $2) and t.term >= $3 and t.term < $4
+         where (t.term, t.user_id) > ($2, $3) and t.term >= $4 and t.term < $5
            and not exists (
              select from user_search_term earlier
-             where earlier.user_id = t.user_id and earlier.term >= $3 and earlier.term < t.term)
-           and (p.suspended_until is null or p.suspended_until <= now())
-           and not exists (
-             select from block b where b.blocker_id = $5 and b.blocked_id = t.user_id)
-           and t.user_id not in (select reader_blocked_by())
+             where earlier.user_id = t.user_id and earlier.term >= $4 and earlier.term < t.term)
+           and {FINDABLE}
          order by t.term, t.user_id limit $6"
     ))
+    .bind(reader.uuid())
     .bind(&start)
     .bind(after_id.map_or(Uuid::nil(), UserId::uuid))
     .bind(&prefix)
     .bind(&end)
-    .bind(reader.uuid())
     .bind(limit.and_one())
     .fetch_all(&mut *eyes)
     .await?;

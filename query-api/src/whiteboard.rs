@@ -127,7 +127,8 @@ async fn place(eyes: &mut Eyes, id: StudySessionId, element: ElementId) -> Resul
     })
 }
 
-/// As many as fit into an answer, and one at the least.
+/// As many as fit into an answer, and one at the least. Each counts for 200 bytes beside its shape, so
+/// no more are looked at than could fit.
 async fn elements(
     eyes: &mut Eyes,
     id: StudySessionId,
@@ -139,8 +140,11 @@ async fn elements(
            select *, sum(coalesce(octet_length(shape), 0) + 200)
              over (order by position, element_id) as bytes,
              row_number() over (order by position, element_id) as number
-           from whiteboard
-           where session_id = $1 and ($2::bytea is null or (position, element_id) > ($2, $3))
+           from (
+             select * from whiteboard
+             where session_id = $1 and ($2::bytea is null or (position, element_id) > ($2, $3))
+             order by position, element_id limit $4 / 200 + 1
+           ) page
          ) board
          where bytes <= $4 or number = 1
          order by position, element_id",

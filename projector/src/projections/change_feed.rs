@@ -2,17 +2,24 @@
 //!
 //! The frame is the same text that the relay sent. Who is in which conversation is kept here as
 //! well, as intervals of positions, so that both are at one checkpoint.
+//!
+//! What a message said goes out of its frames once it says something else, or is deleted: whoever
+//! resumes gets the frame that says so a little later.
+
+mod redaction;
 
 use std::time::Duration;
 
 use events::frame::frame;
 use events::{
-    Audience, Category, ConversationEvent, ConversationId, DomainEvent, Envelope, Moment, Position,
-    UserId,
+    Audience, Category, ConversationEvent, ConversationId, DomainEvent, Envelope, MessageEvent,
+    MessageId, Moment, Position, UserId,
 };
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::{ApplyError, Projection, Retention};
+pub use redaction::Redaction;
 
 /// A frame with more audiences than this is kept once, beside their entries.
 const SHARED_FROM: usize = 3;
@@ -37,7 +44,11 @@ pub enum Op {
         audiences: Vec<Audience>,
         /// The text.
         frame: String,
+        /// The message whose text is in it.
+        message: Option<MessageId>,
     },
+    /// The earlier frames of a message do not tell any more what it said.
+    Redact(Redaction),
     /// These people see the conversation from here on.
     Join {
         /// The conversation.
@@ -73,16 +84,19 @@ impl Projection for ChangeFeed {
                 recorded_at: event.recorded_at,
                 audiences,
                 frame: frame(event).to_string(),
+                message: told(&event.event),
             });
         }
+        ops.extend(redaction::of(event).map(Op::Redact));
         ops
     }
 
     async fn apply(&mut self, db: &mut PgConnection, ops: Vec<Op>) -> Result<(), ApplyError> {
         insert_frames(db, &ops).await?;
+        redaction::apply(db, ops.iter().filter_map(Op::redaction)).await?;
         for op in &ops {
             match op {
-                Op::Frame { .. } => {}
+                Op::Frame { .. } | Op::Redact(_) => {}
                 Op::Join { conversation, users, from } => {
                     join(db, *conversation, users, *from).await?;
                 }
@@ -102,6 +116,41 @@ impl Projection for ChangeFeed {
             sqlx::query(SWEEP_SQL).bind(seconds).bind(SWEEP).execute(db).await?;
         }
         Ok(())
+    }
+}
+
+impl Op {
+    fn redaction(&self) -> Option<&Redaction> {
+        match self {
+            Self::Redact(redaction) => Some(redaction),
+            Self::Frame { .. } | Self::Join { .. } | Self::Leave { .. } => None,
+        }
+    }
+}
+
+/// The message whose text the frame of an event tells.
+fn told(event: &DomainEvent) -> Option<MessageId> {
+    match event {
+        DomainEvent::Message(
+            MessageEvent::Sent { message, .. } | MessageEvent::Edited { message, .. },
+        ) => Some(*message),
+        DomainEvent::Message(
+            MessageEvent::Deleted { .. }
+            | MessageEvent::Reacted { .. }
+            | MessageEvent::Unreacted { .. },
+        )
+        | DomainEvent::Conversation(_)
+        | DomainEvent::User(_)
+        | DomainEvent::Reservation(_)
+        | DomainEvent::Login(_)
+        | DomainEvent::Friendship(_)
+        | DomainEvent::Receipt(_)
+        | DomainEvent::Session(_)
+        | DomainEvent::Whiteboard(_)
+        | DomainEvent::File(_)
+        | DomainEvent::Notification(_)
+        | DomainEvent::Report(_)
+        | DomainEvent::Denial(_) => None,
     }
 }
 
@@ -175,17 +224,19 @@ fn membership(event: &Envelope<DomainEvent>) -> Vec<Op> {
 }
 
 async fn insert_frames(db: &mut PgConnection, ops: &[Op]) -> Result<(), sqlx::Error> {
-    type Entries<'a> = (Vec<[u8; 16]>, Vec<String>, Vec<Option<&'a str>>, Vec<Moment>);
+    type Entries<'a> =
+        ((Vec<[u8; 16]>, Vec<String>), Vec<Option<&'a str>>, (Vec<Moment>, Vec<Option<Uuid>>));
     let (mut entries, mut shared): (Entries<'_>, (Vec<_>, Vec<_>)) = Default::default();
     for op in ops {
-        let Op::Frame { position, recorded_at, audiences, frame } = op else { continue };
+        let Op::Frame { position, recorded_at, audiences, frame, message } = op else { continue };
         let own = audiences.len() < SHARED_FROM;
         if !own {
             shared.extend([(position.to_bytes(), frame.as_str())]);
         }
         entries.extend(audiences.iter().map(|audience| {
             let frame = own.then_some(frame.as_str());
-            (position.to_bytes(), audience.to_string(), frame, *recorded_at)
+            let key = (position.to_bytes(), audience.to_string());
+            (key, frame, (*recorded_at, message.map(MessageId::uuid)))
         }));
     }
     if !shared.0.is_empty() {
@@ -198,16 +249,17 @@ async fn insert_frames(db: &mut PgConnection, ops: &[Op]) -> Result<(), sqlx::Er
         .execute(&mut *db)
         .await?;
     }
-    if !entries.0.is_empty() {
+    if !entries.1.is_empty() {
         sqlx::query(
-            "insert into change_feed_entry (position, audience, frame, recorded_at)
-             select * from unnest($1::bytea[], $2::text[], $3::text[], $4::timestamptz[])
+            "insert into change_feed_entry (position, audience, frame, recorded_at, message_id)
+             select * from unnest($1::bytea[], $2::text[], $3::text[], $4::timestamptz[], $5::uuid[])
              on conflict do nothing",
         )
-        .bind(entries.0)
+        .bind(entries.0.0)
+        .bind(entries.0.1)
         .bind(entries.1)
-        .bind(entries.2)
-        .bind(entries.3)
+        .bind(entries.2.0)
+        .bind(entries.2.1)
         .execute(db)
         .await?;
     }
@@ -253,8 +305,7 @@ async fn leave(
 
 #[cfg(test)]
 mod tests {
-    use events::{EventId, MessageId, ReservationEvent};
-    use uuid::Uuid;
+    use events::{EventId, ReservationEvent};
 
     use super::*;
     use crate::projections::testing::{moment, recorded, sent, user};
@@ -273,6 +324,7 @@ mod tests {
                 recorded_at: moment(),
                 audiences: vec![Audience::Conversation(conversation)],
                 frame,
+                message: Some(MessageId::new(Uuid::from_u128(3))),
             }]
         );
         assert_eq!(event.id, EventId::new(Uuid::from_u128(70)));

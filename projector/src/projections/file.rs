@@ -7,7 +7,7 @@ use events::{
 };
 use sqlx::PgConnection;
 
-use super::{ApplyError, Projection, text};
+use super::{ApplyError, Projection, Retention, horizon, text};
 
 /// The read model.
 #[derive(Debug, Default)]
@@ -28,6 +28,8 @@ pub enum Op {
         conversation: ConversationId,
         /// The files.
         files: Vec<FileId>,
+        /// When it was sent.
+        sent_at: Moment,
     },
     /// A message is not shown any more.
     Unlink(MessageId),
@@ -77,6 +79,7 @@ impl Projection for File {
                     message: *message,
                     conversation: *conversation,
                     files: attachments.clone(),
+                    sent_at: event.recorded_at,
                 }],
                 MessageEvent::Deleted { message, .. } => vec![Op::Unlink(*message)],
                 MessageEvent::Edited { .. }
@@ -121,6 +124,11 @@ impl Projection for File {
         }
         Ok(())
     }
+
+    /// With a message that is not kept any more, its people lose what came with it.
+    async fn upkeep(db: &mut PgConnection, _: Retention) -> Result<(), sqlx::Error> {
+        horizon::forget(db, "file_link").await
+    }
 }
 
 fn insert(event: &Envelope<DomainEvent>, about: &FileEvent) -> Option<Op> {
@@ -164,14 +172,16 @@ async fn apply(db: &mut PgConnection, op: Op) -> Result<(), sqlx::Error> {
         .bind(op.uploaded_at)
         .bind(op.position.to_bytes()),
         Op::Remove(file) => sqlx::query("delete from file where file_id = $1").bind(file.uuid()),
-        Op::Link { message, conversation, files } => sqlx::query(
-            "insert into file_link (file_id, message_id, conversation_id)
-             select distinct unnest($1::uuid[]), $2, $3
+        Op::Link { message, conversation, files, sent_at } => sqlx::query(
+            "insert into file_link (file_id, message_id, conversation_id, sent_at)
+             select distinct file_id, $2, $3, $4::timestamptz from unnest($1::uuid[]) as file_id
+             where $4 >= (select horizon from message_horizon)
              on conflict (file_id, message_id) do nothing",
         )
         .bind(files.into_iter().map(FileId::uuid).collect::<Vec<_>>())
         .bind(message.uuid())
-        .bind(conversation.uuid()),
+        .bind(conversation.uuid())
+        .bind(sent_at),
         Op::Unlink(message) => {
             sqlx::query("delete from file_link where message_id = $1").bind(message.uuid())
         }
@@ -247,7 +257,8 @@ mod tests {
         if let MessageEvent::Sent { attachments, .. } = &mut event {
             attachments.push(FILE);
         }
-        assert_eq!(project(event), vec![Op::Link { message, conversation, files: vec![FILE] }]);
+        let (files, sent_at) = (vec![FILE], moment());
+        assert_eq!(project(event), vec![Op::Link { message, conversation, files, sent_at }]);
         let deleted = MessageEvent::Deleted { message, conversation, by: user(1) };
         assert_eq!(project(deleted), vec![Op::Unlink(message)]);
     }

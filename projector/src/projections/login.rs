@@ -3,7 +3,7 @@
 use events::{Category, DomainEvent, Envelope, LoginEvent, LoginId, Moment, Position, UserId};
 use sqlx::PgConnection;
 
-use super::{ApplyError, Projection, Retention, text};
+use super::{ApplyError, Projection, text};
 
 /// The read model.
 #[derive(Debug, Default)]
@@ -83,6 +83,7 @@ impl Projection for Login {
     }
 
     async fn apply(&mut self, db: &mut PgConnection, ops: Vec<Op>) -> Result<(), ApplyError> {
+        let newest = ops.iter().filter_map(Op::at).max();
         for op in ops {
             match op {
                 Op::Insert { login, user, device, at, expires, position } => {
@@ -120,14 +121,31 @@ impl Projection for Login {
                 }
             }
         }
-        Ok(())
+        match newest {
+            Some(now) => expire(db, now).await,
+            None => Ok(()),
+        }
     }
+}
 
-    /// A log-in whose refresh token has expired is over, and nothing in the log says so. Its last
-    /// access token is good for a little longer.
-    async fn upkeep(db: &mut PgConnection, _: Retention) -> Result<(), sqlx::Error> {
-        let expired = "delete from login where expires_at < now() - interval '1 day'";
-        sqlx::query(expired).execute(db).await.map(|_| ())
+/// A log-in whose refresh token has expired is over, and nothing in the log says so. Its last access
+/// token is good for a little longer.
+///
+/// What time it is, the log tells: in a replay the row of a log-in of last year still has to be there
+/// for the event that renewed it.
+async fn expire(db: &mut PgConnection, now: Moment) -> Result<(), ApplyError> {
+    let expired = "delete from login where expires_at < $1 - interval '1 day'";
+    sqlx::query(expired).bind(now).execute(db).await?;
+    Ok(())
+}
+
+impl Op {
+    /// When it happened, if that was noted.
+    fn at(&self) -> Option<Moment> {
+        match self {
+            Self::Insert { at, .. } | Self::Refresh { at, .. } => Some(*at),
+            Self::Remove { .. } => None,
+        }
     }
 }
 

@@ -1,11 +1,13 @@
 //! `mention`: who is mentioned in which message, in the order in which they were.
 
 use events::{
-    Category, ConversationId, DomainEvent, Envelope, MessageEvent, MessageId, Position, UserId,
+    Category, ConversationId, DomainEvent, Envelope, MessageEvent, MessageId, Moment, Position,
+    UserId,
 };
 use sqlx::PgConnection;
+use uuid::Uuid;
 
-use super::{ApplyError, Projection};
+use super::{ApplyError, Projection, Retention, horizon};
 
 /// The read model.
 #[derive(Debug, Default)]
@@ -18,8 +20,8 @@ pub struct Op {
     pub message: MessageId,
     /// Where.
     pub conversation: ConversationId,
-    /// Whether it mentioned others before.
-    pub again: bool,
+    /// When it was sent; nothing, where it may have mentioned others before.
+    pub sent_at: Option<Moment>,
     /// Who; nobody once it was deleted.
     pub people: Vec<UserId>,
     /// By which event.
@@ -44,20 +46,23 @@ impl Projection for Mention {
                     let (message, conversation) = (*message, *conversation);
                     match people.is_empty() {
                         true => vec![],
-                        false => vec![Op { message, conversation, again: false, people, position }],
+                        false => {
+                            let sent_at = Some(event.recorded_at);
+                            vec![Op { message, conversation, sent_at, people, position }]
+                        }
                     }
                 }
                 MessageEvent::Edited { message, conversation, mentions, by, .. } => vec![Op {
                     message: *message,
                     conversation: *conversation,
-                    again: true,
+                    sent_at: None,
                     people: others(mentions, by),
                     position,
                 }],
                 MessageEvent::Deleted { message, conversation, .. } => vec![Op {
                     message: *message,
                     conversation: *conversation,
-                    again: true,
+                    sent_at: None,
                     people: vec![],
                     position,
                 }],
@@ -81,59 +86,76 @@ impl Projection for Mention {
     async fn apply(&mut self, db: &mut PgConnection, ops: Vec<Op>) -> Result<(), ApplyError> {
         for op in ops {
             let people: Vec<_> = op.people.iter().map(|user| user.uuid()).collect();
-            if op.again {
+            if op.sent_at.is_none() {
                 sqlx::query("delete from mention where message_id = $1 and user_id <> all($2)")
                     .bind(op.message.uuid())
                     .bind(&people)
                     .execute(&mut *db)
                     .await?;
             }
-            if people.is_empty() {
-                continue;
+            if !people.is_empty() {
+                insert(db, &op, &people).await?;
             }
-            sqlx::query(
-                "insert into mention (user_id, position, message_id, conversation_id)
-                 select user_id, $2, $3, $4 from unnest($1::uuid[]) as user_id
-                 on conflict do nothing",
-            )
-            .bind(&people)
-            .bind(op.position.to_bytes())
-            .bind(op.message.uuid())
-            .bind(op.conversation.uuid())
-            .execute(&mut *db)
-            .await?;
         }
         Ok(())
     }
+
+    async fn upkeep(db: &mut PgConnection, _: Retention) -> Result<(), sqlx::Error> {
+        horizon::forget(db, "mention").await
+    }
+}
+
+/// A message that is not kept any more mentions nobody.
+async fn insert(db: &mut PgConnection, op: &Op, people: &[Uuid]) -> Result<(), ApplyError> {
+    if op.sent_at.is_none() {
+        horizon::message_reaches(db, op.position).await?;
+    }
+    sqlx::query(
+        "insert into mention (user_id, position, message_id, conversation_id, sent_at)
+         select user_id, $2, $3, $4, sent.at
+         from unnest($1::uuid[]) as user_id, (
+           select coalesce($5::timestamptz,
+             (select sent_at from message where message_id = $3 limit 1)) as at
+         ) sent
+         where sent.at >= (select horizon from message_horizon)
+         on conflict do nothing",
+    )
+    .bind(people)
+    .bind(op.position.to_bytes())
+    .bind(op.message.uuid())
+    .bind(op.conversation.uuid())
+    .bind(op.sent_at)
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use events::Personal;
-    use uuid::Uuid;
 
     use super::*;
-    use crate::projections::testing::{recorded, sent, user};
+    use crate::projections::testing::{moment, recorded, sent, user};
 
     #[test]
     fn who_is_mentioned_follows_the_text_and_never_includes_its_author() {
         let conversation = ConversationId::new(Uuid::from_u128(9));
         let message = MessageId::new(Uuid::from_u128(3));
-        let op = |again, people| {
+        let op = |sent_at, people| {
             let position = Position::at(7);
-            vec![Op { message, conversation, again, people, position }]
+            vec![Op { message, conversation, sent_at, people, position }]
         };
         let mut event = sent(message, conversation, "Hello");
         assert_eq!(Mention::project(&recorded(event.clone())), vec![]);
         if let MessageEvent::Sent { mentions, .. } = &mut event {
             *mentions = vec![user(1), user(2)];
         }
-        assert_eq!(Mention::project(&recorded(event)), op(false, vec![user(2)]));
+        assert_eq!(Mention::project(&recorded(event)), op(Some(moment()), vec![user(2)]));
         let (by, text) = (user(1), Personal::new(user(1), "Ho".to_owned()));
         let mentions = vec![user(3)];
         let edited = MessageEvent::Edited { message, conversation, text, mentions, by };
-        assert_eq!(Mention::project(&recorded(edited)), op(true, vec![user(3)]));
+        assert_eq!(Mention::project(&recorded(edited)), op(None, vec![user(3)]));
         let deleted = MessageEvent::Deleted { message, conversation, by };
-        assert_eq!(Mention::project(&recorded(deleted)), op(true, vec![]));
+        assert_eq!(Mention::project(&recorded(deleted)), op(None, vec![]));
     }
 }

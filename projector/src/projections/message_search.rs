@@ -12,7 +12,7 @@ use service::words;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{ApplyError, Projection, last_of_each, text};
+use super::{ApplyError, Projection, Retention, horizon, last_of_each, text};
 
 /// The read model.
 #[derive(Debug, Default)]
@@ -109,6 +109,10 @@ impl Projection for MessageSearch {
         }
         Ok(())
     }
+
+    async fn upkeep(db: &mut PgConnection, _: Retention) -> Result<(), sqlx::Error> {
+        horizon::forget(db, "message_search").await
+    }
 }
 
 /// The words of a text within their conversation; none, once it was erased.
@@ -137,7 +141,8 @@ async fn insert(db: &mut PgConnection, ops: &[Op]) -> Result<(), sqlx::Error> {
            (message_id, conversation_id, sender_id, words, sent_at, position)
          select a, b, c, d::tsvector, e, f
          from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::timestamptz[],
-           $6::bytea[]) as new (a, b, c, d, e, f)",
+           $6::bytea[]) as new (a, b, c, d, e, f)
+         where e >= (select horizon from message_horizon)",
     )
     .bind(ids.0)
     .bind(ids.1)

@@ -12,6 +12,7 @@ pub mod file;
 pub mod file_removal;
 pub mod friend_list;
 pub mod friend_request;
+mod horizon;
 pub mod invite;
 pub mod login;
 pub mod member;
@@ -61,7 +62,8 @@ use events::{Category, DomainEvent, Envelope, Personal};
 use sqlx::PgConnection;
 use thiserror::Error;
 
-/// A read model.
+/// A read model. What it remembers between batches is forgotten when a batch is rolled back, and after
+/// every upkeep.
 pub trait Projection: Default + Send + 'static {
     /// The name of the read model: of its table, its checkpoint and in metrics.
     const NAME: &'static str;

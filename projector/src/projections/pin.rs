@@ -6,7 +6,7 @@ use events::{
 };
 use sqlx::PgConnection;
 
-use super::{ApplyError, Projection};
+use super::{ApplyError, Projection, Retention, horizon};
 
 /// The read model.
 #[derive(Debug, Default)]
@@ -90,15 +90,18 @@ impl Projection for Pin {
         }
     }
 
-    /// Pins are rare: one by one.
+    /// Pins are rare: one by one. A message that is not kept any more is not pinned.
     async fn apply(&mut self, db: &mut PgConnection, ops: Vec<Op>) -> Result<(), ApplyError> {
         for op in ops {
             match op {
                 Op::Put { conversation, message, by, at, position } => {
+                    horizon::message_reaches(db, position).await?;
                     sqlx::query(
                         "insert into pin
-                           (conversation_id, message_id, pinned_by, pinned_at, position)
-                         values ($1, $2, $3, $4, $5)
+                           (conversation_id, message_id, pinned_by, pinned_at, position, sent_at)
+                         select $1, $2, $3, $4, $5, sent_at from message
+                         where message_id = $2
+                           and sent_at >= (select horizon from message_horizon)
                          on conflict (conversation_id, message_id) do update set
                            pinned_by = excluded.pinned_by, pinned_at = excluded.pinned_at,
                            position = excluded.position",
@@ -121,6 +124,10 @@ impl Projection for Pin {
             }
         }
         Ok(())
+    }
+
+    async fn upkeep(db: &mut PgConnection, _: Retention) -> Result<(), sqlx::Error> {
+        horizon::forget(db, "pin").await
     }
 }
 

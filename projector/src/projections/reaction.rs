@@ -9,7 +9,7 @@ use events::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{ApplyError, Projection};
+use super::{ApplyError, Projection, Retention, horizon};
 
 /// The read model.
 #[derive(Debug, Default)]
@@ -100,6 +100,10 @@ impl Projection for Reaction {
         }
         Ok(())
     }
+
+    async fn upkeep(db: &mut PgConnection, _: Retention) -> Result<(), sqlx::Error> {
+        horizon::forget(db, "reaction").await
+    }
 }
 
 async fn take(db: &mut PgConnection, keys: impl Iterator<Item = &Key>) -> Result<(), sqlx::Error> {
@@ -121,22 +125,27 @@ async fn take(db: &mut PgConnection, keys: impl Iterator<Item = &Key>) -> Result
     Ok(())
 }
 
+/// A message that is not kept any more has no reactions either.
 async fn insert(
     db: &mut PgConnection,
     rows: Vec<(Key, (ConversationId, Moment, Position))>,
-) -> Result<(), sqlx::Error> {
-    if rows.is_empty() {
+) -> Result<(), ApplyError> {
+    let Some(last) = rows.iter().map(|(_, (_, _, position))| *position).max() else {
         return Ok(());
-    }
+    };
+    horizon::message_reaches(db, last).await?;
     type Columns = ((Vec<Uuid>, Vec<String>, Vec<Uuid>), (Vec<Uuid>, Vec<Moment>, Vec<[u8; 16]>));
     let rows = rows.into_iter().map(|((message, emoji, by), (conversation, at, position))| {
         ((message.uuid(), emoji, by.uuid()), (conversation.uuid(), at, position.to_bytes()))
     });
     let (keys, values): Columns = rows.collect();
     sqlx::query(
-        "insert into reaction (message_id, emoji, user_id, conversation_id, reacted_at, position)
-         select * from unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::timestamptz[],
-           $6::bytea[])
+        "insert into reaction
+           (message_id, emoji, user_id, conversation_id, reacted_at, position, sent_at)
+         select new.*, m.sent_at
+         from unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::timestamptz[],
+           $6::bytea[]) as new (a, b, c, d, e, f)
+         join message m on m.message_id = a and m.sent_at >= (select horizon from message_horizon)
          on conflict (message_id, emoji, user_id)
          do update set reacted_at = excluded.reacted_at, position = excluded.position",
     )

@@ -8,6 +8,7 @@
 mod rows;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use events::{
     Category, ConversationEvent, ConversationId, DomainEvent, Envelope, MessageEvent, MessageId,
@@ -15,7 +16,7 @@ use events::{
 };
 use sqlx::PgConnection;
 
-use super::{ApplyError, Projection};
+use super::{ApplyError, Projection, Retention};
 
 /// The read model.
 #[derive(Debug, Default)]
@@ -66,6 +67,7 @@ impl Projection for ReadCursor {
     const NAME: &'static str = "read_cursor";
     const FOLLOWS: &'static [Category] =
         &[Category::Conversation, Category::Message, Category::Receipt];
+    const UPKEEP: Duration = Duration::from_secs(60);
     type Op = Op;
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {
@@ -130,8 +132,14 @@ impl Projection for ReadCursor {
         let ordinals = rows::ordinals(db, &ops).await?;
         let mut counts = rows::load_counts(db, &ops).await?;
         let mut cursors = rows::load_cursors(db, &ops).await?;
+        let floors = rows::load_floors(db, &ops).await?;
         let mut uncounted = Vec::new();
         for op in &ops {
+            if let Some(key) = op.key()
+                && let Some(floor) = floors.get(&key.0)
+            {
+                cursors.entry(key).or_default().rise(floor);
+            }
             match op {
                 Op::Join { conversation, user } => {
                     let count = counts.get(conversation).copied().unwrap_or(0);
@@ -162,6 +170,11 @@ impl Projection for ReadCursor {
         rows::save_cursors(db, cursors).await?;
         Ok(())
     }
+
+    /// Nobody has unread what is not kept any more: cursors rise to where the rest begins.
+    async fn upkeep(db: &mut PgConnection, _: Retention) -> Result<(), sqlx::Error> {
+        rows::rise(db).await
+    }
 }
 
 /// A row of the table.
@@ -177,6 +190,17 @@ struct Cursor {
 }
 
 impl Cursor {
+    /// Goes to the end of what is not kept any more. Where own messages after it would have to be
+    /// counted, the upkeep does so.
+    fn rise(&mut self, floor: &Placed) {
+        self.delivered_ordinal = self.delivered_ordinal.max(floor.ordinal);
+        self.read_ordinal = self.read_ordinal.max(floor.ordinal);
+        if self.unread_from < floor.number && self.own_last <= floor.number {
+            self.unread_from = floor.number;
+            self.own_after = 0;
+        }
+    }
+
     /// The person came when there were `count` messages.
     fn join(&mut self, count: i64) {
         self.unread_from = self.unread_from.max(count);
@@ -288,6 +312,18 @@ mod tests {
         assert!(cursor.move_to(Position::at(20), at(2), true), "before the own message 4");
         assert!(!cursor.move_to(Position::at(50), at(5), true));
         assert_eq!(cursor.own_after, 0);
+    }
+
+    #[test]
+    fn a_cursor_rises_to_the_end_of_what_is_not_kept() {
+        let floor = Placed { ordinal: 7, number: 5 };
+        let mut cursor = Cursor { own_last: 4, own_after: 1, ..Cursor::default() };
+        cursor.rise(&floor);
+        assert_eq!((cursor.read_ordinal, cursor.unread_from, cursor.own_after), (7, 5, 0));
+        let beyond = Cursor { read_ordinal: 9, unread_from: 6, ..cursor };
+        let mut cursor = beyond;
+        cursor.rise(&floor);
+        assert_eq!(cursor, beyond);
     }
 
     #[test]

@@ -96,6 +96,7 @@ impl<P: Projection> Batch<P> {
                         }
                         Err(ApplyError::Postgres(error)) if is_poison(&error) => {
                             savepoint.rollback().await?;
+                            *projection = P::default();
                             Some(error.to_string())
                         }
                         Err(error) => return Err(error),

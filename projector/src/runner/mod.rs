@@ -98,7 +98,11 @@ impl Runner {
         loop {
             tokio::select! {
                 biased;
-                _ = upkeep.tick() => P::upkeep(db, self.retention).await?,
+                _ = upkeep.tick() => {
+                    P::upkeep(db, self.retention).await?;
+                    // What it remembers of the tables may not be so any more.
+                    projection = P::default();
+                }
                 items = self.tail.after(checkpoint, BATCH) => {
                     let started = Instant::now();
                     let full = items.len() == BATCH;
@@ -123,22 +127,28 @@ impl Runner {
         items: Vec<Arc<Item>>,
     ) -> Result<Position, ApplyError> {
         let batch = Batch::<P>::new(checkpoint, &items, parked);
+        let stale = self.invalidations.mark_later(batch.stale_caches(), batch.end());
         let started = Instant::now();
         loop {
             let applied = match batch.apply(db, projection).await {
                 Err(ApplyError::Postgres(error)) if is_poison(&error) => {
                     tracing::warn!(projection = P::NAME, %error, "a batch is applied singly");
+                    *projection = P::default();
                     batch.apply_singly(db, projection, parked).await
                 }
                 applied => applied,
             };
+            if applied.is_err() {
+                // What was rolled back is not to be remembered.
+                *projection = P::default();
+            }
             match applied {
                 Ok(()) => break,
                 Err(ApplyError::Waits) => sleep(LOOK_AGAIN).await,
                 Err(error) => return Err(error),
             }
         }
-        self.invalidations.mark(batch.stale_caches(), batch.end());
+        drop(stale);
         let labels = [("projection", P::NAME)];
         metrics::counter!("roundtable_projection_events", &labels).increment(items.len() as u64);
         metrics::histogram!("roundtable_projection_batch_seconds", &labels)

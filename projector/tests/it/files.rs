@@ -217,6 +217,48 @@ async fn a_removal_that_failed_is_tried_again_later_and_by_one_at_a_time() {
 }
 
 #[tokio::test]
+async fn while_the_storage_is_asked_no_transaction_is_open_and_nobody_else_asks() {
+    let world = World::new().await;
+    sqlx::query(
+        "insert into file_removal (file_id, requested_at, next_at) values ($1, now(), now())",
+    )
+    .bind(Uuid::from_u128(0xF1))
+    .execute(&world.postgres)
+    .await
+    .unwrap();
+    // A bucket on a server that takes every connection and never answers.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", silent.local_addr().unwrap());
+    let options = [
+        ("AWS_ENDPOINT", endpoint.as_str()),
+        ("AWS_ALLOW_HTTP", "true"),
+        ("AWS_ACCESS_KEY_ID", "a"),
+        ("AWS_SECRET_ACCESS_KEY", "b"),
+    ];
+    let options = options.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let storage = Storage::open("s3://bucket", options).unwrap();
+    let waiting = Removals::new(world.postgres.clone(), storage);
+    let asks = tokio::spawn(async move { waiting.round().await });
+    let asked = tokio::time::timeout(crate::world::PATIENCE, silent.accept()).await.unwrap();
+    let open: i64 = sqlx::query_scalar(
+        "select count(*) from pg_stat_activity
+         where datname = current_database() and state like 'idle in transaction%'",
+    )
+    .fetch_one(&world.postgres)
+    .await
+    .unwrap();
+    assert_eq!(open, 0);
+    assert_eq!(removals(&world).round().await.unwrap(), 0, "it is claimed");
+    asks.abort();
+    drop(asked);
+    // Whoever claimed it is gone: it is done when the claim has run out.
+    let due = "update file_removal set next_at = now() where next_at > now()";
+    assert_eq!(sqlx::query(due).execute(&world.postgres).await.unwrap().rows_affected(), 1);
+    assert_eq!(removals(&world).round().await.unwrap(), 1);
+    assert_eq!(removals(&world).round().await.unwrap(), 0);
+}
+
+#[tokio::test]
 async fn what_belongs_to_no_file_is_swept_and_the_log_decides_what_that_is() {
     let world = World::new().await;
     let ada = person("ada");

@@ -7,6 +7,7 @@ mod files;
 mod migrations;
 mod projections;
 mod relay;
+mod retention;
 mod service_start;
 mod timers;
 mod unread;

@@ -6,12 +6,13 @@ use domain::conversation::Command;
 use domain::receipt::Kind;
 use events::{ConversationId, Position, UserId};
 use projector::Settings;
+use projector::invalidation::Invalidations;
 use redis::AsyncCommands;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::world::{World, dump, eventually, person};
+use crate::world::{PATIENCE, World, dump, eventually, person};
 
 /// Some of everything.
 async fn live_a_little(world: &World) -> ConversationId {
@@ -368,6 +369,45 @@ async fn a_commit_leaves_its_floor_in_the_cache() {
     eventually("the floor is there", || async { floor().await.is_some() }).await;
     assert!(floor().await.unwrap() >= hex::encode(accepted.to_bytes()));
     assert_eq!(redis.get::<_, Option<String>>(&key).await.unwrap(), None, "the old is gone");
+}
+
+#[tokio::test]
+async fn what_is_stale_at_the_end_is_still_said_and_redis_away_delays_no_end() {
+    let world = World::new().await;
+    let client = redis::Client::open(world.servers.redis_url.as_str()).unwrap();
+    let invalidations = Invalidations::default();
+    // More than go at once.
+    let keys: Vec<String> = (0..1000).map(|number| format!("friends:{number}")).collect();
+    invalidations.mark(keys.clone(), Position::at(7));
+    let last = CancellationToken::new();
+    last.cancel();
+    invalidations.run(client.clone(), world.names(), last).await;
+    let floors: Vec<String> =
+        keys.iter().map(|key| world.names().key(&format!("{key}:floor"))).collect();
+    let mut redis = client.get_multiplexed_async_connection().await.unwrap();
+    let there: u64 = redis.exists(&floors).await.unwrap();
+    assert_eq!(there, 1000);
+
+    // Whatever was committed before the end was also said before it.
+    let shutdown = CancellationToken::new();
+    let projector =
+        projector::start(world.settings(), world.log.clone(), shutdown.clone()).await.unwrap();
+    let (ada, bob) = (person("ada"), person("bob"));
+    world.ask(ada, bob).await;
+    world.accept(bob, ada).await;
+    world.settle().await;
+    shutdown.cancel();
+    tokio::time::timeout(PATIENCE, projector.ended()).await.unwrap();
+    let floor = world.names().key(&format!("friends:{ada}:floor"));
+    assert!(redis.exists::<_, bool>(&floor).await.unwrap());
+
+    let settings = Settings { redis_url: "redis://127.0.0.1:1".to_owned(), ..world.settings() };
+    let shutdown = CancellationToken::new();
+    let projector = projector::start(settings, world.log.clone(), shutdown.clone()).await.unwrap();
+    world.unfriend(ada, bob).await;
+    world.settle().await;
+    shutdown.cancel();
+    tokio::time::timeout(PATIENCE, projector.ended()).await.unwrap();
 }
 
 #[tokio::test]

@@ -321,6 +321,7 @@ pub(crate) const TABLES: &[&str] = &[
     "message",
     "message_counter",
     "message_month",
+    "message_floor",
     "message_edit",
     "uncounted_message",
     "message_search",

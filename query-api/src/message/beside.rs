@@ -183,6 +183,7 @@ async fn pins(
         columns!(),
         " from pin p
           join message m on m.message_id = p.message_id and m.conversation_id = p.conversation_id
+            and m.sent_at = p.sent_at
           where p.conversation_id = $1 and m.deleted_at is null
           order by p.position desc"
     ))
@@ -236,6 +237,7 @@ async fn mentions(
         columns!(),
         " from mention n
           join message m on m.message_id = n.message_id and m.conversation_id = n.conversation_id
+            and m.sent_at = n.sent_at
           where n.user_id = $1 and ($2::bytea is null or n.position < $2)
             and m.deleted_at is null
           order by n.position desc limit $3"

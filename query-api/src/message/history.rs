@@ -74,10 +74,11 @@ async fn list(
         Some(message) => ordinal_of(&mut eyes, id, message).await?,
         None => query.since.unwrap_or(0),
     };
+    // Ordinals begin at 1. The query adds and takes away one, so the ends of the type are left out.
     let wanted = Wanted {
         conversation: id,
-        floor,
-        ceiling: query.before.unwrap_or(i64::MAX),
+        floor: floor.clamp(0, i64::MAX - 1),
+        ceiling: query.before.unwrap_or(i64::MAX).max(1),
         forward: query.since.is_some(),
         rows: query.limit.and_one(),
     };

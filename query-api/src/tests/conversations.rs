@@ -269,3 +269,52 @@ async fn a_bad_question_about_conversations_is_a_precise_problem() {
         assert_eq!(stage.problem(ada, &path).await, (status, slug.to_owned()), "{path}");
     }
 }
+
+#[tokio::test]
+async fn the_ends_of_all_numbers_are_answered() {
+    let stage = Stage::new().await;
+    let ada = id();
+    let talk = group(&stage, 1, &[(ada, 1)]).await;
+    let first = send(&stage, talk, 1, ada, 2).await;
+    send(&stage, talk, 2, ada, 3).await;
+    stage
+        .sql(
+            "insert into message_month
+                select conversation_id, date_trunc('month', sent_at, 'UTC'), min(ordinal),
+                  max(ordinal), max(number)
+                from message group by 1, 2 on conflict do nothing",
+        )
+        .await;
+    let path = format!("/v1/conversations/{talk}/messages");
+    let (max, min) = (i64::MAX, i64::MIN);
+    for (query, found) in [
+        (format!("since={max}"), 0),
+        (format!("since={min}"), 2),
+        (format!("since={}", max - 1), 0),
+        (format!("before={max}"), 2),
+        (format!("before={min}"), 0),
+        (format!("before=-1&after_id={first}"), 0),
+        (format!("before={max}&after_id={first}"), 1),
+    ] {
+        let items = stage.items(ada, &format!("{path}?{query}")).await;
+        assert_eq!(items.len(), found, "{query}");
+    }
+    for query in [
+        format!("{path}/{first}/replies?since={max}"),
+        format!("{path}/{first}/replies?since={min}"),
+        format!("{path}/{first}/edits?before={max}"),
+        format!("{path}/{first}/edits?before={min}"),
+        format!("{path}/{first}/reactions?before={}", u64::MAX),
+        format!("/v1/mentions?before={}", u64::MAX),
+        "/v1/mentions?before=0".to_owned(),
+        format!("/v1/search/messages?q=a%00b&before={}", u64::MAX),
+        format!("/v1/feed?after_position={}", u64::MAX),
+        "/v1/study-sessions?subject=%00".to_owned(),
+    ] {
+        assert_eq!(stage.ask(ada, &query).await.0, 200, "{query}");
+    }
+    for query in ["/v1/search/messages?q=%00", "/v1/invites/%00", "/v1/invites/A%00"] {
+        let (status, slug) = stage.problem(ada, query).await;
+        assert!((400..500).contains(&status), "{query}: {status} {slug}");
+    }
+}

@@ -1,6 +1,7 @@
 //! Files: who sees them, and what they come with.
 
 use http::{HeaderMap, HeaderValue, header};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{Stage, id};
@@ -27,7 +28,7 @@ impl Sent {
                    ('{talk}', '{ada}', 'owner', now(), {P}), ('{talk}', '{bob}', 'member', now(), {P});
                  insert into file values ('{file}', '{ada}', '{talk}', 'a b.txt', 'text/plain', 10,
                    'e3b0', null, null, '2026-01-02T03:04:05Z', {P});
-                 insert into file_link values ('{file}', '{message}', '{talk}')"
+                 insert into file_link values ('{file}', '{message}', '{talk}', now())"
             ))
             .await;
         it
@@ -68,7 +69,7 @@ async fn a_file_is_seen_by_whoever_may_read_a_message_with_it() {
     stage
         .sql(&format!(
             "insert into member values ('{other}', '{eve}', 'member', now(), {P});
-             insert into file_link values ('{file}', '{}', '{other}')",
+             insert into file_link values ('{file}', '{}', '{other}', now())",
             id()
         ))
         .await;
@@ -81,6 +82,20 @@ async fn a_picture_of_somebody_is_seen_by_everybody_signed_in() {
     let sent = Sent::on(&stage).await;
     let (ada, eve, file) = (sent.ada, sent.eve, sent.file);
     stage.sql(&format!("insert into file_avatar values ('{ada}', '{file}')")).await;
+    assert!(sent.sees(&stage, eve).await);
+    // What it was called is for its owner, and for those to whom it was sent.
+    let path = format!("/v1/files/{file}");
+    for (who, name) in [(ada, json!("a b.txt")), (sent.bob, json!("a b.txt")), (eve, json!(null))] {
+        assert_eq!(stage.ask(who, &path).await.1["name"], name);
+        let mut headers = HeaderMap::new();
+        headers.insert(header::IF_NONE_MATCH, HeaderValue::from_static("\"e3b0\""));
+        let (_, _, answer) = stage.ask_with(who, &format!("{path}/content"), headers).await;
+        let disposition = answer[header::CONTENT_DISPOSITION].to_str().unwrap();
+        assert_eq!(disposition.contains("a%20b.txt"), !name.is_null(), "{disposition}");
+    }
+    stage.sql(&format!("insert into block values ('{ada}', '{eve}', now(), {P})")).await;
+    assert!(!sent.sees(&stage, eve).await, "for whom Ada does not exist");
+    stage.sql("delete from block").await;
     assert!(sent.sees(&stage, eve).await);
     stage.sql(&format!("update file_avatar set file_id = '{}'", id())).await;
     assert!(!sent.sees(&stage, eve).await);

@@ -43,9 +43,10 @@ async fn fill(stage: &Stage, ada: Uuid, bob: Uuid) {
              insert into message_search
                values ('{message}', '{talk}', '{ada}', now(), {p}, 'secret');
              insert into uncounted_message values ('{talk}', 1, '{ada}');
-             insert into reaction values ('{message}', '👍', '{bob}', '{talk}', now(), {p});
-             insert into mention values ('{ada}', {p}, '{message}', '{talk}');
-             insert into pin values ('{talk}', '{message}', '{ada}', now(), {p});
+             insert into reaction values ('{message}', '👍', '{bob}', '{talk}', now(), {p}, '{NOW}');
+             insert into mention values ('{ada}', {p}, '{message}', '{talk}', '{NOW}');
+             insert into pin values ('{talk}', '{message}', '{ada}', now(), {p}, '{NOW}');
+             insert into message_floor values ('{talk}', 1, 1);
              insert into read_cursor (conversation_id, user_id) values ('{talk}', '{ada}'), ('{talk}', '{bob}');
              insert into read_cursor_counter values ('{talk}', 1);
              insert into change_feed_member values ('{talk}', '{ada}', {p}, null), ('{talk}', '{bob}', {p}, null);
@@ -62,7 +63,7 @@ async fn fill(stage: &Stage, ada: Uuid, bob: Uuid) {
              insert into timer values ('grace', 'grace', '{talk}', '{bob}', '{{}}', now(), 'presence', '1'), ('other', 'room', '{talk}', '{bob}', '{{}}', now(), 'log', '1');
              insert into timer_room values ('{talk}', '{talk}');
              insert into file values ('{f}', '{ada}', '{talk}', 'secret.txt', 'text/plain', 1, 'e3b0', null, null, now(), {p});
-             insert into file_link values ('{f}', '{ada}', '{talk}');
+             insert into file_link values ('{f}', '{ada}', '{talk}', now());
              insert into file_avatar values ('{ada}', '{ada}');
              insert into file_removal (file_id, requested_at, next_at) values ('{ada}', now(), now());
              insert into vault.person_key (subject, wrapped) values ('{ada}', '\\x00')",
@@ -173,7 +174,7 @@ async fn the_reader_sees_no_row_of_others_in_any_table() {
     ] {
         assert!(seen_by_ada.contains(table), "{table}: {seen_by_ada:?}");
     }
-    for table in ["person_key", "parked_event", "timer_room", "file_removal"] {
+    for table in ["person_key", "parked_event", "timer_room", "file_removal", "message_floor"] {
         assert!(refused.contains(table), "{table}: {refused:?}");
     }
 }
@@ -265,4 +266,70 @@ async fn who_reads_is_forgotten_with_the_transaction() {
     assert_eq!(own, 1);
     let refused = sqlx::query("insert into member select * from member").execute(&mut *eyes).await;
     assert!(refused.is_err());
+}
+
+/// The plan of a query, as the reader's role runs it, where an index costs less than everything.
+async fn plan(session: &mut PgConnection, query: &str) -> String {
+    sqlx::raw_sql("set enable_seqscan = off; set enable_bitmapscan = off; set enable_sort = off")
+        .execute(&mut *session)
+        .await
+        .unwrap();
+    let lines: Vec<String> =
+        sqlx::query_scalar(&format!("explain {query}")).fetch_all(session).await.unwrap();
+    lines.join("\n")
+}
+
+#[tokio::test]
+async fn the_policies_leave_indexes_their_use() {
+    let stage = Stage::new().await;
+    let (ada, bob) = (id(), id());
+    fill(&stage, ada, bob).await;
+    let mut session = stage.hostile().await;
+    look_as(&mut session, &ada.to_string()).await;
+    let suspended = crate::standing::SUSPENDED
+        .replace("$1", "'00000000-0000-0000-0000-000000000000'")
+        .replace("$2", "51");
+    let plan_of = plan(&mut session, &suspended).await;
+    assert!(plan_of.contains("standing_suspended"), "{plan_of}");
+    let subject = "select session_id from study_session where subject_folded = lower('Maths')
+        order by starts, session_id limit 51";
+    let plan_of = plan(&mut session, subject).await;
+    assert!(plan_of.contains("Index Cond: (subject_folded = "), "{plan_of}");
+}
+
+#[tokio::test]
+async fn who_is_suspended_now_is_listed_for_moderators() {
+    let stage = Stage::new().await;
+    let moderator = id();
+    let p = "'\\x00000000000000070000000000000007'";
+    let mut people: Vec<Uuid> = (0..5).map(|_| id()).collect();
+    people.sort();
+    for (person, until) in people.iter().zip([
+        "now(), null",
+        "null, null",
+        "now(), now() - interval '1 h'",
+        "now(), now() + interval '1 h'",
+        "now(), null",
+    ]) {
+        stage
+            .sql(&format!(
+                "insert into user_profile (user_id, created_at, position)
+                   values ('{person}', now(), {p});
+                 insert into standing (user_id, suspended_at, suspended_until, position)
+                   values ('{person}', {until}, {p})"
+            ))
+            .await;
+    }
+    let appoint = "insert into standing (user_id, role, position)";
+    stage.sql(&format!("{appoint} values ('{moderator}', 'moderator', {p})")).await;
+    let (_, page) = stage.ask(moderator, "/v1/suspensions?limit=2").await;
+    let ids = |page: &serde_json::Value| {
+        let items = page["items"].as_array().unwrap().iter();
+        items.map(|it| it["user_id"].as_str().unwrap().parse().unwrap()).collect::<Vec<Uuid>>()
+    };
+    assert_eq!(ids(&page), [people[0], people[3]]);
+    let next = format!("/v1/suspensions?after_id={}", page["next"].as_str().unwrap());
+    let (_, page) = stage.ask(moderator, &next).await;
+    assert_eq!((ids(&page), &page["next"]), (vec![people[4]], &serde_json::Value::Null));
+    assert_eq!(stage.problem(people[1], "/v1/suspensions").await.0, 403);
 }

@@ -60,6 +60,8 @@ async fn a_bad_question_about_people_is_a_precise_problem() {
         ("/v1/users?q=".to_owned(), 400, "invalid-query"),
         ("/v1/users?q=%20%CC%81".to_owned(), 400, "invalid-query"),
         ("/v1/users?q=%00".to_owned(), 400, "invalid-query"),
+        ("/v1/users?handle=%00".to_owned(), 400, "invalid-query"),
+        ("/v1/users?handle=ada%00".to_owned(), 400, "invalid-query"),
         ("/v1/users?q=a&limit=51".to_owned(), 400, "invalid-query"),
         (format!("/v1/users?q=a&after_id={}", id()), 400, "invalid-query"),
         ("/v1/users/recommended?limit=101".to_owned(), 400, "invalid-query"),
@@ -187,7 +189,8 @@ async fn blocked_pairs_and_suspended_people_are_not_found() {
     assert_eq!(blocked, missing(see(bob, id()).await), "as somebody who never was");
     assert_eq!(see(ada, bob).await.0, 200, "who blocks may look, to unblock");
     assert_eq!(found(bob, "/v1/users?handle=pair_ada").await, 0);
-    assert_eq!(found(ada, "/v1/users?handle=pair_bob").await, 1);
+    assert_eq!(found(ada, "/v1/users?handle=pair_bob").await, 0);
+    assert_eq!(found(eve, "/v1/users?handle=pair_bob").await, 1);
 
     let blocks = stage.items(ada, "/v1/blocks").await;
     assert_eq!(blocks[0]["user_id"], json!(bob));
@@ -204,5 +207,7 @@ async fn blocked_pairs_and_suspended_people_are_not_found() {
         let suspend = "update user_profile set suspended_until";
         stage.sql(&format!("{suspend} = {until} where user_id = '{ada}'")).await;
         assert_eq!(found(eve, "/v1/users?q=pair").await, seen, "{until}");
+        let by_handle = found(eve, "/v1/users?handle=pair_ada").await;
+        assert_eq!(by_handle, seen - 2, "{until}: by the whole handle as by its beginning");
     }
 }

@@ -137,6 +137,26 @@ async fn the_answer_is_what_was_told_last_and_unknown_without_redis() {
 }
 
 #[tokio::test]
+async fn what_is_not_known_is_older_than_everything() {
+    let mut stage = Stage::new().await;
+    let (bob, prefix) = (id(), format!("presence-test:{}:", id()));
+    let script = redis::Script::new(include_str!("../presence.lua"));
+    let ask = async |redis: &mut redis::aio::MultiplexedConnection| {
+        let mut call = script.key(&prefix);
+        let rows: Vec<(String, u64, String)> =
+            call.arg(bob.to_string()).invoke_async(redis).await.unwrap();
+        rows.into_iter().next().unwrap()
+    };
+    // Nobody has swept yet: who is not there may still come.
+    assert_eq!(ask(&mut stage.redis).await, (String::new(), 0, String::new()));
+    let () = stage.redis.set(format!("{prefix}swept"), 1).await.unwrap();
+    let (state, version, _) = ask(&mut stage.redis).await;
+    assert_eq!(state, "offline");
+    assert!(version > 1_700_000_000_000_000);
+    let () = stage.redis.del(format!("{prefix}swept")).await.unwrap();
+}
+
+#[tokio::test]
 async fn what_the_write_before_allowed_or_hid_is_waited_for() {
     let stage = Stage::new().await;
     let (ada, bob) = (id(), id());

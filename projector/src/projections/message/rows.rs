@@ -7,10 +7,13 @@ use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use super::{Edit, Insert};
+use crate::projections::horizon::in_batches;
 
-/// Counts the new rows of each conversation, numbers them and inserts them, in one statement.
+/// Counts the new rows of each conversation, numbers them and inserts them, in one statement. Of what
+/// is before the horizon only the numbers are kept.
 const INSERT: &str = "
-    with new as (
+    with kept as materialized (select horizon as since from message_horizon),
+    new as (
       select r.* from rows from (
         jsonb_to_recordset($1) as (
           conversation uuid, id uuid, sender uuid, kind text, system jsonb, text text,
@@ -53,18 +56,26 @@ const INSERT: &str = "
         (conversation_id, month, first_ordinal, last_ordinal, last_number)
       select conversation_id, date_trunc('month', sent_at, 'UTC'),
         min(ordinal), max(ordinal), max(number)
-      from numbered group by 1, 2
+      from numbered where sent_at >= (select since from kept) group by 1, 2
       on conflict (conversation_id, month) do update set
         first_ordinal = least(month.first_ordinal, excluded.first_ordinal),
         last_ordinal = greatest(month.last_ordinal, excluded.last_ordinal),
         last_number = greatest(month.last_number, excluded.last_number)
+    ),
+    floors as (
+      insert into message_floor as floor (conversation_id, last_ordinal, last_number)
+      select conversation_id, max(ordinal), max(number)
+      from numbered where sent_at < (select since from kept) group by 1
+      on conflict (conversation_id) do update set
+        last_ordinal = greatest(floor.last_ordinal, excluded.last_ordinal),
+        last_number = greatest(floor.last_number, excluded.last_number)
     )
     insert into message (conversation_id, ordinal, number, message_id, sender_id, kind, system,
       text, reply_to, thread, mentions, attachments, sent_at, position)
     select conversation_id, ordinal, number, message_id, sender_id, kind, system,
       text, reply_to, thread, coalesce(mentions, '{}'), coalesce(attachments, '{}'), sent_at,
       decode(position, 'hex')
-    from numbered order by place";
+    from numbered where sent_at >= (select since from kept) order by place";
 
 /// A row as the statement reads it.
 #[derive(Serialize)]
@@ -161,23 +172,39 @@ pub(super) async fn delete(
     Ok(())
 }
 
+/// From then on no read model keeps what is older.
+const RAISE: &str = "
+    update message_horizon set horizon = date_trunc('month', $1, 'UTC')
+    where horizon < date_trunc('month', $1, 'UTC')";
+
+/// What messages before the horizon said before they were edited.
+const FORGET_EDITS: &str = "
+    delete from message_edit where ctid = any(array(
+      select e.ctid from message_edit e join message m on m.message_id = e.message_id
+      where m.sent_at < (select horizon from message_horizon) limit $1
+    ))";
+
 /// Drops the months that are wholly older than the retention. Gives way to readers: if they hold
 /// the tables just now, the next upkeep tries again.
 pub(super) async fn drop_old(
     db: &mut PgConnection,
     retention: TimeDelta,
 ) -> Result<(), sqlx::Error> {
+    let horizon = horizon(retention);
+    sqlx::query(RAISE).bind(horizon).execute(&mut *db).await?;
     let old: bool = sqlx::query_scalar("select has_messages_before($1)")
-        .bind(horizon(retention))
+        .bind(horizon)
         .fetch_one(&mut *db)
         .await?;
     if !old {
         return Ok(());
     }
+    // The long work comes before the lock that keeps readers out.
+    in_batches(db, FORGET_EDITS).await?;
     let mut transaction = db.begin().await?;
     sqlx::query("set local lock_timeout = '500ms'").execute(&mut *transaction).await?;
     let dropped = sqlx::query("select drop_messages_before($1)")
-        .bind(horizon(retention))
+        .bind(horizon)
         .execute(&mut *transaction)
         .await;
     match dropped {

@@ -7,7 +7,8 @@ use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use super::{Cursor, Key, Op, Placed};
-use crate::projections::{ApplyError, Message, Projection};
+use crate::projections::ApplyError;
+use crate::projections::horizon::message_reaches;
 
 /// Where the messages stand that cursors move to, as `message` has placed them. It has to be as far
 /// as the last of these moves, and of the deletions.
@@ -23,18 +24,7 @@ pub(super) async fn ordinals(
     });
     let (messages, positions): (Vec<_>, Vec<_>) = moves.unzip();
     let Some(last) = positions.into_iter().max() else { return Ok(HashMap::new()) };
-    let there: bool = sqlx::query_scalar(
-        "select exists (
-           select from projection_checkpoint where projection = $1 and position >= $2
-         )",
-    )
-    .bind(Message::NAME)
-    .bind(last.to_bytes())
-    .fetch_one(&mut *db)
-    .await?;
-    if !there {
-        return Err(ApplyError::Waits);
-    }
+    message_reaches(db, last).await?;
     let rows = sqlx::query_as::<_, (Uuid, Uuid, i64, i64)>(
         "select conversation_id, message_id, ordinal, number from message
          where message_id = any($1)",
@@ -58,6 +48,62 @@ pub(super) async fn load_counts(
     );
     let rows = rows.bind(ids.into_iter().collect::<Vec<_>>()).fetch_all(db).await?;
     Ok(rows.into_iter().map(|(id, count)| (ConversationId::new(id), count)).collect())
+}
+
+/// Where the rows of conversations that are not kept any more end.
+pub(super) async fn load_floors(
+    db: &mut PgConnection,
+    ops: &[Op],
+) -> Result<BTreeMap<ConversationId, Placed>, sqlx::Error> {
+    let ids: BTreeSet<Uuid> = ops.iter().filter_map(|op| Some(op.key()?.0.uuid())).collect();
+    let rows = sqlx::query_as::<_, (Uuid, i64, i64)>(
+        "select conversation_id, last_ordinal, last_number from message_floor
+         where conversation_id = any($1)",
+    );
+    let rows = rows.bind(ids.into_iter().collect::<Vec<_>>()).fetch_all(db).await?;
+    let placed = |(id, ordinal, number)| (ConversationId::new(id), Placed { ordinal, number });
+    Ok(rows.into_iter().map(placed).collect())
+}
+
+/// As [`Cursor::rise`], all that are below the floor of their conversation, unless `message` is
+/// behind: own messages after the floor are counted there, once for each conversation.
+pub(super) async fn rise(db: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "with due as (
+           select r.conversation_id, r.user_id, r.own_last_ordinal, r.own_after,
+             r.unread_from < f.last_number as rises, f.last_number, f.last_ordinal
+           from read_cursor r join message_floor f using (conversation_id)
+           where (select m.position >= c.position
+                  from projection_checkpoint m, projection_checkpoint c
+                  where m.projection = 'message' and c.projection = 'read_cursor')
+             and (r.unread_from < f.last_number
+               or least(r.read_ordinal, r.delivered_ordinal) < f.last_ordinal)
+         ),
+         own as (
+           select m.conversation_id, m.sender_id as user_id, count(*) as own
+           from due d join message m
+             on m.conversation_id = d.conversation_id and m.sender_id = d.user_id
+           where d.rises and d.own_after > 0 and m.kind <> 'system'
+             and m.number > d.last_number and m.number <= d.own_last_ordinal
+           group by 1, 2
+         )
+         update read_cursor r set
+           read_ordinal = greatest(r.read_ordinal, d.last_ordinal),
+           delivered_ordinal = greatest(r.delivered_ordinal, d.last_ordinal),
+           unread_from = greatest(r.unread_from, d.last_number),
+           own_after = case when d.rises then coalesce(o.own, 0) else r.own_after end
+         from due d left join own o using (conversation_id, user_id)
+         where r.conversation_id = d.conversation_id and r.user_id = d.user_id",
+    )
+    .execute(&mut *db)
+    .await?;
+    sqlx::query(
+        "delete from uncounted_message u using message_floor f
+         where f.conversation_id = u.conversation_id and u.number <= f.last_number",
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 pub(super) async fn load_cursors(
