@@ -71,6 +71,9 @@ create table message_floor (
   last_number bigint not null
 );
 
+-- The floors that all cursors of a conversation have risen to. Belongs to `read_cursor`.
+create table read_cursor_floor (like message_floor including indexes);
+
 -- Messages that were deleted: they are numbered, but nobody has them unread. Belongs to
 -- `read_cursor`, so that unread counts are of one checkpoint.
 create table uncounted_message (

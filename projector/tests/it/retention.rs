@@ -264,3 +264,42 @@ async fn what_is_not_kept_any_more_is_nowhere_whichever_read_model_is_behind() {
     .await;
     assert_eq!(ahead, live);
 }
+
+#[tokio::test]
+async fn a_reader_holds_up_only_the_drop_and_is_not_held_up_by_the_work_before_it() {
+    let world = World::new().await;
+    let history = history();
+    let mut db = world.postgres.acquire().await.unwrap();
+    keep::<Message>(&mut db, &history).await;
+    keep_the_others(&mut db, &history).await;
+    // The months to come are made before anybody reads.
+    Message::upkeep(&mut db, Retention { messages: None, ..RETENTION }).await.unwrap();
+    let mut reader = world.postgres.begin().await.unwrap();
+    let count = "select count(*) from message where kind <> 'system'";
+    let there: i64 = sqlx::query_scalar(count).fetch_one(&mut *reader).await.unwrap();
+    assert_eq!(there, 6);
+    look_after::<Message>(&mut db).await;
+    look_after_the_others(&mut db).await;
+    // Nothing of them is found any more, and no version of before; they go when nobody reads.
+    for (table, left) in [("message_search", 3), ("message_edit", 1), ("file_link", 3)] {
+        assert_eq!(ids(&world.postgres, table).await.len(), left, "{table}");
+    }
+    reader.rollback().await.unwrap();
+    look_after::<Message>(&mut db).await;
+    look_after_the_others(&mut db).await;
+    check(&world.postgres).await;
+    let months: i64 = sqlx::query_scalar(
+        "select count(*) from pg_inherits where inhparent = 'message'::regclass
+           and inhrelid::regclass::text < 'message_' || to_char(now() - interval '61 days', 'YYYY_MM')
+           and inhrelid::regclass::text <> 'message_default'",
+    )
+    .fetch_one(&world.postgres)
+    .await
+    .unwrap();
+    assert_eq!(months, 0);
+    // Once more changes nothing.
+    let before = dump(&world.postgres).await;
+    look_after::<Message>(&mut db).await;
+    look_after_the_others(&mut db).await;
+    assert_eq!(dump(&world.postgres).await, before);
+}

@@ -47,6 +47,7 @@ async fn fill(stage: &Stage, ada: Uuid, bob: Uuid) {
              insert into mention values ('{ada}', {p}, '{message}', '{talk}', '{NOW}');
              insert into pin values ('{talk}', '{message}', '{ada}', now(), {p}, '{NOW}');
              insert into message_floor values ('{talk}', 1, 1);
+             insert into read_cursor_floor values ('{talk}', 1, 1);
              insert into read_cursor (conversation_id, user_id) values ('{talk}', '{ada}'), ('{talk}', '{bob}');
              insert into read_cursor_counter values ('{talk}', 1);
              insert into change_feed_member values ('{talk}', '{ada}', {p}, null), ('{talk}', '{bob}', {p}, null);
@@ -174,7 +175,14 @@ async fn the_reader_sees_no_row_of_others_in_any_table() {
     ] {
         assert!(seen_by_ada.contains(table), "{table}: {seen_by_ada:?}");
     }
-    for table in ["person_key", "parked_event", "timer_room", "file_removal", "message_floor"] {
+    for table in [
+        "person_key",
+        "parked_event",
+        "timer_room",
+        "file_removal",
+        "message_floor",
+        "read_cursor_floor",
+    ] {
         assert!(refused.contains(table), "{table}: {refused:?}");
     }
 }

@@ -65,45 +65,55 @@ pub(super) async fn load_floors(
     Ok(rows.into_iter().map(placed).collect())
 }
 
-/// As [`Cursor::rise`], all that are below the floor of their conversation, unless `message` is
-/// behind: own messages after the floor are counted there, once for each conversation.
+/// As [`Cursor::rise`], all that are below a floor that is new, unless `message` is behind: own
+/// messages after the floor are counted there, once for each conversation. Whoever comes later begins
+/// at the floor.
+const RISE: &str = "
+    with floor as (
+      select f.* from message_floor f
+      where not exists (
+          select from read_cursor_floor done
+          where done.conversation_id = f.conversation_id
+            and done.last_ordinal = f.last_ordinal and done.last_number = f.last_number
+        )
+        and (select m.position >= c.position
+             from projection_checkpoint m, projection_checkpoint c
+             where m.projection = 'message' and c.projection = 'read_cursor')
+    ),
+    done as (
+      insert into read_cursor_floor select * from floor
+      on conflict (conversation_id) do update set
+        last_ordinal = excluded.last_ordinal, last_number = excluded.last_number
+    ),
+    forgotten as (
+      delete from uncounted_message u using floor f
+      where f.conversation_id = u.conversation_id and u.number <= f.last_number
+    ),
+    due as (
+      select r.conversation_id, r.user_id, r.own_last_ordinal, r.own_after,
+        r.unread_from < f.last_number as rises, f.last_number, f.last_ordinal
+      from floor f join read_cursor r using (conversation_id)
+      where r.unread_from < f.last_number
+        or least(r.read_ordinal, r.delivered_ordinal) < f.last_ordinal
+    ),
+    own as (
+      select m.conversation_id, m.sender_id as user_id, count(*) as own
+      from due d join message m
+        on m.conversation_id = d.conversation_id and m.sender_id = d.user_id
+      where d.rises and d.own_after > 0 and m.kind <> 'system'
+        and m.number > d.last_number and m.number <= d.own_last_ordinal
+      group by 1, 2
+    )
+    update read_cursor r set
+      read_ordinal = greatest(r.read_ordinal, d.last_ordinal),
+      delivered_ordinal = greatest(r.delivered_ordinal, d.last_ordinal),
+      unread_from = greatest(r.unread_from, d.last_number),
+      own_after = case when d.rises then coalesce(o.own, 0) else r.own_after end
+    from due d left join own o using (conversation_id, user_id)
+    where r.conversation_id = d.conversation_id and r.user_id = d.user_id";
+
 pub(super) async fn rise(db: &mut PgConnection) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "with due as (
-           select r.conversation_id, r.user_id, r.own_last_ordinal, r.own_after,
-             r.unread_from < f.last_number as rises, f.last_number, f.last_ordinal
-           from read_cursor r join message_floor f using (conversation_id)
-           where (select m.position >= c.position
-                  from projection_checkpoint m, projection_checkpoint c
-                  where m.projection = 'message' and c.projection = 'read_cursor')
-             and (r.unread_from < f.last_number
-               or least(r.read_ordinal, r.delivered_ordinal) < f.last_ordinal)
-         ),
-         own as (
-           select m.conversation_id, m.sender_id as user_id, count(*) as own
-           from due d join message m
-             on m.conversation_id = d.conversation_id and m.sender_id = d.user_id
-           where d.rises and d.own_after > 0 and m.kind <> 'system'
-             and m.number > d.last_number and m.number <= d.own_last_ordinal
-           group by 1, 2
-         )
-         update read_cursor r set
-           read_ordinal = greatest(r.read_ordinal, d.last_ordinal),
-           delivered_ordinal = greatest(r.delivered_ordinal, d.last_ordinal),
-           unread_from = greatest(r.unread_from, d.last_number),
-           own_after = case when d.rises then coalesce(o.own, 0) else r.own_after end
-         from due d left join own o using (conversation_id, user_id)
-         where r.conversation_id = d.conversation_id and r.user_id = d.user_id",
-    )
-    .execute(&mut *db)
-    .await?;
-    sqlx::query(
-        "delete from uncounted_message u using message_floor f
-         where f.conversation_id = u.conversation_id and u.number <= f.last_number",
-    )
-    .execute(db)
-    .await?;
-    Ok(())
+    sqlx::query(RISE).execute(db).await.map(|_| ())
 }
 
 pub(super) async fn load_cursors(
