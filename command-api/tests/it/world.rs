@@ -81,6 +81,7 @@ impl World {
             trusted_proxies: Proxies::default(),
             log: "info".to_owned(),
             files: service::FileSettings::in_folder(&data.path().join("files")),
+            notifications: service::NotificationSettings::default(),
         };
         let namespace = servers::prefix();
         let projector = CancellationToken::new();
@@ -93,6 +94,7 @@ impl World {
             retention: TimeDelta::days(7),
             message_retention: None,
             files: config.files.clone(),
+            notifications: None,
         };
         let log = connect(&config, direct).await;
         projector::start(settings, log.clone(), projector.clone()).await.unwrap();

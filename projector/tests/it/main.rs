@@ -5,8 +5,11 @@
 mod changes;
 mod files;
 mod migrations;
+mod notifications;
 mod projections;
 mod relay;
 mod service_start;
+mod smtp;
 mod timers;
+mod web_push;
 mod world;
