@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
     ConversationEvent, ConversationId, DomainEvent, FileEvent, FriendshipEvent, LoginEvent,
-    MessageEvent, ReceiptEvent, ReportEvent, UserEvent, UserId,
+    MessageEvent, NotificationEvent, ReceiptEvent, ReportEvent, UserEvent, UserId,
 };
 
 /// A group of sockets that get the same frames, and the NATS subject they come on.
@@ -101,7 +101,11 @@ impl Audience {
             DomainEvent::File(
                 FileEvent::Uploaded { owner, .. } | FileEvent::Removed { owner, .. },
             ) => vec![Self::User(*owner)],
-            DomainEvent::Notification(event) => vec![Self::User(event.user())],
+            DomainEvent::Notification(
+                NotificationEvent::Raised { user, .. } | NotificationEvent::Read { user, .. },
+            ) => vec![Self::User(*user)],
+            // How it was tried to reach somebody is not what they want to hear of.
+            DomainEvent::Notification(NotificationEvent::Attempted { .. }) => vec![],
             DomainEvent::Report(
                 ReportEvent::Filed { by, .. } | ReportEvent::Resolved { by, .. },
             ) => vec![Self::User(*by)],

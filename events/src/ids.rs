@@ -107,6 +107,20 @@ impl ConversationId {
     }
 }
 
+impl NotificationId {
+    /// The one notification that a person gets of an event, however often the event is seen.
+    pub fn of(user: UserId, cause: EventId) -> Self {
+        Self(Uuid::new_v5(&user.uuid(), format!("notification {cause}").as_bytes()))
+    }
+}
+
+impl PushId {
+    /// The id of a person's browser, which is known by the address that its notifications go to.
+    pub fn of(user: UserId, endpoint: &str) -> Self {
+        Self(Uuid::new_v5(&user.uuid(), format!("push {endpoint}").as_bytes()))
+    }
+}
+
 impl EventId {
     /// The id of the `index`-th event that an actor's command with this idempotency key appends
     /// to this stream, so that a retry offers the store the same events again.

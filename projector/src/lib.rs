@@ -6,6 +6,7 @@
 //! - **Caches** in Redis are invalidated after the commit that changed what they hold
 //!   ([`invalidation`]).
 //! - **Timers** ([`timers`]) do what is to be done at a moment, by ordinary commands.
+//! - **Notifications** ([`notifications`]) are raised for whom an event concerns, once.
 //! - **Bytes** of files that were removed go once, and those that belong to nothing are swept
 //!   ([`removals`]).
 //!
@@ -13,6 +14,7 @@
 
 mod caches;
 pub mod invalidation;
+pub mod notifications;
 pub mod projections;
 pub mod relay;
 pub mod removals;

@@ -9,8 +9,8 @@ use axum::Router;
 use chrono::TimeDelta;
 use event_log::EventLog;
 use files::Storage;
-use service::Health;
 use service::health::Need;
+use service::{Connections, Health, Redis};
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio::net::TcpListener;
@@ -18,10 +18,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::invalidation::Invalidations;
+use crate::notifications::{self, Deliveries, Raiser};
 use crate::projections::{
     Block, ChangeFeed, Conversation, ConversationBan, File, FileRemoval, FriendList, FriendRequest,
-    Invite, Login, Member, Mention, Message, MessageSearch, Pin, Projection, Reaction, ReadCursor,
-    Report, Retention, Standing, StudySession, Timer, UserProfile, Whiteboard,
+    Invite, Login, Member, Mention, Message, MessageSearch, NotificationLog, Pin, Projection,
+    Reaction, ReadCursor, Report, Retention, Standing, StudySession, Timer, UserProfile,
+    Whiteboard,
 };
 use crate::relay::Relay;
 use crate::removals::Removals;
@@ -50,6 +52,8 @@ pub struct Settings {
     pub message_retention: Option<TimeDelta>,
     /// Where files are kept.
     pub files: service::FileSettings,
+    /// How people are told; nobody is told of anything when absent.
+    pub notifications: Option<service::NotificationSettings>,
 }
 
 impl From<&service::Config> for Settings {
@@ -62,6 +66,7 @@ impl From<&service::Config> for Settings {
             retention: TimeDelta::days(7),
             message_retention: config.message_retention,
             files: config.files.clone(),
+            notifications: Some(config.notifications.clone()),
         }
     }
 }
@@ -137,6 +142,16 @@ pub async fn start(
         )?
         .run(),
     );
+    if let Some(told) = settings.notifications {
+        notifications::begin(&postgres, &log).await.context("where notifications begin")?;
+        let redis = Redis::new(&settings.redis_url, &settings.namespace)
+            .context("ROUNDTABLE_REDIS_URL is no URL of Redis")?;
+        let connections = Connections::new(redis);
+        let deliveries =
+            Deliveries::new(options.clone(), log.clone(), connections.clone(), told.clone())?;
+        tasks.spawn(deliveries.run());
+        tasks.spawn(Raiser::new(options.clone(), log.clone(), connections, told.after).run());
+    }
     let storage =
         Storage::open(&settings.files.url, settings.files.cloud).context("ROUNDTABLE_FILES_URL")?;
     tasks.spawn(Removals::new(postgres.clone(), storage).run(log.clone()));
@@ -202,6 +217,7 @@ projections![
     Mention,
     Message,
     MessageSearch,
+    NotificationLog,
     Pin,
     Reaction,
     ReadCursor,

@@ -20,6 +20,7 @@ mod friend_request;
 mod invite;
 mod login;
 mod message;
+mod notification;
 mod page;
 mod pending;
 mod person;
@@ -186,6 +187,7 @@ fn routes() -> OpenApiRouter<Reads> {
         .merge(study_session::router())
         .merge(whiteboard::router())
         .merge(file::router())
+        .merge(notification::router())
 }
 
 /// One place says who reads, for every route.

@@ -38,7 +38,7 @@ const SECRETS: &str = "ROUNDTABLE_SECRETS";
 /// No server, for where one is needed and none is known.
 const NOBODY: &str = "postgres://127.0.0.1:1";
 
-const SETTINGS: [Setting; 15] = [
+const SETTINGS: [Setting; 19] = [
     setting(POSTGRES, "", NOBODY),
     setting(READER, "", NOBODY),
     setting(REDIS, "", "redis://127.0.0.1:1"),
@@ -53,6 +53,10 @@ const SETTINGS: [Setting; 15] = [
     setting("ROUNDTABLE_LIMITS", "the strict ones", "off"),
     setting("ROUNDTABLE_TRUSTED_PROXIES", "none", ""),
     setting("ROUNDTABLE_ARGON2_KIB", "19456", "19456"),
+    setting("ROUNDTABLE_SMTP_URL", "no e-mail", "smtp://127.0.0.1"),
+    setting("ROUNDTABLE_MAIL_FROM", "no e-mail", "nobody@localhost"),
+    setting("ROUNDTABLE_NOTIFY_AFTER", "30", "30"),
+    setting("ROUNDTABLE_PUSH_PRIVATE", "false", "false"),
     setting("ROUNDTABLE_LOG", "info", "info"),
 ];
 

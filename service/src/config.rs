@@ -7,7 +7,7 @@ use http::HeaderValue;
 use thiserror::Error;
 
 use crate::limits::{Policies, Proxies};
-use crate::{FileSettings, Secrets, SecretsError};
+use crate::{FileSettings, NotificationSettings, Secrets, SecretsError};
 
 const READER_URL: &str = "ROUNDTABLE_POSTGRES_READER_URL";
 const RETENTION: &str = "ROUNDTABLE_MESSAGE_RETENTION_DAYS";
@@ -54,6 +54,8 @@ pub struct Config {
     pub log: String,
     /// `ROUNDTABLE_FILES_...`: where files are kept, and how many.
     pub files: FileSettings,
+    /// `ROUNDTABLE_SMTP_URL` and the like: how people are reached who do not look.
+    pub notifications: NotificationSettings,
 }
 
 /// Shows no URL, because URLs hold passwords.
@@ -162,7 +164,8 @@ impl Config {
             log: optional("ROUNDTABLE_LOG")
                 .or_else(|| optional("RUST_LOG"))
                 .unwrap_or_else(|| "info".to_owned()),
-            files: FileSettings::read(optional)?,
+            files: FileSettings::read(&optional)?,
+            notifications: NotificationSettings::read(&optional)?,
         })
     }
 

@@ -17,6 +17,7 @@ pub mod http;
 pub mod invite_code;
 pub mod limits;
 pub mod nats;
+pub mod notifications;
 pub mod openapi;
 pub mod problem;
 pub mod redis;
@@ -24,6 +25,7 @@ pub mod secrets;
 pub mod shutdown;
 pub mod telemetry;
 pub mod tls;
+pub mod vapid;
 pub mod words;
 
 pub use auth::{Authenticator, Identity, Tokens};
@@ -38,9 +40,11 @@ pub use health::Health;
 pub use http::serve;
 pub use invite_code::InviteCode;
 pub use limits::RateLimits;
+pub use notifications::{MailSettings, NotificationSettings};
 pub use problem::Problem;
 pub use redis::Redis;
 pub use secrets::{Secrets, SecretsError};
+pub use vapid::Vapid;
 
 /// The allocator of every service. It gives back what a password hash took, which glibc keeps.
 #[global_allocator]

@@ -12,7 +12,9 @@ pub(crate) mod invites;
 pub(crate) mod logins;
 pub(crate) mod messages;
 pub(crate) mod moderation;
+pub(crate) mod notifications;
 pub(crate) mod pins;
+pub(crate) mod push;
 pub(crate) mod receipts;
 pub(crate) mod reports;
 pub(crate) mod sessions;
@@ -22,7 +24,9 @@ pub(crate) mod whiteboard;
 
 use std::fmt;
 
-use events::{ConversationId, FileId, MessageId, Position, ReportId, StudySessionId, UserId};
+use events::{
+    ConversationId, FileId, MessageId, Position, PushId, ReportId, StudySessionId, UserId,
+};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
@@ -54,6 +58,8 @@ const TABLES: &[&[Entry]] = &[
     whiteboard::COMMANDS,
     logins::COMMANDS,
     files::COMMANDS,
+    notifications::COMMANDS,
+    push::COMMANDS,
 ];
 
 /// Something that somebody wants done. Its fields, as JSON, are the body of the request.
@@ -110,6 +116,8 @@ pub(crate) enum Made {
     StudySession(StudySessionId),
     /// A file was uploaded.
     File(FileId),
+    /// A browser was subscribed.
+    PushSubscription(PushId),
 }
 
 impl Accepted {
@@ -344,6 +352,13 @@ mod tests {
             ("session.revoke_others", json!({})),
             ("user.change_password", json!({"old_password": "a", "new_password": "b"})),
             ("file.remove", json!({"file": ID})),
+            ("notification.read", json!({"notification": ID})),
+            (
+                "push.subscribe",
+                json!({"endpoint": "https://x", "keys": {"p256dh": "a", "auth": "b"}}),
+            ),
+            ("push.unsubscribe", json!({"subscription": ID})),
+            ("notification.read_all", json!({"upto": "7"})),
         ] {
             parse(name, body.clone()).unwrap_or_else(|problem| panic!("{name}: {problem:?}"));
             let mut more = body;

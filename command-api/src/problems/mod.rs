@@ -12,9 +12,12 @@ use http::StatusCode;
 use service::Problem;
 
 pub(crate) use files::{
-    file_too_large, files_full, files_not_counted, of_intake, of_picture, picture_grown, storage_away,
+    file_too_large, files_full, files_not_counted, of_intake, of_picture, picture_grown,
+    storage_away,
 };
-pub(crate) use people::{of_friendship, of_login, of_report, of_reservation, of_user};
+pub(crate) use people::{
+    of_friendship, of_login, of_notification, of_report, of_reservation, of_user,
+};
 pub(crate) use sessions::{of_session, of_whiteboard};
 pub(crate) use talk::{of_conversation, of_file, of_message, of_receipt};
 

@@ -95,7 +95,6 @@ pub(crate) fn of_login(rejection: login::Rejection) -> Problem {
 }
 
 /// A rule of notifications.
-#[expect(dead_code, reason = "notifications have no commands at the edge yet")]
 pub(crate) fn of_notification(rejection: notification::Rejection) -> Problem {
     use notification::Rejection;
     match rejection {

@@ -7,6 +7,8 @@ mod groups;
 mod invites;
 mod messages;
 mod moderation;
+mod notifications;
+mod push;
 mod reports;
 mod sessions;
 mod study;
@@ -37,6 +39,8 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .merge(moderation::router())
         .merge(study::router())
         .merge(files::router())
+        .merge(notifications::router())
+        .merge(push::router())
         .route("/v1/gateway", get(gateway::upgrade))
 }
 

@@ -87,6 +87,7 @@ impl World {
             trusted_proxies: Proxies::default(),
             log: "info".to_owned(),
             files: FileSettings { quota: 1 << 20, ..FileSettings::in_folder(&files) },
+            notifications: service::NotificationSettings::default(),
         };
         let namespace = servers::prefix();
         let projector = CancellationToken::new();
@@ -99,6 +100,7 @@ impl World {
             retention: TimeDelta::days(7),
             message_retention: None,
             files: config.files.clone(),
+            notifications: None,
         };
         let log = connect(&config, direct.clone()).await;
         projector::start(settings, log.clone(), projector.clone()).await.unwrap();

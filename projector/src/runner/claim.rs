@@ -13,7 +13,7 @@ const ASK: Duration = Duration::from_millis(500);
 
 /// Waits until nobody else works on the projection. Whoever has the answer works on it until the
 /// connection ends.
-pub(super) async fn claim(
+pub(crate) async fn claim(
     options: &PgConnectOptions,
     name: &'static str,
 ) -> Result<PgConnection, sqlx::Error> {

@@ -6,7 +6,7 @@
 //! works on: when one breaks, so does the other.
 
 mod batch;
-mod claim;
+pub(crate) mod claim;
 mod parked;
 
 use std::convert::Infallible;

@@ -5,10 +5,13 @@
 mod changes;
 mod files;
 mod migrations;
+mod notifications;
 mod projections;
 mod relay;
 mod retention;
 mod service_start;
+mod smtp;
 mod timers;
 mod unread;
+mod web_push;
 mod world;

@@ -71,6 +71,7 @@ impl World {
             retention: TimeDelta::days(7),
             message_retention: None,
             files: service::FileSettings::in_folder(&self.data.path().join("files")),
+            notifications: None,
         }
     }
 
@@ -340,6 +341,7 @@ pub(crate) const TABLES: &[&str] = &[
     "file",
     "file_link",
     "file_avatar",
+    "notification_log",
 ];
 
 /// All rows of all tables, as one text.
