@@ -164,8 +164,8 @@ impl Config {
             log: optional("ROUNDTABLE_LOG")
                 .or_else(|| optional("RUST_LOG"))
                 .unwrap_or_else(|| "info".to_owned()),
-            files: FileSettings::read(&optional)?,
-            notifications: NotificationSettings::read(&optional)?,
+            files: FileSettings::read(optional)?,
+            notifications: NotificationSettings::read(optional)?,
         })
     }
 
