@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use e2e::acts::{done, position, read, write};
+use e2e::raw::Raw;
 use e2e::refusal::{accepted, refused};
 use e2e::talk::{PATIENCE, Person};
 use e2e::up::Up;
@@ -205,4 +206,45 @@ async fn who_is_mentioned_added_or_written_to_is_told_and_nobody_of_whom_they_bl
     ensure!(!page.to_string().contains("Nobody but you"), "no words are in it");
     ensure!(kinds(&told(ada, url, 1).await?) == ["friend_accepted"], "Ada wrote it herself");
     up.end().await
+}
+
+#[tokio::test]
+async fn a_browser_subscribes_once_and_its_keys_are_shown_to_nobody() -> Result<()> {
+    let up = Up::start().await?;
+    let url = up.url.as_str();
+    let ada = &Person::new(url, "Ada").await?;
+    let mut device = Raw::open(url, ada.token()).await?;
+    let path = "/v1/push-subscriptions";
+    let server = ada.request(url, Method::GET, &format!("{path}/key"))?;
+    let server = accepted(server, 200).await?;
+    ensure!(server["key"].as_str().is_some_and(|key| key.len() == 87), "{server}");
+
+    let (p256dh, auth) = (server["key"].as_str().context("a key")?, "BTBZMqHH6r4Tts7J_aSIgg");
+    let body = |endpoint: &str, auth: &str| {
+        Some(json!({ "endpoint": endpoint, "keys": { "p256dh": p256dh, "auth": auth } }))
+    };
+    let endpoint = "https://push.example.org/a-secret-address";
+    for wrong in [
+        body("http://push.example.org/a", auth),
+        body("https://", auth),
+        body(endpoint, "short"),
+        body(&format!("https://x/{}", "a".repeat(3000)), auth),
+    ] {
+        refused(write(ada, url, Method::PUT, path, wrong)?, 422, "invalid-subscription").await?;
+    }
+    let once = accepted(write(ada, url, Method::PUT, path, body(endpoint, auth))?, 201).await?;
+    let again = accepted(write(ada, url, Method::PUT, path, body(endpoint, auth))?, 201).await?;
+    ensure!(once == again, "the same browser is the same subscription: {once} {again}");
+    let id = once["id"].as_str().context("an id")?;
+    let gone = format!("{path}/{id}");
+    let first = done(ada, url, Method::DELETE, &gone, None).await?;
+    ensure!(done(ada, url, Method::DELETE, &gone, None).await? == first, "it is gone already");
+    loop {
+        let frame = device.frame().await?;
+        let text = frame.to_string();
+        ensure!(!text.contains("a-secret-address") && !text.contains(auth), "{frame}");
+        if frame["type"] == "user.push_unsubscribed" {
+            return up.end().await;
+        }
+    }
 }

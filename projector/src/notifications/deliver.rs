@@ -101,8 +101,9 @@ impl Deliveries {
         let mail = settings.mail.as_ref();
         let post = mail.map(|mail| Post::new(mail, settings.public_url.clone())).transpose();
         let post = post.context("notifications by e-mail")?;
-        // Whom a push service asks when something is wrong.
-        let contact = post.as_ref().map(Post::contact).or_else(|| settings.public_url.clone());
+        // Whom a push service asks when something is wrong: RFC 8292 knows these two schemes.
+        let public = settings.public_url.clone().filter(|url| url.starts_with("https://"));
+        let contact = post.as_ref().map(Post::contact).or(public);
         let push = Push::new(Vapid::of(log.secrets()), contact, settings.push_private)?;
         Ok(Self { postgres, log, connections, settings, post, push })
     }
