@@ -11,7 +11,7 @@ use chrono::TimeDelta;
 use e2e::files::uploaded;
 use e2e::refusal::accepted;
 use e2e::routes::{Documents, Named, Route, Values};
-use e2e::talk::{Group, PASSWORD, Person};
+use e2e::talk::{Group, PASSWORD, PATIENCE, Person};
 use e2e::up::Up;
 use events::{FileId, Position, ReportId, StudySessionId};
 use reqwest::Method;
@@ -62,6 +62,7 @@ impl Stage {
         let belongings =
             Belongings::made(&up.url, &ada, bob, &conversation, &json!(message)).await?;
         let (_, made) = group.say(1, &format!("{MARK} at last")).await?;
+        let notification = notification(bob).await?;
         let Belongings { file, study, element, report, invite, login } = belongings;
         let parameters = BTreeMap::from([
             (("presets", "file"), "fox.svg".to_owned()),
@@ -82,6 +83,8 @@ impl Stage {
             (("thumbnails", "size"), "64".to_owned()),
             (("reports", "id"), report.clone()),
             (("sessions", "login"), login.clone()),
+            (("notifications", "id"), notification.clone()),
+            (("push-subscriptions", "id"), new_id().to_string()),
             (("study-sessions", "id"), study.clone()),
             (("participants", "user"), user.clone()),
             (("whiteboard", "element"), element.clone()),
@@ -108,6 +111,7 @@ impl Stage {
             ("report", json!(report)),
             ("invite", json!(invite)),
             ("login", json!(login)),
+            ("notification", json!(notification)),
             ("q", json!(MARK)),
         ]);
         let theirs = Named { parameters, fields };
@@ -212,6 +216,19 @@ impl Belongings {
             invite: text(&invite["id"])?,
             login: ada.session.tokens().login_id.to_string(),
         })
+    }
+}
+
+/// What somebody was told first; it comes a moment after its cause.
+async fn notification(who: &Person) -> Result<String> {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let told: Value = who.session.read("/v1/notifications", None).await?;
+        if let Some(id) = told["items"][0]["id"].as_str() {
+            return Ok(id.to_owned());
+        }
+        ensure!(tokio::time::Instant::now() < deadline, "nothing was told: {told}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
 }
 
