@@ -120,6 +120,8 @@ async fn mention(world: &World, by: UserId, group: ConversationId, whom: &[UserI
 #[tokio::test]
 async fn there_is_one_notification_for_each_person_and_cause_whoever_looks_and_however_often() {
     let world = World::new().await;
+    let ada = world.sign_up("ada").await;
+    let (bob, cleo) = (world.sign_up("bob").await, world.sign_up("cleo").await);
     // So long that nothing is delivered here.
     let after = Duration::from_secs(3600);
     let settings = NotificationSettings { after, ..at_once() };
@@ -140,8 +142,6 @@ async fn there_is_one_notification_for_each_person_and_cause_whoever_looks_and_h
     };
     projector::start(doubled, world.log.clone(), stop).await.unwrap();
 
-    let ada = world.sign_up("ada").await;
-    let (bob, cleo) = (world.sign_up("bob").await, world.sign_up("cleo").await);
     world.ask(ada, bob).await;
     world.accept(bob, ada).await;
     let group = world.group(ada, &[bob, cleo]).await;
@@ -209,12 +209,12 @@ async fn nobody_is_told_of_the_past_and_everybody_of_what_happened_while_no_proj
 async fn a_letter_that_is_refused_for_now_is_sent_again_and_says_no_words_of_anybody() {
     let world = World::new().await;
     let mut smtp = Smtp::start(&["451 4.3.0 not now", "accept"]).await;
+    let (ada, bob) = (world.sign_up("ada").await, world.sign_up("bob").await);
     let _three = (
         start(&world, by_mail(&smtp)).await,
         start(&world, by_mail(&smtp)).await,
         start(&world, by_mail(&smtp)).await,
     );
-    let (ada, bob) = (world.sign_up("ada").await, world.sign_up("bob").await);
     let group = world.group(ada, &[bob]).await;
     mention(&world, ada, group, &[bob]).await;
     let letter = smtp.letter().await;

@@ -271,6 +271,8 @@ async fn an_event_that_cannot_be_read_is_parked_and_stops_nobody() {
         row("change_feed", 1),
         row("file", 0),
         row("file", 1),
+        row("notification_log", 0),
+        row("notification_log", 1),
         row("standing", 0),
         row("standing", 1),
         row("user_profile", 0),
