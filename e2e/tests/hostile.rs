@@ -237,9 +237,17 @@ fn text(value: &Value) -> Result<String> {
 }
 
 /// What may differ although Eve did nothing wrong: where the feed ends, whom she is recommended to,
-/// the study sessions that she offers to everybody, and the version of presence, which is the time.
+/// the study sessions that she offers to everybody, the version of presence, which is the time, and
+/// what Ada is told, which comes a moment after its cause.
 fn is_theirs(path: &str) -> bool {
-    let everybodys = ["/v1/feed", "/v1/presence", "/v1/users/recommended", "/v1/study-sessions"];
+    let everybodys = [
+        "/v1/feed",
+        "/v1/presence",
+        "/v1/notifications",
+        "/v1/notifications/unread",
+        "/v1/users/recommended",
+        "/v1/study-sessions",
+    ];
     !everybodys.contains(&path.split('?').next().unwrap_or_default())
 }
 
