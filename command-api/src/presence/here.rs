@@ -120,6 +120,13 @@ impl Here {
         !self.lock().changed.is_empty()
     }
 
+    /// Whether somebody went and Redis was not told yet.
+    pub(super) fn has_gone(&self) -> bool {
+        let people = self.lock();
+        let mut changed = people.changed.iter().filter_map(|user| people.all.get(user));
+        changed.any(|person| person.devices == 0 && !person.is_said())
+    }
+
     /// These words were given.
     pub(super) fn said(&self, words: &[Word]) {
         let mut people = self.lock();
@@ -289,7 +296,9 @@ mod tests {
         assert_eq!(here.news(100), lost);
         assert!(here.words().is_empty(), "it is still to be said");
         drop(device);
+        assert!(here.has_gone());
         assert_eq!(say(&here).gone, [user(1)], "it may have arrived");
+        assert!(!here.has_gone());
         let device = Here::enter(&here, user(2));
         say(&here);
         drop(device);

@@ -104,12 +104,26 @@ impl Keeper {
 
     /// Renews the word for everybody: with Redis away, again and again until it is back.
     async fn renew(&self, course: &mut Course) {
-        let renewed = self.vouch(&self.here.words(), self.pace.lifetime, course).await;
+        let renewed = self.say_all(course).await;
         course.renew = Instant::now()
             + match renewed {
                 Ok(()) => self.pace.renewal,
                 Err(Away) => about(PAUSE.min(self.pace.renewal)),
             };
+    }
+
+    /// News first: who went while Redis was away was told of to the memory that is gone, and is
+    /// taken back by its epoch. As long as there is somebody of whom that was not said, the memory
+    /// that is there now is not taken for the one that knows them.
+    async fn say_all(&self, course: &mut Course) -> Result<(), Away> {
+        self.say_news(course).await?;
+        let (words, known) = (self.here.words(), course.epoch.clone());
+        let somebody_went = self.here.has_gone();
+        self.vouch(&words, self.pace.lifetime, course).await?;
+        if somebody_went {
+            course.epoch = known;
+        }
+        Ok(())
     }
 
     /// Only when all words were renewed is the memory known as the one that has them: until then
