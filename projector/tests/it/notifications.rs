@@ -108,7 +108,6 @@ pub(crate) async fn rows(world: &World, channel: &str, state: &str) -> i64 {
 }
 
 /// A message in a group that mentions somebody.
-#[expect(clippy::disallowed_methods, reason = "a test is an edge")]
 async fn mention(world: &World, by: UserId, group: ConversationId, whom: &[UserId]) -> MessageId {
     #[expect(clippy::disallowed_methods, reason = "a test is an edge")]
     let message = MessageId::new(Uuid::now_v7());
