@@ -73,6 +73,16 @@ impl Raw {
         }
     }
 
+    /// The next frame that is no notification: those come a while after their cause.
+    pub async fn frame_in_order(&mut self) -> Result<Value> {
+        loop {
+            let frame = self.frame().await?;
+            if !frame["type"].as_str().is_some_and(|kind| kind.starts_with("notification.")) {
+                return Ok(frame);
+            }
+        }
+    }
+
     /// The next frame with this `op`; events before it are passed over, and who comes and goes;
     /// other frames are not.
     pub async fn until(&mut self, op: &str) -> Result<Value> {

@@ -64,7 +64,7 @@ async fn a_socket_survives_bad_frames_and_still_works() -> Result<()> {
     socket.send(&command).await?;
     let mut seen = vec![];
     while seen.len() < 2 {
-        let frame = socket.frame().await?;
+        let frame = socket.frame_in_order().await?;
         ensure!(matches!(frame["op"].as_str(), Some("result" | "event")), "{frame}");
         seen.push(frame);
     }

@@ -220,10 +220,10 @@ async fn somebody_elses_conversation_does_not_exist() -> Result<()> {
     group.say(1, "still between us").await?;
     let path = format!("/v1/conversations/{conversation}/members/{}", eve.user());
     let _: Value = group.people[0].session.write(Method::PUT, &path, None).await?;
-    let first = socket.frame().await?;
+    let first = socket.frame_in_order().await?;
     ensure!(first["type"] == "conversation.member_added", "{first}");
     let (hello, _) = group.say(0, "welcome").await?;
-    let second = socket.frame().await?;
+    let second = socket.frame_in_order().await?;
     ensure!(second["data"]["message"] == json!(hello), "{second}");
     up.end().await
 }
