@@ -1,6 +1,9 @@
 //! Every kind of write at once, until the store is gone; what it promised goes into the ledger.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::{
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
 
 use eventstore::{
     AppendToStreamOptions, BatchAppendClient, Client, Error, EventData, StreamPosition,
@@ -12,6 +15,8 @@ use uuid::Uuid;
 use crate::{ledger::Ledger, random::Random, tool};
 
 const WRITERS: usize = 6;
+/// How long clients may take to notice that the store is gone.
+const NOTICED: Duration = Duration::from_secs(10);
 
 /// Writers and a subscriber, who end when the store does.
 pub(crate) struct Load(Vec<JoinHandle<()>>);
@@ -36,10 +41,14 @@ impl Load {
         Self(tasks)
     }
 
-    /// Waits until all have seen that the store is gone.
+    /// Waits until all have seen that the store is gone. Now and then a client does not notice, or
+    /// has found somebody else behind the same port: a store that is dead promises nothing more.
     pub(crate) async fn end(self) {
-        for task in self.0 {
-            task.await.expect("nothing was promised wrongly");
+        for mut task in self.0 {
+            match tokio::time::timeout(NOTICED, &mut task).await {
+                Ok(ended) => ended.expect("nothing was promised wrongly"),
+                Err(_) => task.abort(),
+            }
         }
     }
 }
