@@ -65,7 +65,8 @@ fn settings(port: u16, durability: Durability) -> Vec<String> {
         "listen_addresses=127.0.0.1".to_owned(),
         // One way in is enough, and a socket's path must be short.
         "unix_socket_directories=".to_owned(),
-        "max_connections=200".to_owned(),
+        // A projection holds one, and each projector has dozens of them.
+        "max_connections=500".to_owned(),
         "shared_buffers=128MB".to_owned(),
         "max_wal_size=1GB".to_owned(),
         "checkpoint_timeout=15min".to_owned(),

@@ -106,7 +106,7 @@ async fn postgres_is_durable_unless_told_otherwise_and_closed_to_strangers() {
         ("synchronous_commit", "on"),
         ("full_page_writes", "on"),
         ("data_checksums", "on"),
-        ("max_connections", "200"),
+        ("max_connections", "500"),
         ("listen_addresses", "127.0.0.1"),
     ] {
         let shown: String =
