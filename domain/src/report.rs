@@ -61,6 +61,8 @@ pub enum Command {
         by: UserId,
         /// Whether that one is a moderator of the platform.
         moderator: bool,
+        /// The person who is reported, or who sent the message.
+        about: Option<UserId>,
         /// What.
         verdict: Verdict,
         /// Why, for other moderators to read.
@@ -89,6 +91,9 @@ pub enum Rejection {
     /// Only moderators decide.
     #[error("only a moderator of the platform may do this")]
     NotModerator,
+    /// Nobody is a judge of themselves.
+    #[error("a report about oneself is for another moderator")]
+    OwnCase,
     /// There is none.
     #[error("this report does not exist")]
     NoSuchReport,
@@ -135,8 +140,11 @@ impl Decider for Report {
                 }])
             }
             Command::Resolve { moderator: false, .. } => Err(Rejection::NotModerator),
-            Command::Resolve { by, moderator: true, verdict, note } => {
+            Command::Resolve { by, moderator: true, about, verdict, note } => {
                 let filed = self.filed.ok_or(Rejection::NoSuchReport)?;
+                if *about == Some(*by) {
+                    return Err(Rejection::OwnCase);
+                }
                 match filed.resolved {
                     Some(resolved) if resolved == (*by, *verdict) => return Ok(vec![]),
                     Some(_) => return Err(Rejection::AlreadyResolved),
@@ -186,7 +194,8 @@ mod tests {
     }
 
     fn resolve(by: u8, moderator: bool, verdict: Verdict, note: &str) -> Command {
-        Command::Resolve { by: user(by), moderator, verdict, note: note.to_owned() }
+        let about = Some(user(2));
+        Command::Resolve { by: user(by), moderator, about, verdict, note: note.to_owned() }
     }
 
     fn after(commands: &[Command]) -> Report {
@@ -242,6 +251,12 @@ mod tests {
         ] {
             assert_eq!(state.decide(&other), Err(Rejection::AlreadyResolved));
         }
+    }
+
+    #[test]
+    fn nobody_resolves_a_report_about_themselves() {
+        let refused = filed().decide(&resolve(2, true, Verdict::Dismissed, ""));
+        assert_eq!(refused, Err(Rejection::OwnCase));
     }
 
     proptest! {

@@ -272,7 +272,7 @@ async fn own_files(
 }
 
 /// What a conversation is to somebody now, and the revision of it that says so.
-async fn place(
+pub(super) async fn place(
     app: &App,
     conversation: ConversationId,
     user: UserId,

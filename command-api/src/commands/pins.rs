@@ -1,6 +1,7 @@
 //! Commands about the messages that a conversation shows to everybody at the top.
 
 use domain::conversation::{self, Conversation, Rejection};
+use domain::message;
 use event_log::{Outcome, TransactError};
 use events::{ConversationId, MessageId, StreamName};
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,7 @@ impl Command for Pin {
     async fn run(self, app: &App, identity: Identity, key: Uuid) -> Result<Accepted, Problem> {
         let call = Call::of(app, identity, key, &self);
         let Self { conversation, message } = self;
+        not_blocked(app, conversation, &call).await?;
         let here = messages::look_up(app, message).await?.is_shown_in(conversation);
         let command = conversation::Command::Pin { by: call.actor, message, here };
         let mut pinned = decide(app, conversation, &call, &command).await;
@@ -61,12 +63,22 @@ impl Command for Unpin {
 
     async fn run(self, app: &App, identity: Identity, key: Uuid) -> Result<Accepted, Problem> {
         let call = Call::of(app, identity, key, &self);
+        not_blocked(app, self.conversation, &call).await?;
         let command = conversation::Command::Unpin { by: call.actor, message: self.message };
         answer(decide(app, self.conversation, &call, &command).await)
     }
 
     fn lane(&self) -> Option<ConversationId> {
         Some(self.conversation)
+    }
+}
+
+/// Nothing passes between two of whom one blocks the other.
+async fn not_blocked(app: &App, conversation: ConversationId, call: &Call) -> Result<(), Problem> {
+    let (place, _) = messages::place(app, conversation, call.actor).await?;
+    match place.blocked {
+        true => Err(problems::of_message(message::Rejection::NotFriends)),
+        false => Ok(()),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use domain::conversation::Conversation;
 use domain::message::{self, Message};
-use domain::report::{self, Report};
+use domain::report::{self, Filed, Report};
 use domain::user;
 use event_log::Context;
 use events::report::{Reason, Subject, Verdict};
@@ -150,9 +150,16 @@ impl Command for ResolveReport {
         let by = call.actor;
         let role = role_of(app, by).await?;
         let moderator = role >= PlatformRole::Moderator;
-        let deed = if moderator { self.deed(app, &call, role).await? } else { Deed::Nothing };
+        let known = app.log().load::<Report>(&StreamName::report(self.report)).await?.state;
+        let (deed, about) = match known.filed() {
+            Some(filed) if moderator => {
+                let about = person(app, filed.subject).await?;
+                (self.deed(app, &call, role, filed, about).await?, about)
+            }
+            Some(_) | None => (Deed::Nothing, None),
+        };
         let Self { report, verdict, note, .. } = self;
-        let command = report::Command::Resolve { by, moderator, verdict, note };
+        let command = report::Command::Resolve { by, moderator, about, verdict, note };
         let resolved = decide(app, report, &command, &call.context()).await?;
         let done = match deed {
             Deed::Nothing => return Ok(resolved),
@@ -167,31 +174,30 @@ impl Command for ResolveReport {
 
 impl ResolveReport {
     /// What follows from the verdict, refused before it is given if it cannot be done.
-    async fn deed(&self, app: &App, call: &Call, role: PlatformRole) -> Result<Deed, Problem> {
+    async fn deed(
+        &self,
+        app: &App,
+        call: &Call,
+        role: PlatformRole,
+        filed: &Filed,
+        about: Option<UserId>,
+    ) -> Result<Deed, Problem> {
         if self.verdict != Verdict::Suspended && (self.until.is_some() || self.reason.is_some()) {
             return Err(Problem::invalid("`until` and `reason` belong to a suspension"));
         }
-        let known = app.log().load::<Report>(&StreamName::report(self.report)).await?;
-        let Some(filed) = known.state.filed() else { return Ok(Deed::Nothing) };
-        let (subject, decided) =
-            (filed.subject, filed.resolved == Some((call.actor, self.verdict)));
-        match (self.verdict, subject) {
-            (Verdict::Dismissed | Verdict::Warned, _) => Ok(Deed::Nothing),
-            (Verdict::Removed, Subject::Message { message, conversation }) => {
+        let decided = filed.resolved == Some((call.actor, self.verdict));
+        match (self.verdict, filed.subject, about) {
+            (Verdict::Dismissed | Verdict::Warned, _, _) => Ok(Deed::Nothing),
+            // The rules refuse it; it should not be asked first whether it could be done.
+            (_, _, Some(person)) if person == call.actor => Ok(Deed::Nothing),
+            (Verdict::Removed, Subject::Message { message, conversation }, _) => {
                 Ok(Deed::Delete(message, conversation))
             }
-            (Verdict::Suspended, Subject::User { user }) => {
-                self.suspension(app, call, role, user, decided).await
+            (Verdict::Suspended, _, Some(person)) => {
+                self.suspension(app, call, role, person, decided).await
             }
-            (Verdict::Suspended, Subject::Message { message, .. }) => {
-                let message = app.log().load::<Message>(&StreamName::message(message)).await?;
-                let sent = message.state.sent().ok_or_else(problems::no_such_message)?;
-                self.suspension(app, call, role, sent.sender, decided).await
-            }
-            (Verdict::Removed, Subject::User { .. } | Subject::Conversation { .. })
-            | (Verdict::Suspended, Subject::Conversation { .. }) => {
-                Err(problems::verdict_does_not_fit())
-            }
+            (Verdict::Removed, Subject::User { .. } | Subject::Conversation { .. }, _)
+            | (Verdict::Suspended, _, None) => Err(problems::verdict_does_not_fit()),
         }
     }
 
@@ -214,6 +220,19 @@ impl ResolveReport {
             moderation::check(app, user, &command).await?;
         }
         Ok(Deed::Suspend(user, command))
+    }
+}
+
+/// Who is reported, or sent the message that is.
+async fn person(app: &App, subject: Subject) -> Result<Option<UserId>, Problem> {
+    match subject {
+        Subject::User { user } => Ok(Some(user)),
+        Subject::Message { message, .. } => {
+            let message = app.log().load::<Message>(&StreamName::message(message)).await?;
+            let sent = message.state.sent().ok_or_else(problems::no_such_message)?;
+            Ok(Some(sent.sender))
+        }
+        Subject::Conversation { .. } => Ok(None),
     }
 }
 

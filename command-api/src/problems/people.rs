@@ -129,6 +129,9 @@ pub(crate) fn of_report(rejection: report::Rejection) -> Problem {
             invalid("text-too-long", "A report, and a note on one, has at most 2000 characters")
         }
         Rejection::NotModerator => moderators_only(),
+        Rejection::OwnCase => {
+            forbidden("own-case", "A report about oneself is for another moderator")
+        }
         Rejection::NoSuchReport => missing("no-such-report", "This report does not exist"),
         Rejection::AlreadyResolved => {
             conflict("report-resolved", "This report was resolved already")

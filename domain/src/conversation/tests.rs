@@ -90,6 +90,20 @@ fn changes(by: u8, of: u8) -> [Command; 4] {
 }
 
 #[test]
+fn bans_have_a_bound_and_make_room_again() {
+    let banned = |number: usize| UserId::new(Uuid::from_u128(0xBA4_0000 + number as u128));
+    let ban = |number| Command::Ban { by: user(1), user: banned(number) };
+    let full = (0..MAX_BANS).fold(group(), |state, number| {
+        let (conversation, user, by) = (GROUP, banned(number), user(1));
+        state.evolve(&ConversationEvent::MemberBanned { conversation, user, by })
+    });
+    assert_eq!(full.decide(&ban(0)), Ok(vec![]), "who is banned already takes no room");
+    assert_eq!(full.decide(&ban(MAX_BANS)), Err(Rejection::TooManyBans));
+    let unban = Command::Unban { by: user(1), user: banned(7) };
+    assert!(then(full, &[unban]).decide(&ban(MAX_BANS)).is_ok());
+}
+
+#[test]
 fn friends_open_their_one_direct_conversation() {
     assert_eq!(direct().kind(), Some(ConversationKind::Direct));
     assert!(direct().has_member(user(1)) && direct().has_member(user(2)));
