@@ -1,12 +1,10 @@
 //! How much of everything: nothing that a client can ask for is without a bound.
 
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::gateway::Bounds;
+use service::numbers;
 
-/// Heartbeats that make sense: no proxy lets a socket be silent for longer.
-const HEARTBEATS: RangeInclusive<Duration> = Duration::from_millis(500)..=Duration::from_mins(5);
+use crate::gateway::Bounds;
 
 /// The bounds of one process.
 #[derive(Clone, Debug)]
@@ -33,7 +31,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            heartbeat: Duration::from_secs(25),
+            heartbeat: Duration::from_millis(numbers::HEARTBEAT_MS.default),
             greeting: Duration::from_secs(10),
             stall: Duration::from_secs(10),
             sockets: 50_000,
@@ -71,7 +69,7 @@ impl Default for Settings {
         Self {
             limits,
             argon2_memory_kib: 19 * 1024,
-            receipts_flush: Duration::from_secs(2),
+            receipts_flush: Duration::from_millis(numbers::RECEIPTS_FLUSH_MS.default),
             namespace: String::new(),
         }
     }
@@ -83,29 +81,12 @@ impl Settings {
     /// # Errors
     /// When a variable is wrong; the message names it.
     pub fn from_env() -> anyhow::Result<Self> {
-        #[expect(clippy::disallowed_methods, reason = "read once, at the start")]
-        let variable = |name| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
-        let mut settings = Self::default();
-        if let Some(text) = variable("ROUNDTABLE_ARGON2_KIB") {
-            settings.argon2_memory_kib = text.parse().map_err(|_| {
-                anyhow::anyhow!("ROUNDTABLE_ARGON2_KIB is wrong: it must be a number of KiB")
-            })?;
-        }
-        if let Some(text) = variable("ROUNDTABLE_RECEIPTS_FLUSH_MS") {
-            let flush = text.parse().ok().filter(|ms| (10..=10_000).contains(ms));
-            settings.receipts_flush = flush.map(Duration::from_millis).ok_or_else(|| {
-                anyhow::anyhow!(
-                    "ROUNDTABLE_RECEIPTS_FLUSH_MS is wrong: it must be 10 to 10000 milliseconds"
-                )
-            })?;
-        }
-        if let Some(text) = variable("ROUNDTABLE_HEARTBEAT_MS") {
-            let heartbeat = text.parse().ok().map(Duration::from_millis);
-            let heartbeat = heartbeat.filter(|heartbeat| HEARTBEATS.contains(heartbeat));
-            settings.limits.heartbeat = heartbeat.ok_or_else(|| {
-                anyhow::anyhow!("ROUNDTABLE_HEARTBEAT_MS is wrong: it must be 500 to 300000")
-            })?;
-        }
-        Ok(settings)
+        let heartbeat = Duration::from_millis(numbers::HEARTBEAT_MS.from_env()?);
+        Ok(Self {
+            limits: Limits { heartbeat, ..Limits::default() },
+            argon2_memory_kib: u32::try_from(numbers::ARGON2_KIB.from_env()?)?,
+            receipts_flush: Duration::from_millis(numbers::RECEIPTS_FLUSH_MS.from_env()?),
+            namespace: String::new(),
+        })
     }
 }

@@ -51,7 +51,7 @@ pub async fn run(arguments: &ImportArguments) -> Result<ExitCode> {
     let (mut new, mut there, mut refused) = (0, 0, 0);
     for (number, line) in lines(&arguments.file)?.enumerate() {
         let line = line.with_context(|| format!("{} cannot be read", arguments.file.display()))?;
-        if line.trim().is_empty() {
+        if line.trim_ascii().is_empty() {
             continue;
         }
         match import(&log, &line).await {
@@ -68,17 +68,18 @@ pub async fn run(arguments: &ImportArguments) -> Result<ExitCode> {
     Ok(if refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn lines(file: &Path) -> Result<Box<dyn Iterator<Item = std::io::Result<String>>>> {
+/// Bytes: what is no UTF-8 spoils its own line only.
+fn lines(file: &Path) -> Result<Box<dyn Iterator<Item = std::io::Result<Vec<u8>>>>> {
     if file == Path::new("-") {
-        return Ok(Box::new(std::io::stdin().lines()));
+        return Ok(Box::new(std::io::stdin().lock().split(b'\n')));
     }
     let opened = std::fs::File::open(file);
     let opened = opened.with_context(|| format!("{} cannot be read", file.display()))?;
-    Ok(Box::new(std::io::BufReader::new(opened).lines()))
+    Ok(Box::new(std::io::BufReader::new(opened).split(b'\n')))
 }
 
-async fn import(log: &EventLog, line: &str) -> Result<Imported, String> {
-    let who: ImportedUser = serde_json::from_str(line)
+async fn import(log: &EventLog, line: &[u8]) -> Result<Imported, String> {
+    let who: ImportedUser = serde_json::from_slice(line)
         .map_err(|error| format!("not of the right shape, at column {}", error.column()))?;
     import_user(log, &who).await.map_err(|problem| {
         let body = serde_json::to_value(&problem).unwrap_or_default();

@@ -11,6 +11,7 @@ use std::time::Duration;
 use event_log::EventLog;
 use sqlx::postgres::PgPoolOptions;
 
+use crate::numbers::{NUMBERS, Number};
 use crate::{Config, ConfigError, Secrets};
 
 /// How long a server may take to answer.
@@ -38,7 +39,7 @@ const SECRETS: &str = "ROUNDTABLE_SECRETS";
 /// No server, for where one is needed and none is known.
 const NOBODY: &str = "postgres://127.0.0.1:1";
 
-const SETTINGS: [Setting; 19] = [
+const SETTINGS: [Setting; 22] = [
     setting(POSTGRES, "", NOBODY),
     setting(READER, "", NOBODY),
     setting(REDIS, "", "redis://127.0.0.1:1"),
@@ -52,7 +53,10 @@ const SETTINGS: [Setting; 19] = [
     setting("ROUNDTABLE_SECURE_COOKIES", "true, unless the public URL is http://", "true"),
     setting("ROUNDTABLE_LIMITS", "the strict ones", "off"),
     setting("ROUNDTABLE_TRUSTED_PROXIES", "none", ""),
-    setting("ROUNDTABLE_ARGON2_KIB", "19456", "19456"),
+    setting("ROUNDTABLE_MESSAGE_RETENTION_DAYS", "for ever", "36500"),
+    setting("ROUNDTABLE_FILES_URL", ".roundtable/files", ".roundtable/files"),
+    setting("ROUNDTABLE_FILES_LARGEST", "26214400", "26214400"),
+    setting("ROUNDTABLE_FILES_QUOTA", "1073741824", "1073741824"),
     setting("ROUNDTABLE_SMTP_URL", "no e-mail", "smtp://127.0.0.1"),
     setting("ROUNDTABLE_MAIL_FROM", "no e-mail", "nobody@localhost"),
     setting("ROUNDTABLE_NOTIFY_AFTER", "30", "30"),
@@ -101,6 +105,15 @@ impl fmt::Display for Report {
 }
 
 impl Report {
+    fn line(&mut self, name: &str, said: Option<Said>, default: String) {
+        let (value, source) = match said {
+            Some(Said { value, source }) => (masked(&value), source),
+            None => (default, "default"),
+        };
+        let mark = if self.faults.contains_key(name) { "FAULT" } else { "ok" };
+        self.lines.push(format!("{mark:5}  {name:34} {value}  [{source}]"));
+    }
+
     /// Whether a process would start with these settings, and work.
     pub fn is_good(&self) -> bool {
         self.faults.is_empty()
@@ -128,10 +141,11 @@ pub async fn check(process: Process, said: impl Fn(&str) -> Option<Said>) -> Rep
     let said = |name: &str| said(name).filter(|said| !said.value.trim().is_empty());
     let mut report = Report::default();
     let config = read(process, &said, &mut report.faults);
-    let argon2 = said("ROUNDTABLE_ARGON2_KIB").is_none_or(|said| said.value.parse::<u32>().is_ok());
-    if !argon2 {
-        let fault = "ROUNDTABLE_ARGON2_KIB is wrong: it must be a number of KiB".to_owned();
-        report.faults.insert("ROUNDTABLE_ARGON2_KIB", fault);
+    for number in &NUMBERS {
+        let value = said(number.name).map(|said| said.value);
+        if let Err(fault) = number.read(value.as_deref()) {
+            report.faults.insert(number.name, fault.to_string());
+        }
     }
     let faults = &report.faults;
     let given = |name: &str| said(name).is_some() && !faults.contains_key(name);
@@ -151,16 +165,17 @@ pub async fn check(process: Process, said: impl Fn(&str) -> Option<Said>) -> Rep
         }
     }
     for Setting { name, default, .. } in &SETTINGS {
-        let (value, source) = match said(name) {
-            Some(Said { value, source }) => (masked(&value), source),
-            None if process == Process::Stack && is_made(name) => {
-                ("(private, made by `up`)".to_owned(), "default")
+        let default = match *default {
+            "" if process == Process::Stack && is_made(name) => {
+                "(private, made by `up`)".to_owned()
             }
-            None if default.is_empty() => ("(not set)".to_owned(), "default"),
-            None => (format!("({default})"), "default"),
+            "" => "(not set)".to_owned(),
+            default => format!("({default})"),
         };
-        let mark = if report.faults.contains_key(name) { "FAULT" } else { "ok" };
-        report.lines.push(format!("{mark:5}  {name:32} {value}  [{source}]"));
+        report.line(name, said(name), default);
+    }
+    for Number { name, default, .. } in &NUMBERS {
+        report.line(name, said(name), format!("({default})"));
     }
     report
 }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::auth::Known;
 use crate::denials::Denials;
-use crate::limits::{Class, Proxies, RateLimits, Subject, Verdict, Whose};
+use crate::limits::{Class, Client, Proxies, RateLimits, Subject, Verdict, Whose};
 use crate::problem::Slug;
 use crate::{Authenticator, Identity, Problem};
 
@@ -40,6 +40,7 @@ tokio::task_local! {
     /// What the command of a request is called, once the handler knows.
     static COMMAND: std::cell::Cell<Option<&'static str>>;
     static VERDICTS: Verdicts;
+    static CLIENT: Client;
 }
 
 /// Says what the command is called that this request is about, for what is recorded of it. Outside
@@ -59,7 +60,11 @@ impl Edge {
     /// # Errors
     /// 429 `rate-limited`.
     pub async fn check_account(&self, class: Class, digest: String) -> Result<(), Problem> {
-        let Some(verdict) = self.limits.take(class, Subject::Account(digest)).await else {
+        let subject = match client() {
+            Some(client) => self.limits.account(digest, client).await,
+            None => Subject::Account(digest),
+        };
+        let Some(verdict) = self.limits.take(class, subject).await else {
             return Ok(());
         };
         if let Ok(verdicts) = VERDICTS.try_with(Clone::clone) {
@@ -68,9 +73,20 @@ impl Edge {
         verdict.problem().map_or(Ok(()), Err)
     }
 
+    /// Whoever sent this request has shown that the account is theirs.
+    pub async fn is_account_of_client(&self, digest: &str) {
+        if let Some(client) = client() {
+            self.limits.logged_in(digest, client).await;
+        }
+    }
+
+    fn client(&self, parts: &Parts) -> Client {
+        self.proxies.client(&parts.headers, &parts.extensions)
+    }
+
     /// What the limits say to a request: of its person, or of the address where nobody is known.
     async fn judge(&self, class: Class, person: Option<UserId>, parts: &Parts) -> Option<Verdict> {
-        let address = || Subject::Address(self.proxies.client(&parts.headers, &parts.extensions));
+        let address = || Subject::Address(self.client(parts));
         match (class.whose(), person) {
             (Whose::Address, _) => self.limits.take(class, address()).await,
             (Whose::Person | Whose::Account, Some(user)) => {
@@ -102,6 +118,7 @@ async fn guarded(State(edge): State<Edge>, request: Request, next: Next) -> Resp
     let verdict = edge.judge(class, person, &parts).await;
     let verdicts = Verdicts(Arc::new(Mutex::new(verdict.into_iter().collect())));
     let (method, target) = (parts.method.clone(), target(parts.uri.path()));
+    let client = edge.client(&parts);
     let answer = async {
         let response = match verdict.and_then(|verdict| verdict.problem()) {
             Some(problem) => problem.into_response(),
@@ -109,7 +126,7 @@ async fn guarded(State(edge): State<Edge>, request: Request, next: Next) -> Resp
         };
         (response, COMMAND.with(std::cell::Cell::get))
     };
-    let answer = VERDICTS.scope(verdicts.clone(), answer);
+    let answer = CLIENT.scope(client, VERDICTS.scope(verdicts.clone(), answer));
     let (mut response, command) = COMMAND.scope(None.into(), answer).await;
     for verdict in verdicts.0.lock().await.iter() {
         verdict.describe(response.headers_mut());
@@ -119,6 +136,11 @@ async fn guarded(State(edge): State<Edge>, request: Request, next: Next) -> Resp
         edge.denials.note(user, &command, target, response.status(), slug.0);
     }
     response
+}
+
+/// Who sent the request that is answered here; nobody outside of one.
+fn client() -> Option<Client> {
+    CLIENT.try_with(|client| *client).ok()
 }
 
 /// What a request is called that was refused before it was a command.

@@ -18,6 +18,7 @@ pub mod invite_code;
 pub mod limits;
 pub mod nats;
 pub mod notifications;
+pub mod numbers;
 pub mod openapi;
 pub mod problem;
 pub mod redis;

@@ -94,6 +94,7 @@ async fn check_password(app: &App, body: LogIn) -> Result<(UserId, String), Prob
     let good = app.passwords().verify(body.password.clone(), hash.clone()).await?;
     match hash {
         Some(hash) if good && owner.is_some() => {
+            app.edge().is_account_of_client(&digest).await;
             Ok((user, upgraded(app, user, body.password, hash).await))
         }
         Some(_) | None => Err(problems::wrong_credentials()),

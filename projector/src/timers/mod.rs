@@ -26,6 +26,7 @@ use anyhow::Context as _;
 use chrono::TimeDelta;
 use event_log::EventLog;
 use events::{Position, UserId};
+use service::numbers::SESSION_GRACE;
 use service::{Connections, Redis};
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -66,19 +67,7 @@ impl Settings {
     /// # Errors
     /// When a variable is wrong; the message names it.
     pub fn from_env() -> anyhow::Result<Self> {
-        #[expect(clippy::disallowed_methods, reason = "read once, at the start")]
-        let variable = std::env::var("ROUNDTABLE_SESSION_GRACE").ok();
-        Self::read(variable.as_deref())
-    }
-
-    fn read(grace: Option<&str>) -> anyhow::Result<Self> {
-        let Some(text) = grace.map(str::trim).filter(|text| !text.is_empty()) else {
-            return Ok(Self::default());
-        };
-        let seconds = text.parse().ok().filter(|seconds| (1..=3600).contains(seconds));
-        let seconds = seconds.context(
-            "ROUNDTABLE_SESSION_GRACE is wrong: it must be a number of seconds from 1 to 3600",
-        )?;
+        let seconds = i64::try_from(SESSION_GRACE.from_env()?)?;
         Ok(Self { grace: TimeDelta::seconds(seconds) })
     }
 }
@@ -162,22 +151,5 @@ impl Timers {
             done?;
         }
         Ok(full)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_grace_is_a_number_of_seconds() {
-        let grace = |text| Settings::read(text).map(|settings| settings.grace.num_seconds());
-        assert_eq!(grace(None).unwrap(), 30);
-        assert_eq!(grace(Some(" ")).unwrap(), 30);
-        assert_eq!(grace(Some("2")).unwrap(), 2);
-        for wrong in ["0", "-1", "3601", "soon", "1.5"] {
-            let error = grace(Some(wrong)).unwrap_err().to_string();
-            assert!(error.starts_with("ROUNDTABLE_SESSION_GRACE is wrong"), "{error}");
-        }
     }
 }

@@ -5,6 +5,7 @@
 
 mod address;
 mod bucket;
+mod places;
 mod policy;
 mod slice;
 
@@ -51,8 +52,10 @@ pub enum Subject {
     Address(Client),
     /// Somebody who is logged in.
     Person(UserId),
-    /// An account, by the keyed digest of its e-mail address.
+    /// An account, by the keyed digest of its e-mail address, for all strangers together.
     Account(String),
+    /// An account, for whoever comes from where somebody logged in to it before.
+    AccountAt(String, Client),
 }
 
 impl fmt::Display for Subject {
@@ -61,6 +64,7 @@ impl fmt::Display for Subject {
             Self::Address(client) => client.fmt(f),
             Self::Person(user) => user.fmt(f),
             Self::Account(digest) => f.write_str(digest),
+            Self::AccountAt(digest, client) => write!(f, "{digest}@{client}"),
         }
     }
 }
@@ -109,6 +113,19 @@ impl RateLimits {
             Some(verdict) => verdict.problem().map_or(Ok(()), Err),
             None => Ok(()),
         }
+    }
+
+    /// Whose attempts to log in to an account are counted together with those from an address.
+    pub async fn account(&self, digest: String, from: Client) -> Subject {
+        match places::is_known(&self.0.redis, &digest, from).await {
+            true => Subject::AccountAt(digest, from),
+            false => Subject::Account(digest),
+        }
+    }
+
+    /// Somebody has logged in to an account from there.
+    pub async fn logged_in(&self, digest: &str, from: Client) {
+        places::remember(&self.0.redis, digest, from).await;
     }
 
     fn slice(&self, class: Class, subject: Subject) -> Arc<tokio::sync::Mutex<Slice>> {
