@@ -103,6 +103,13 @@ pub enum Command {
         /// How many minutes before it.
         minutes: u16,
     },
+    /// Close it, if nobody is in it and nobody did: a timer's command.
+    Close {
+        /// In whose name.
+        by: UserId,
+        /// The present.
+        now: Moment,
+    },
 }
 
 /// Why not.

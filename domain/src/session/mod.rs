@@ -20,6 +20,12 @@ pub const CAPACITY: std::ops::RangeInclusive<u16> = 2..=1000;
 /// How long before its start a session may be joined, in seconds.
 pub const OPEN_BEFORE_START: u16 = 15 * 60;
 
+/// How long an active session may be empty before it is completed, in seconds.
+pub const EMPTY_SECONDS: i64 = 60 * 60;
+
+/// How long after its start a session that nobody began is called off, in seconds.
+pub const UNSTARTED_SECONDS: i64 = 24 * 60 * 60;
+
 type Decision = Result<Vec<SessionEvent>, Rejection>;
 
 /// What is known of a study session.
@@ -123,6 +129,7 @@ impl Decider for Session {
             }
             Command::Remove { by, user } => self.remove(*by, *user),
             Command::Remind { starts, minutes } => self.remind(*starts, *minutes),
+            Command::Close { by, now } => self.close(*by, *now),
         }
     }
 

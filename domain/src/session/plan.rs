@@ -3,7 +3,7 @@
 use events::{ConversationId, Moment, Personal, SessionEvent, StudySessionId, UserId};
 
 use super::command::{Plan, PlanChange, Rejection};
-use super::{CAPACITY, Decision, Session, Status};
+use super::{CAPACITY, Decision, Session, Status, UNSTARTED_SECONDS};
 
 fn valid_title(title: &str) -> Result<(), Rejection> {
     if title.trim().is_empty() || title.chars().count() > 200 {
@@ -139,6 +139,23 @@ impl Session {
             }
             Status::Completed => Err(Rejection::Over),
             Status::Cancelled => Ok(vec![]),
+        }
+    }
+
+    /// A timer's command: whoever is in it goes on, and who plans for tomorrow is not disturbed.
+    pub(super) fn close(&self, by: UserId, now: Moment) -> Decision {
+        let planned = self.known()?;
+        if !self.inside.is_empty() {
+            return Ok(vec![]);
+        }
+        let (session, conversation) = (planned.session, planned.conversation);
+        let is_late = (now - planned.starts).num_seconds() >= UNSTARTED_SECONDS;
+        match planned.status {
+            Status::Active => Ok(vec![SessionEvent::Completed { session, conversation, by }]),
+            Status::Scheduled if is_late => {
+                Ok(vec![SessionEvent::Cancelled { session, conversation, by }])
+            }
+            Status::Scheduled | Status::Completed | Status::Cancelled => Ok(vec![]),
         }
     }
 

@@ -82,6 +82,23 @@ fn left(who: u8, cause: LeaveCause) -> SessionEvent {
 }
 
 #[test]
+fn a_session_that_everybody_left_or_nobody_began_is_closed() {
+    let close = |minute| Command::Close { by: user(0), now: at(minute) };
+    let (session, conversation, by) = (SESSION, CONVERSATION, user(0));
+    let completed_by_nobody = SessionEvent::Completed { session, conversation, by };
+    let cancelled_by_nobody = SessionEvent::Cancelled { session, conversation, by };
+    assert_eq!(active().decide(&close(100)), Ok(vec![completed_by_nobody]));
+    let busy = then(active(), &[join(2, 100)]);
+    assert_eq!(busy.decide(&close(1000)), Ok(vec![]), "somebody is in it");
+    let day = 24 * 60;
+    assert_eq!(scheduled().decide(&close(100 + day - 1)), Ok(vec![]), "the tutor is late");
+    assert_eq!(scheduled().decide(&close(100 + day)), Ok(vec![cancelled_by_nobody]));
+    for over in [completed(), cancelled()] {
+        assert_eq!(over.decide(&close(100 + day)), Ok(vec![]));
+    }
+}
+
+#[test]
 fn a_session_is_scheduled_once() {
     let planned = scheduled().planned().unwrap().clone();
     assert_eq!((planned.tutor, planned.status), (user(1), Status::Scheduled));
@@ -272,6 +289,7 @@ fn nothing_happens_in_a_session_that_nobody_scheduled() {
         leave(1),
         Command::Remove { by: user(1), user: user(2) },
         Command::Remind { starts: at(100), minutes: 15 },
+        Command::Close { by: user(0), now: at(100) },
     ];
     for command in steps(1).iter().chain(&others) {
         assert_eq!(Session::default().decide(command), Err(Rejection::NoSuchSession));
@@ -279,7 +297,7 @@ fn nothing_happens_in_a_session_that_nobody_scheduled() {
 }
 
 fn command() -> impl Strategy<Value = Command> {
-    (0..9_u8, 1..7_u8, 1..7_u8, 80..130_i64, any::<bool>()).prop_map(
+    (0..10_u8, 1..7_u8, 1..7_u8, 80..130_i64, any::<bool>()).prop_map(
         |(kind, who, of, minute, fact)| {
             // Mostly the tutor, without whom little happens.
             let by = if fact { 1 } else { who };
@@ -292,8 +310,9 @@ fn command() -> impl Strategy<Value = Command> {
                 2 => steps(by)[usize::from(of % 3)].clone(),
                 3 => Command::Remove { by: user(by), user: user(of) },
                 4 => Command::Remind { starts: at(100), minutes: of.into() },
-                5 => Command::Leave { user: user(who), lost: fact },
-                6 => Command::Join { user: user(who), banned: fact, now: at(minute) },
+                5 => Command::Close { by: user(0), now: at(minute * 20) },
+                6 => Command::Leave { user: user(who), lost: fact },
+                7 => Command::Join { user: user(who), banned: fact, now: at(minute) },
                 _ => join(who, minute),
             }
         },

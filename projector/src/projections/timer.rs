@@ -5,6 +5,7 @@
 //! nothing that was.
 
 use chrono::TimeDelta;
+use domain::session::{EMPTY_SECONDS, UNSTARTED_SECONDS};
 use events::session::LeaveCause;
 use events::{
     Category, ConversationEvent, ConversationId, DomainEvent, Envelope, Moment, SessionEvent,
@@ -130,16 +131,21 @@ fn of_session(event: &SessionEvent, place: &Place) -> Vec<Op> {
         SessionEvent::Scheduled { session, conversation, tutor, starts, .. } => {
             let room = Op::Room(*conversation, *session);
             let opened = settle(*session, *conversation, *tutor, place);
-            [room, opened].into_iter().chain(reminders(*session, *starts, place)).collect()
+            let unstarted = unstarted(*session, *starts, place);
+            let first = [room, opened, unstarted].into_iter();
+            first.chain(reminders(*session, *starts, place)).collect()
         }
         SessionEvent::Changed { session, starts: Some(starts), .. } => {
             let cancelled = Op::CancelAll(*session, Some(Kind::Reminder));
-            std::iter::once(cancelled).chain(reminders(*session, *starts, place)).collect()
+            let first = [cancelled, unstarted(*session, *starts, place)].into_iter();
+            first.chain(reminders(*session, *starts, place)).collect()
         }
         SessionEvent::Changed { starts: None, .. } => vec![],
-        SessionEvent::Started { session, .. } => {
-            vec![Op::CancelAll(*session, Some(Kind::Reminder))]
-        }
+        SessionEvent::Started { session, .. } => vec![
+            Op::CancelAll(*session, Some(Kind::Reminder)),
+            Op::Cancel(unstarted_key(*session)),
+            empty(*session, place),
+        ],
         SessionEvent::Completed { session, .. } | SessionEvent::Cancelled { session, .. } => {
             vec![Op::CancelAll(*session, None)]
         }
@@ -150,6 +156,7 @@ fn of_session(event: &SessionEvent, place: &Place) -> Vec<Op> {
         SessionEvent::Left { session, conversation, user, .. } => vec![
             Op::Cancel(grace_key(*session, *user)),
             settle(*session, *conversation, *user, place),
+            empty(*session, place),
         ],
         SessionEvent::Reminded { session, starts, minutes, .. } => {
             vec![Op::Cancel(reminder_key(*session, *starts, *minutes))]
@@ -178,6 +185,35 @@ fn reminders(
         })
     };
     REMINDERS.into_iter().filter_map(to_come)
+}
+
+fn unstarted_key(session: StudySessionId) -> String {
+    format!("unstarted:{session}")
+}
+
+/// Nobody may begin it.
+fn unstarted(session: StudySessionId, starts: Moment, place: &Place) -> Op {
+    let due = starts + TimeDelta::seconds(UNSTARTED_SECONDS);
+    close(unstarted_key(session), session, due, place)
+}
+
+/// It may be that nobody is in it, from now on. Whether that is so is looked at when it is due; each
+/// time somebody goes, it is later.
+fn empty(session: StudySessionId, place: &Place) -> Op {
+    let due = place.at + TimeDelta::seconds(EMPTY_SECONDS);
+    close(format!("empty:{session}"), session, due, place)
+}
+
+fn close(key: String, session: StudySessionId, due: Moment, place: &Place) -> Op {
+    Op::Set(Box::new(Set {
+        key,
+        kind: Kind::Close,
+        subject: session,
+        person: None,
+        detail: json!({}),
+        due,
+        set_by: place.set_by.clone(),
+    }))
 }
 
 /// Session and room have to agree about somebody.
@@ -375,7 +411,7 @@ mod tests {
     fn what_a_reminder_did_cancels_it() {
         let starts = moment() + TimeDelta::minutes(60);
         let ops = project(scheduled(60));
-        let Op::Set(first) = &ops[2] else { panic!("{ops:?}") };
+        let Op::Set(first) = &ops[3] else { panic!("{ops:?}") };
         let reminded =
             SessionEvent::Reminded { session: SESSION, conversation: ROOM, starts, minutes: 15 };
         assert_eq!(project(reminded), [Op::Cancel(first.key.clone())]);
@@ -398,7 +434,8 @@ mod tests {
         assert_eq!(keys(project(joined)), std::slice::from_ref(&room));
         let cause = LeaveCause::Lost;
         let left = SessionEvent::Left { session, conversation, user: ben, cause };
-        assert_eq!(keys(project(left)), [grace_key(session, ben), room.clone()]);
+        let empty = format!("empty:{session}");
+        assert_eq!(keys(project(left)), [grace_key(session, ben), room.clone(), empty]);
         let banned = ConversationEvent::MemberBanned { conversation, user: ben, by: user(1) };
         assert_eq!(keys(project(banned)), [room]);
         let cause = LeaveCause::Ended;

@@ -135,11 +135,21 @@ impl<P: Projection> Batch<P> {
 /// Why the later events of a stream are parked.
 const EARLIER: &str = "an earlier event of its stream is parked";
 
-fn effect<P: Projection>(item: &Item, parked: &mut Parked) -> Effect<P::Op> {
+/// Whether an event may have an effect on a projection.
+pub(super) fn concerns<P: Projection>(item: &Item) -> bool {
     let follows = item.stream.category().is_some_and(|category| P::FOLLOWS.contains(&category));
+    match item.content {
+        Content::Foreign => false,
+        Content::Ours(_) | Content::Poison(_) => follows,
+    }
+}
+
+fn effect<P: Projection>(item: &Item, parked: &mut Parked) -> Effect<P::Op> {
+    if !concerns::<P>(item) {
+        return Effect::Apply(vec![]);
+    }
     match &item.content {
         Content::Foreign => Effect::Apply(vec![]),
-        Content::Ours(_) | Content::Poison(_) if !follows => Effect::Apply(vec![]),
         Content::Ours(_) if parked.has(&item.stream) => Effect::Park(EARLIER.to_owned()),
         Content::Ours(event) => Effect::Apply(P::project(event)),
         Content::Poison(error) => {

@@ -67,6 +67,10 @@ impl Timers {
             Kind::Reminder => self.remind(timer).await,
             Kind::Room => self.settle(timer).await,
             Kind::Grace => self.end_grace(timer).await,
+            Kind::Close => {
+                let command = session::Command::Close { by: SYSTEM, now: service::clock::now() };
+                self.session(timer, &command).await
+            }
         };
         match acted {
             Ok(()) => {

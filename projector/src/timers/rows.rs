@@ -23,10 +23,12 @@ pub enum Kind {
     Room,
     /// Somebody whose connection was lost has not come back in time.
     Grace,
+    /// A study session is empty, or was never begun.
+    Close,
 }
 
 impl Kind {
-    const ALL: [Self; 3] = [Self::Reminder, Self::Room, Self::Grace];
+    const ALL: [Self; 4] = [Self::Reminder, Self::Room, Self::Grace, Self::Close];
 
     /// As the table and the metrics call it.
     pub const fn name(self) -> &'static str {
@@ -34,6 +36,7 @@ impl Kind {
             Self::Reminder => "reminder",
             Self::Room => "room",
             Self::Grace => "grace",
+            Self::Close => "close",
         }
     }
 

@@ -75,6 +75,13 @@ async fn first_reminder_is_due(world: &World, claimed_until: Option<Moment>) {
     .unwrap();
 }
 
+async fn closing_is_due(world: &World) {
+    sqlx::query("update timer set due_at = now() where kind = 'close'")
+        .execute(&world.postgres)
+        .await
+        .unwrap();
+}
+
 async fn reminded(world: &World) {
     eventually("somebody is reminded", || async { count(world, "session.reminded").await > 0 })
         .await;
@@ -93,6 +100,30 @@ async fn of_three_projectors_one_reminds() {
     let once = || async { timers(&world, "reminder").await == 1 };
     eventually("the first reminder is done, the second is to come", once).await;
     assert_eq!(count(&world, "session.reminded").await, 1);
+}
+
+#[tokio::test]
+async fn a_session_that_everybody_left_ends_by_itself_and_one_with_people_does_not() {
+    let world = World::new().await;
+    let _projector = world.start().await;
+    schedule(&world, clock::now() + TimeDelta::seconds(1)).await;
+    open_room(&world).await;
+    let (ada, bob) = (person("ada"), person("bob"));
+    act(&world, ada, Command::Start { by: ada }).await;
+    join(&world, bob).await;
+    world.settle().await;
+    assert_eq!(timers(&world, "close").await, 1, "what looked for its start is gone");
+    closing_is_due(&world).await;
+    let done = || async { timers(&world, "close").await == 0 };
+    eventually("it was looked whether it is empty", done).await;
+    assert_eq!(count(&world, "session.completed").await, 0, "somebody is in it");
+    act(&world, bob, Command::Leave { user: bob, lost: false }).await;
+    world.settle().await;
+    closing_is_due(&world).await;
+    let ended = || async { count(&world, "session.completed").await == 1 };
+    eventually("it ends", ended).await;
+    world.settle().await;
+    assert_eq!(timers(&world, "close").await, 0);
 }
 
 #[tokio::test]
