@@ -87,44 +87,49 @@ async fn horizon(eyes: &mut Eyes) -> Result<Position, sqlx::Error> {
 }
 
 /// Each audience of the reader is read by its index, and no further than the page goes; a frame
-/// that came to several of them is there once.
+/// that came to several of them is there once. The frames are looked up one by one (`limit 1`): the
+/// planner, which does not know how short a page is, would read all that the feed holds.
+pub(crate) const PAGE: &str = "
+    with mine as (
+      (select position, audience from change_feed_entry
+       where audience = 'user:' || $1::text and position > $2
+       order by position limit $3)
+      union all
+      select f.position, f.audience
+      from change_feed_member m cross join lateral (
+        select e.position, e.audience from change_feed_entry e
+        where e.audience = 'conversation:' || m.conversation_id
+          and e.position > $2
+          and e.position >= m.from_position
+          and (m.until_position is null or e.position <= m.until_position)
+        order by e.position limit $3
+      ) f
+      where m.user_id = $1 and (m.until_position is null or m.until_position > $2)
+    ),
+    page as (
+      select position, min(audience) as audience from mine
+      group by position order by position limit $3
+    )
+    select page.position, feed.frame
+    from page cross join lateral (
+      select frame from change_feed f
+      where f.position = page.position and f.audience = page.audience
+      limit 1
+    ) feed
+    order by page.position";
+
 async fn frames(
     eyes: &mut Eyes,
     reader: UserId,
     since: Position,
     limit: Limit,
 ) -> Result<Vec<(Place, String)>, sqlx::Error> {
-    sqlx::query_as(
-        "with mine as (
-           (select position, audience from change_feed_entry
-            where audience = 'user:' || $1::text and position > $2
-            order by position limit $3)
-           union all
-           select f.position, f.audience
-           from change_feed_member m cross join lateral (
-             select e.position, e.audience from change_feed_entry e
-             where e.audience = 'conversation:' || m.conversation_id
-               and e.position > $2
-               and e.position >= m.from_position
-               and (m.until_position is null or e.position <= m.until_position)
-             order by e.position limit $3
-           ) f
-           where m.user_id = $1 and (m.until_position is null or m.until_position > $2)
-         ),
-         page as (
-           select position, min(audience) as audience from mine
-           group by position order by position limit $3
-         )
-         select page.position, feed.frame
-         from page join change_feed feed
-           on feed.position = page.position and feed.audience = page.audience
-         order by page.position",
-    )
-    .bind(reader.uuid())
-    .bind(Place(since))
-    .bind(limit.rows())
-    .fetch_all(&mut **eyes)
-    .await
+    sqlx::query_as(PAGE)
+        .bind(reader.uuid())
+        .bind(Place(since))
+        .bind(limit.rows())
+        .fetch_all(&mut **eyes)
+        .await
 }
 
 fn raw(frame: String) -> Result<Box<RawValue>, Failure> {

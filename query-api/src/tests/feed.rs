@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Stage, at, id};
+use crate::change_feed::PAGE;
 
 async fn frame(stage: &Stage, position: u64, audiences: &[String]) {
     for audience in audiences {
@@ -106,4 +107,43 @@ async fn from_before_the_horizon_there_is_nothing_to_resume() {
     }
     let wrong = stage.problem(ada, "/v1/feed?after_position=x").await;
     assert_eq!(wrong, (400, "invalid-query".to_owned()));
+}
+
+#[tokio::test]
+async fn a_page_of_a_long_feed_is_found_by_indexes_alone() {
+    let stage = Stage::new().await;
+    let ada = id();
+    for number in 0..40 {
+        let conversation = Uuid::from_u128(number);
+        if number % 2 == 0 {
+            member(&stage, conversation, ada, 1, None).await;
+        }
+    }
+    stage
+        .sql(
+            "insert into change_feed_entry (position, audience, frame, recorded_at)
+             select decode(lpad(to_hex(n), 16, '0') || lpad(to_hex(n), 16, '0'), 'hex'),
+               'conversation:' || lpad(to_hex(n % 40), 32, '0')::uuid, '{}', now()
+             from generate_series(2, 100000) n;
+             analyze change_feed_entry",
+        )
+        .await;
+    let mut eyes = stage.reads.eyes_of(ada.into()).await.unwrap();
+    // Whether the planner knows how short a page is, or not.
+    for mode in ["force_custom_plan", "force_generic_plan"] {
+        sqlx::query(&format!("set local plan_cache_mode = {mode}"))
+            .execute(&mut *eyes)
+            .await
+            .unwrap();
+        let plan: Vec<String> = sqlx::query_scalar(&format!("explain (analyze) {PAGE}"))
+            .bind(ada)
+            .bind(at(0))
+            .bind(100_i64)
+            .fetch_all(&mut *eyes)
+            .await
+            .unwrap();
+        let plan = plan.join("\n");
+        assert!(!plan.contains("Seq Scan on change_feed_entry"), "{mode}: {plan}");
+        assert!(plan.contains("rows=100 "), "{mode}: {plan}");
+    }
 }
