@@ -10,6 +10,7 @@ mod normalise;
 mod passwords;
 mod presence;
 mod problems;
+mod read_models;
 mod receipts;
 mod refresh;
 mod rooms;

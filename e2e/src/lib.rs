@@ -5,6 +5,7 @@
 
 pub mod acts;
 pub mod cluster;
+mod contract;
 pub mod device;
 pub mod files;
 pub mod operator;

@@ -11,6 +11,8 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{Error as WireError, Message, error::ProtocolError};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
+use crate::contract;
+
 /// Every answer in these tests comes at once, or something is wrong.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -61,23 +63,29 @@ impl Raw {
         Ok(self.stream.send(Message::binary(bytes)).await?)
     }
 
-    /// The next frame, whatever its `op`.
+    /// The next frame, whatever its `op`, if it is as the description of the gateway has it.
     pub async fn frame(&mut self) -> Result<Value> {
         loop {
             let next = timeout(PATIENCE, self.stream.next()).await.context("no frame came")?;
             match next.context("the socket ended")?? {
-                Message::Text(text) => return Ok(serde_json::from_str(&text)?),
+                Message::Text(text) => {
+                    let frame = serde_json::from_str(&text)?;
+                    contract::check(&frame)?;
+                    return Ok(frame);
+                }
                 Message::Close(frame) => bail!("the socket was closed: {frame:?}"),
                 Message::Binary(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
             }
         }
     }
 
-    /// The next frame that is no notification: those come a while after their cause.
+    /// The next frame that is no notification, nor a receipt that is told before its event: those
+    /// come a while after their cause.
     pub async fn frame_in_order(&mut self) -> Result<Value> {
         loop {
             let frame = self.frame().await?;
-            if !frame["type"].as_str().is_some_and(|kind| kind.starts_with("notification.")) {
+            let kind = frame["type"].as_str().unwrap_or_default();
+            if !kind.starts_with("notification.") && frame["op"] != "receipt" {
                 return Ok(frame);
             }
         }
@@ -90,7 +98,7 @@ impl Raw {
             let frame = self.frame().await?;
             match frame["op"].as_str() {
                 Some(found) if found == op => return Ok(frame),
-                Some("event" | "presence" | "presence_lost") => {}
+                Some("event" | "presence" | "presence_lost" | "receipt") => {}
                 _ => bail!("waited for `{op}`, and there came {frame}"),
             }
         }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result, bail, ensure};
 use e2e::cluster::Cluster;
+use e2e::raw::Raw;
 use e2e::talk::{Group, PATIENCE, Person};
 use events::{ConversationId, MessageId, Position};
 use futures::future::try_join_all;
@@ -100,6 +101,40 @@ async fn keep_reading(
             }
         }
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_receipt_is_told_at_once_among_few_people() -> Result<()> {
+    // Ten seconds until the event comes: what is seen before is not the event.
+    let cluster = Cluster::with(&[("ROUNDTABLE_RECEIPTS_FLUSH_MS", "10000")]).await?;
+    let group = Group::new(&cluster.url, &["Ada", "Bob"]).await?;
+    let (ada, bob) = (&group.people[0], &group.people[1]);
+    let nodes: Vec<_> = cluster.command_apis.iter().map(|node| node.url.clone()).collect();
+    let mut hears = Raw::open(&nodes[0], ada.token()).await?;
+    let (message, position) = group.say(0, "have you seen this?").await?;
+    receipt(bob, &nodes[1], group.conversation, "read", message).await?;
+    let frame = loop {
+        let frame = hears.frame().await?;
+        if frame["op"] == "receipt" {
+            break frame;
+        }
+        ensure!(!frame["type"].as_str().unwrap_or_default().starts_with("receipt."), "{frame}");
+    };
+    let wanted = json!({ "op": "receipt", "conversation": group.conversation, "user": bob.user(),
+                         "kind": "read", "message": message, "upto": position });
+    ensure!(frame == wanted, "{frame}");
+    // The same again is nothing new.
+    receipt(bob, &nodes[1], group.conversation, "read", message).await?;
+    let (next, _) = group.say(0, "and this?").await?;
+    loop {
+        let frame = hears.frame().await?;
+        ensure!(frame["op"] != "receipt", "{frame}");
+        if frame["data"]["message"] == json!(next) {
+            break;
+        }
+    }
+    cluster.stop().await;
     Ok(())
 }
 

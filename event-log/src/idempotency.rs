@@ -50,14 +50,20 @@ impl RecentKeys {
             Some(last) if last.key == metadata.key && last.actor == metadata.actor => {
                 (last.position, last.revision, last.at) = (position, revision, at);
             }
-            _ => self.0.push_back(Used {
-                actor: metadata.actor,
-                key: metadata.key,
-                body,
-                position,
-                revision,
-                at,
-            }),
+            _ => {
+                if self.0.is_empty() {
+                    // Most streams have one event: room for four would be most of such a state.
+                    self.0.reserve_exact(1);
+                }
+                self.0.push_back(Used {
+                    actor: metadata.actor,
+                    key: metadata.key,
+                    body,
+                    position,
+                    revision,
+                    at,
+                });
+            }
         }
         while self.0.len() > MAX_KEYS || self.0.front().is_some_and(|first| at - first.at > MAX_AGE)
         {

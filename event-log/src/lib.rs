@@ -105,6 +105,19 @@ impl EventLog {
         Ok(self.fold::<D>(&visit, stream).await?.loaded())
     }
 
+    /// As [`load`](Self::load), for a stream that is asked about once: what of it is not in memory
+    /// yet stays out of it. Twenty thousand who only listen should not fill it.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub async fn glance<D: Decider>(&self, stream: &StreamName) -> Result<Loaded<D>, LogError> {
+        let visit = self.states().visit(stream);
+        match visit.state::<D>() {
+            Some(_) => Ok(self.fold::<D>(&visit, stream).await?.loaded()),
+            None => Ok(self.read_further::<D>(stream, Arc::default()).await?.loaded()),
+        }
+    }
+
     /// The state of a stream as it was less than a second ago, mostly without asking the store:
     /// for decisions that look at another stream, and for reading one's session.
     ///

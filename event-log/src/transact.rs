@@ -40,6 +40,17 @@ impl EventLog {
         stream: &StreamName,
         known: Arc<Folded<D>>,
     ) -> std::result::Result<Arc<Folded<D>>, LogError> {
+        let folded = self.read_further(stream, known).await?;
+        visit.keep(&folded);
+        Ok(folded)
+    }
+
+    /// A state with what the store has beyond it.
+    pub(crate) async fn read_further<D: Decider>(
+        &self,
+        stream: &StreamName,
+        known: Arc<Folded<D>>,
+    ) -> std::result::Result<Arc<Folded<D>>, LogError> {
         let new = self.store().read_stream(stream, known.next_revision()).await?;
         if new.is_empty() && known.revision.is_some() {
             return Ok(known);
@@ -61,9 +72,7 @@ impl EventLog {
                 }
             })?;
         }
-        let folded = Arc::new(folded);
-        visit.keep(&folded);
-        Ok(folded)
+        Ok(Arc::new(folded))
     }
 
     pub(crate) async fn decide_and_append<D: Decider>(

@@ -5,6 +5,8 @@
 //! where a change shows in a review, and is what every service answers `GET /v1/openapi.json` and
 //! `GET /v1/asyncapi.json` with; a test compares the two.
 
+mod frames;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
@@ -91,12 +93,12 @@ fn name_operations(api: &mut OpenApi) {
 #[must_use]
 pub fn asyncapi(examples: &BTreeMap<String, Vec<Value>>) -> Value {
     let mut schemas = Map::new();
-    let mut messages = server_messages();
+    let mut messages = frames::from_server();
     let from_server: Vec<String> = messages.keys().cloned().collect();
     for (kind, data) in examples {
         messages.insert(kind.clone(), event_message(kind, data));
     }
-    let mut from_client = client_messages();
+    let mut from_client = frames::from_client();
     for command in command_api::App::commands() {
         for (name, schema) in command.uses {
             schemas.insert(name, json!(schema));
@@ -137,85 +139,6 @@ pub fn asyncapi(examples: &BTreeMap<String, Vec<Value>>) -> Value {
             },
         },
         "components": { "schemas": schemas },
-    })
-}
-
-fn client_messages() -> Map<String, Value> {
-    let after = json!({ "type": "string", "description": "The position of what was seen last." });
-    let mut messages = Map::new();
-    for (op, summary, properties, required) in [
-        (
-            "auth",
-            "Says who the client is, and from where on it wants what it missed",
-            json!({ "token": { "type": "string" }, "after": after }),
-            vec!["token"],
-        ),
-        (
-            "resume",
-            "The same for a client that was recognised by its cookie",
-            json!({ "after": after }),
-            vec![],
-        ),
-        ("ping", "Asks for a `pong`", json!({}), vec![]),
-    ] {
-        messages.insert(op.to_owned(), message(op, summary, properties, required));
-    }
-    messages
-}
-
-fn server_messages() -> Map<String, Value> {
-    let (text, number) = (json!({ "type": "string" }), json!({ "type": "integer" }));
-    let (flag, position) = (json!({ "type": "boolean" }), json!({ "type": "string" }));
-    let id = json!({ "type": "string", "format": "uuid" });
-    let mut messages = Map::new();
-    for (op, summary, properties, required) in [
-        (
-            "hello",
-            "The first frame",
-            json!({ "version": number, "heartbeat_ms": number, "max_frame_bytes": number,
-                    "node": text }),
-            vec!["version", "heartbeat_ms", "max_frame_bytes", "node"],
-        ),
-        (
-            "ready",
-            "Everything up to the position was sent; what comes is live",
-            json!({ "user": id, "position": position, "resumed": flag }),
-            vec!["user", "position", "resumed"],
-        ),
-        (
-            "result",
-            "A command was accepted; what it made is named by its kind",
-            json!({ "id": id, "position": position }),
-            vec!["id", "position"],
-        ),
-        (
-            "error",
-            "A frame, or a command, was refused: a problem (RFC 9457)",
-            json!({ "id": id, "type": text, "title": text, "status": number, "detail": text,
-                    "retry_after": number }),
-            vec!["type", "title", "status"],
-        ),
-        ("pong", "Answers a `ping`", json!({}), vec![]),
-        (
-            "bye",
-            "Why the socket ends, and whether to come again",
-            json!({ "code": text, "resume": flag, "retry_after_ms": number }),
-            vec!["code", "resume"],
-        ),
-    ] {
-        messages.insert(op.to_owned(), message(op, summary, properties, required));
-    }
-    messages
-}
-
-fn message(op: &str, summary: &str, properties: Value, required: Vec<&str>) -> Value {
-    let mut properties = properties;
-    properties["op"] = json!({ "const": op });
-    let required: Vec<&str> = std::iter::once("op").chain(required).collect();
-    json!({
-        "name": op,
-        "summary": summary,
-        "payload": { "type": "object", "properties": properties, "required": required },
     })
 }
 

@@ -7,8 +7,10 @@ mod lag;
 mod load;
 mod machine;
 mod measure;
+mod past;
 mod people;
 mod processes;
+mod reads;
 mod receipts;
 mod report;
 mod store;
@@ -16,6 +18,7 @@ mod wire;
 
 pub use chat::{Chat, check, run as chat};
 pub use idle::{Idle, IdleReport, run as idle, serve as serve_gateway};
+pub use reads::{Reads, ReadsReport, run as reads};
 pub use receipts::{Receipts, ReceiptsReport, run as receipts};
 pub use report::{Report, Saturation, Step};
 pub use store::{

@@ -1,4 +1,4 @@
-//! The bench of the event store in its smallest form: that it measures, not what.
+//! Benches in their smallest form: that they measure, not what.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
@@ -44,6 +44,26 @@ fn assert_says_where_and_when(report: &Value) {
     for key in ["date", "commit", "store", "file_system"] {
         assert!(!report[key].as_str().unwrap().is_empty(), "{key}");
     }
+}
+
+#[test]
+fn every_read_of_the_bench_is_answered_and_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_roundtable"));
+    command.args(["bench", "reads", "--json", "--quick", "--messages", "1000"]);
+    let output = command.env("TMPDIR", folder.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_above_zero(&report, &["seconds", "messages", "readable_messages", "filled_per_s"]);
+    let latency = report["latency"].as_object().unwrap();
+    for (name, figures) in latency {
+        assert_latency(figures);
+        assert_above_zero(&report["per_s"], &[name]);
+    }
+    for kind in ["conversations", "messages_half_way", "feed", "search_rare", "search_chinese"] {
+        assert!(latency.contains_key(kind), "{kind}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "something is left");
 }
 
 #[test]

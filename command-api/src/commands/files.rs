@@ -1,12 +1,10 @@
 //! Files: uploading one, and removing it.
 
-use std::time::Duration;
-
 use axum::body::Body;
 use domain::conversation::{self, Conversation};
 use domain::file::{self, File};
 use events::file::Pixels;
-use events::{ConversationId, FileId, Position, StreamName, UserId};
+use events::{ConversationId, FileId, StreamName, UserId};
 use files::{KeepError, Kept, Received};
 use serde::{Deserialize, Serialize};
 use service::{Identity, Problem};
@@ -14,7 +12,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Accepted, Call, Command, Entry, Made};
-use crate::{App, problems};
+use crate::{App, problems, read_models};
 
 /// What the gateway offers of this file: bytes come over REST only.
 pub(crate) const COMMANDS: &[Entry] = &[Entry::of::<RemoveFile>()];
@@ -22,9 +20,6 @@ pub(crate) const COMMANDS: &[Entry] = &[Entry::of::<RemoveFile>()];
 /// The read model that knows how much everybody has, how long an upload waits for it, and how often
 /// it is asked meanwhile.
 const PROJECTION: &str = "file";
-const PATIENCE: Duration = Duration::from_secs(3);
-const AGAIN: Duration = Duration::from_millis(20);
-
 /// What somebody wants to upload, as far as it is known before its bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct Upload {
@@ -212,20 +207,11 @@ async fn must_be_member(
 /// other, so a person may pass the quota by the few that one may have.
 async fn must_have_room(app: &App, user: UserId, more: u64) -> Result<(), Problem> {
     let head = app.log().head().await?;
-    let counting = async {
-        loop {
-            let (used, reached) = count(app, user).await?;
-            if reached >= head {
-                return Ok(used);
-            }
-            tokio::time::sleep(AGAIN).await;
-        }
+    let counted = async {
+        read_models::reach(app, &[PROJECTION], head).await?;
+        count(app, user).await
     };
-    let counted = tokio::time::timeout(PATIENCE, counting).await;
-    let used = counted.unwrap_or_else(|_| {
-        tracing::warn!("the read model of files is behind, so there are no uploads");
-        Err(problems::files_not_counted())
-    })?;
+    let used = counted.await.map_err(|_| problems::files_not_counted())?;
     let quota = app.uploads().quota;
     match used.saturating_add(more) > quota {
         true => Err(problems::files_full(quota)),
@@ -233,19 +219,15 @@ async fn must_have_room(app: &App, user: UserId, more: u64) -> Result<(), Proble
     }
 }
 
-/// How many bytes somebody has, and how far the read model is that says so.
-async fn count(app: &App, user: UserId) -> Result<(u64, Position), Problem> {
-    let row: (i64, Option<Vec<u8>>) = sqlx::query_as(
-        "select (select coalesce(sum(bytes), 0)::bigint from file where owner_id = $1),
-           (select position from projection_checkpoint where projection = $2)",
-    )
-    .bind(user.uuid())
-    .bind(PROJECTION)
-    .fetch_one(app.postgres())
-    .await
-    .map_err(|error| problems::of_postgres(&error))?;
-    let reached = row.1.and_then(|bytes| Position::from_bytes(&bytes));
-    Ok((u64::try_from(row.0).unwrap_or_default(), reached.unwrap_or(Position::START)))
+/// How many bytes somebody has.
+async fn count(app: &App, user: UserId) -> Result<u64, Problem> {
+    let bytes: i64 =
+        sqlx::query_scalar("select coalesce(sum(bytes), 0)::bigint from file where owner_id = $1")
+            .bind(user.uuid())
+            .fetch_one(app.postgres())
+            .await
+            .map_err(|error| problems::of_postgres(&error))?;
+    Ok(u64::try_from(bytes).unwrap_or_default())
 }
 
 /// `file.remove`: removes a file, and its bytes soon after.

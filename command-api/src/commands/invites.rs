@@ -1,10 +1,9 @@
 //! Commands about invitations into groups: making, revoking and using them.
 
 use std::fmt;
-use std::time::Duration;
 
 use domain::conversation::{self, Rejection};
-use events::{ConversationId, InviteId, Moment, Position};
+use events::{ConversationId, InviteId, Moment};
 use serde::{Deserialize, Serialize};
 use service::{Identity, InviteCode, Problem};
 use utoipa::ToSchema;
@@ -12,7 +11,7 @@ use uuid::Uuid;
 
 use super::conversations::decide;
 use super::{Accepted, Call, Command, Entry, Made};
-use crate::{App, problems};
+use crate::{App, problems, read_models};
 
 /// What the gateway offers of this file.
 pub(crate) const COMMANDS: &[Entry] =
@@ -20,11 +19,6 @@ pub(crate) const COMMANDS: &[Entry] =
 
 /// The read model that tells where an invitation leads.
 const PROJECTION: &str = "invite";
-/// How long a code may be looked for.
-const SEARCH: Duration = Duration::from_secs(3);
-/// How often, while it is.
-const AGAIN: Duration = Duration::from_millis(20);
-
 /// A new invitation, and the code that lets people in.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 pub(crate) struct Invitation {
@@ -133,38 +127,22 @@ impl Command for JoinByInvite {
 /// A code that is not found may be newer than the read model, so that one is waited for before it
 /// is called wrong; and a code with a wrong proof is treated as if it were not found, for as long.
 async fn find(app: &App, code: &InviteCode) -> Result<Option<ConversationId>, Problem> {
-    let mut head = None;
-    let searching = async {
-        loop {
-            let (conversation, reached) = look_up(app, code.invite()).await?;
-            let right = conversation.filter(|it| code.is_of(app.secrets(), *it));
-            if right.is_some() || head.is_some_and(|head| reached >= head) {
-                return Ok(right);
-            }
-            match head {
-                None => head = Some(app.log().head().await?),
-                Some(_) => tokio::time::sleep(AGAIN).await,
-            }
-        }
-    };
-    let found = tokio::time::timeout(SEARCH, searching).await;
-    found.unwrap_or_else(|_| Err(Problem::unavailable(Duration::from_secs(1))))
+    let right = |found: Option<ConversationId>| found.filter(|it| code.is_of(app.secrets(), *it));
+    if let Some(conversation) = right(look_up(app, code.invite()).await?) {
+        return Ok(Some(conversation));
+    }
+    let head = app.log().head().await?;
+    read_models::reach(app, &[PROJECTION], head).await?;
+    Ok(right(look_up(app, code.invite()).await?))
 }
 
-/// What the read model knows of an invitation, and how far it is.
-async fn look_up(
-    app: &App,
-    invite: InviteId,
-) -> Result<(Option<ConversationId>, Position), Problem> {
-    let row: (Option<Uuid>, Option<Vec<u8>>) = sqlx::query_as(
-        "select (select conversation_id from invite where invite_id = $1),
-           (select position from projection_checkpoint where projection = $2)",
-    )
-    .bind(invite.uuid())
-    .bind(PROJECTION)
-    .fetch_one(app.postgres())
-    .await
-    .map_err(|error| problems::of_postgres(&error))?;
-    let reached = row.1.and_then(|bytes| Position::from_bytes(&bytes));
-    Ok((row.0.map(ConversationId::from), reached.unwrap_or(Position::START)))
+/// What the read model knows of an invitation.
+async fn look_up(app: &App, invite: InviteId) -> Result<Option<ConversationId>, Problem> {
+    let found: Option<Uuid> =
+        sqlx::query_scalar("select conversation_id from invite where invite_id = $1")
+            .bind(invite.uuid())
+            .fetch_optional(app.postgres())
+            .await
+            .map_err(|error| problems::of_postgres(&error))?;
+    Ok(found.map(ConversationId::from))
 }

@@ -1,7 +1,6 @@
 //! What a person does to their log-ins on other devices, and to their password.
 
 use std::fmt;
-use std::time::Duration;
 
 use domain::login::{self, Login};
 use domain::user::{self, User};
@@ -14,10 +13,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Accepted, Call, Command, Entry, Nothing};
-use crate::{App, normalise, problems};
-
-/// How long a command waits until the list of log-ins holds all that were opened before it.
-const PATIENCE: Duration = Duration::from_secs(5);
+use crate::{App, normalise, problems, read_models};
 
 /// What the gateway offers of this file.
 pub(crate) const COMMANDS: &[Entry] =
@@ -149,34 +145,11 @@ async fn close_others(
 
 /// The log-ins of whoever calls, from the read model once it has reached the position.
 async fn open_logins(app: &App, call: &Call, upto: Position) -> Result<Vec<LoginId>, Problem> {
-    let away = |error: sqlx::Error| {
-        tracing::warn!(cause = &error as &dyn std::error::Error, "the log-ins cannot be listed");
-        Problem::unavailable(Duration::from_secs(1))
-    };
-    let reached = async {
-        while !has_reached(app, upto).await? {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        Ok(())
-    };
-    match tokio::time::timeout(PATIENCE, reached).await {
-        Ok(reached) => reached.map_err(away)?,
-        Err(_) => return Err(Problem::unavailable(Duration::from_secs(1))),
-    }
+    read_models::reach(app, &["login"], upto).await?;
     let logins: Vec<Uuid> = sqlx::query_scalar("select login_id from login where user_id = $1")
         .bind(call.actor.uuid())
         .fetch_all(app.postgres())
         .await
-        .map_err(away)?;
+        .map_err(|error| problems::of_postgres(&error))?;
     Ok(logins.into_iter().map(LoginId::new).collect())
-}
-
-async fn has_reached(app: &App, upto: Position) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar(
-        "select exists (select from projection_checkpoint
-         where projection = 'login' and position >= $1)",
-    )
-    .bind(upto.to_bytes())
-    .fetch_one(app.postgres())
-    .await
 }

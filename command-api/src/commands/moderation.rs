@@ -1,11 +1,9 @@
 //! Commands of those with a role on the platform: suspending people, and appointing others.
 
-use std::time::Duration;
-
 use domain::Decider;
 use domain::user::{self, User};
 use events::user::PlatformRole;
-use events::{Moment, Position, StreamName, UserId};
+use events::{Moment, StreamName, UserId};
 use serde::{Deserialize, Serialize};
 use service::{Identity, Problem};
 use sqlx::{Postgres, Transaction};
@@ -13,16 +11,11 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Accepted, Call, Command, Entry};
-use crate::{App, problems};
+use crate::{App, problems, read_models};
 
 /// What the gateway offers of this file.
 pub(crate) const COMMANDS: &[Entry] =
     &[Entry::of::<Suspend>(), Entry::of::<Reinstate>(), Entry::of::<ChangePlatformRole>()];
-
-/// How long the read model of everybody's standing is waited for.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How often it is looked at meanwhile.
-const AGAIN: Duration = Duration::from_millis(20);
 
 /// `user.suspend`: lets a person do nothing for a while, or for good.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -150,17 +143,15 @@ impl Admins {
     /// Whether nobody else is an admin, after everything that is in the log now.
     async fn are_none_but(&self, app: &App, user: UserId) -> Result<bool, Problem> {
         let head = app.log().head().await?;
-        let counting = async {
-            loop {
-                let (others, reached) = count(app, user).await?;
-                if reached >= head {
-                    return Ok(others == 0);
-                }
-                tokio::time::sleep(AGAIN).await;
-            }
-        };
-        let counted = tokio::time::timeout(PATIENCE, counting).await;
-        counted.unwrap_or_else(|_| Err(Problem::unavailable(Duration::from_secs(1))))
+        read_models::reach(app, &["standing"], head).await?;
+        let others: i64 = sqlx::query_scalar(
+            "select count(*) from standing where role = 'admin' and user_id <> $1",
+        )
+        .bind(user.uuid())
+        .fetch_one(app.postgres())
+        .await
+        .map_err(|error| problems::of_postgres(&error))?;
+        Ok(others == 0)
     }
 
     async fn unlock(self) {
@@ -168,18 +159,4 @@ impl Admins {
             tracing::warn!(%error, "the lock of the admins ends with its connection");
         }
     }
-}
-
-/// How many admins there are but one, and how far the read model is that says so.
-async fn count(app: &App, user: UserId) -> Result<(i64, Position), Problem> {
-    let row: (i64, Option<Vec<u8>>) = sqlx::query_as(
-        "select (select count(*) from standing where role = 'admin' and user_id <> $1),
-           (select position from projection_checkpoint where projection = 'standing')",
-    )
-    .bind(user.uuid())
-    .fetch_one(app.postgres())
-    .await
-    .map_err(|error| problems::of_postgres(&error))?;
-    let reached = row.1.and_then(|bytes| Position::from_bytes(&bytes));
-    Ok((row.0, reached.unwrap_or(Position::START)))
 }

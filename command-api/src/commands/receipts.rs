@@ -3,19 +3,24 @@
 use domain::conversation::Conversation;
 use domain::message::Message;
 use domain::receipt::{Kind, Rejection};
-use events::{ConversationId, MessageId, StreamName, UserId};
+use events::{Audience, ConversationId, MessageId, StreamName, UserId};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use service::redis::Away;
 use service::{Identity, Problem};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Accepted, Command, Entry};
+use super::{Accepted, Command, Entry, messages};
 use crate::receipts::{Cursor, append};
 use crate::{App, problems};
 
 /// What the gateway offers of this file.
 pub(crate) const COMMANDS: &[Entry] = &[Entry::of::<Delivered>(), Entry::of::<Read>()];
+
+/// In conversations of at most so many people a receipt is told at once, in a frame of the moment.
+/// In larger ones it comes with its event, within seconds: one frame for many receipts.
+const TOLD_AT_ONCE: usize = 10;
 
 /// `message.delivered`: a device has received all messages up to one.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
@@ -74,14 +79,46 @@ async fn receive(
         Some(upto) if sent.state.conversation() == Some(conversation) => upto,
         Some(_) | None => return Err(problems::of_receipt(Rejection::NoSuchMessage)),
     };
+    let small = place.state.members().take(TOLD_AT_ONCE + 1).count() <= TOLD_AT_ONCE;
     let decided_on = place.revision;
     let cursor = Cursor { user, conversation, kind, message, upto, decided_on };
     match app.receipts().put(&cursor).await {
         // It is not in the log yet: what it is about is, and reads know of the buffer.
-        Ok(_) => Ok(Accepted::at(upto)),
+        Ok(new) => {
+            if new && small {
+                tell(app, &cursor).await;
+            }
+            Ok(Accepted::at(upto))
+        }
         Err(Away) => append(app.log(), &cursor)
             .await
             .map(|outcome| Accepted::at(outcome.position))
             .map_err(|error| problems::of_transaction(error, problems::of_receipt)),
     }
+}
+
+/// Tells those in the conversation. Failing at that, they hear of it by the event.
+async fn tell(app: &App, cursor: &Cursor) {
+    let Cursor { user, conversation, kind, message, upto, .. } = *cursor;
+    if is_blocked(app, conversation, user).await {
+        return;
+    }
+    let kind = match kind {
+        Kind::Delivered => "delivered",
+        Kind::Read => "read",
+    };
+    let frame = json!({
+        "op": "receipt", "conversation": conversation, "user": user, "kind": kind,
+        "message": message, "upto": upto,
+    });
+    let audience = Audience::Conversation(conversation);
+    if let Err(error) = app.gateway().whispers().say(audience, frame.to_string(), None).await {
+        tracing::debug!(%error, "a receipt is not told at once");
+    }
+}
+
+/// Nothing passes at once between two of whom one blocks the other; nor while that is not known.
+async fn is_blocked(app: &App, conversation: ConversationId, user: UserId) -> bool {
+    let place = messages::place(app, conversation, user).await;
+    place.map_or(true, |(place, _)| place.blocked)
 }

@@ -86,7 +86,8 @@ pub(crate) async fn attach(
 /// moment between.
 async fn check_login(app: &App, identity: Identity) -> Result<(), Failed> {
     let (login, person) = (StreamName::login(identity.login), StreamName::user(identity.user));
-    let known = tokio::try_join!(app.log().load::<Login>(&login), app.log().load::<User>(&person));
+    let known =
+        tokio::try_join!(app.log().glance::<Login>(&login), app.log().glance::<User>(&person));
     match known {
         Ok((login, _)) if !login.state.is_open_for(identity.user) => {
             Err(Failed::Bye(Bye::login_ended()))

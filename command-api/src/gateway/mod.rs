@@ -121,6 +121,11 @@ impl Gateway {
         &self.nats
     }
 
+    /// Where frames of the moment are said.
+    pub(crate) const fn whispers(&self) -> &Whispers {
+        &self.whispers
+    }
+
     /// Resolves when every socket has ended; after the shutdown only.
     pub(crate) async fn drained(&self) {
         self.sockets.close();
@@ -159,9 +164,9 @@ pub(crate) async fn upgrade(
         // We say ourselves that a frame is too large, so a somewhat larger one has to come in.
         .max_message_size(2 * MAX_FRAME_BYTES)
         .max_frame_size(2 * MAX_FRAME_BYTES)
-        // An idle socket should be small: this is allocated for each, and what is larger is read in
-        // several steps.
-        .read_buffer_size(1024)
+        // An idle socket should be small: this is allocated for each, and what is larger than most
+        // commands is read in several steps.
+        .read_buffer_size(512)
         .write_buffer_size(64 * 1024)
         .on_upgrade(move |websocket| {
             let wire = Wire::new(websocket, app.gateway().limits.stall);
@@ -176,11 +181,11 @@ pub(crate) async fn upgrade(
 /// one does not hinder a socket that authenticates by a frame.
 async fn recognise(app: &App, headers: &HeaderMap) -> Result<Option<Identity>, Problem> {
     if let Some(token) = bearer(headers)? {
-        return app.auth().identify(token).await.map(Some);
+        return app.auth().introduce(token).await.map(Some);
     }
     match cookie(headers, ACCESS_COOKIE) {
         Some(token) if is_same_origin(headers, app.allowed_origins()) => {
-            Ok(app.auth().identify(token).await.ok())
+            Ok(app.auth().introduce(token).await.ok())
         }
         Some(_) | None => Ok(None),
     }

@@ -130,7 +130,7 @@ async fn greet(
     let mut bad_frames = 0;
     loop {
         let refused = match read_frame(wire).await? {
-            Ok(ClientFrame::Auth { token, after }) => match app.auth().identify(&token).await {
+            Ok(ClientFrame::Auth { token, after }) => match app.auth().introduce(&token).await {
                 Ok(identity) => return Ok((identity, after)),
                 Err(problem) => {
                     wire.send(&ServerFrame::Error { id: None, problem: &problem }).await?;
@@ -208,6 +208,12 @@ enum Done {
     Typing(Result<(), Problem>),
 }
 
+/// Why nothing is read from a socket any more.
+enum Stop {
+    Gone,
+    TooLarge,
+}
+
 /// A socket that is attached.
 struct Session<'a> {
     app: &'a App,
@@ -233,7 +239,12 @@ impl Session<'_> {
             tokio::select! {
                 () = self.outbox.woken() => self.flush().await?,
                 received = self.wire.receive(), if self.commands.has_room() => {
-                    self.received(received).await?;
+                    match self.received(received) {
+                        Ok(()) => {}
+                        Err(Stop::Gone) => return Err(Failed::Gone),
+                        // In a box: it is rare, and every socket has room for what is not.
+                        Err(Stop::TooLarge) => return Box::pin(self.too_large()).await,
+                    }
                 }
                 done = self.commands.next() => self.answer(&done),
                 due = heartbeat.tick() => {
@@ -251,7 +262,7 @@ impl Session<'_> {
         }
     }
 
-    async fn received(&mut self, received: Received) -> Result<(), Failed> {
+    fn received(&mut self, received: Received) -> Result<(), Stop> {
         self.heard = Instant::now();
         let bad = match received {
             Received::Text(text) if text.len() <= MAX_FRAME_BYTES => {
@@ -263,15 +274,10 @@ impl Session<'_> {
                     Err(bad) => bad,
                 }
             }
-            Received::Text(_) | Received::TooLarge => {
-                self.flush().await?;
-                let problem = Problem::too_large();
-                self.wire.send(&ServerFrame::Error { id: None, problem: &problem }).await?;
-                return Err(Failed::Bye(Bye::too_large()));
-            }
+            Received::Text(_) | Received::TooLarge => return Err(Stop::TooLarge),
             Received::Binary => not_text(),
             Received::Sign => return Ok(()),
-            Received::End => return Err(Failed::Gone),
+            Received::End => return Err(Stop::Gone),
         };
         self.push(&ServerFrame::Error { id: bad.id, problem: &bad.problem });
         self.bad_frames += 1;
@@ -279,6 +285,14 @@ impl Session<'_> {
             self.outbox.end(Bye::bad_frames());
         }
         Ok(())
+    }
+
+    /// Says what waits and that the last frame was too large, which ends the socket.
+    async fn too_large(&mut self) -> Result<(), Failed> {
+        self.flush().await?;
+        let problem = Problem::too_large();
+        self.wire.send(&ServerFrame::Error { id: None, problem: &problem }).await?;
+        Err(Failed::Bye(Bye::too_large()))
     }
 
     fn frame(&mut self, frame: ClientFrame) {

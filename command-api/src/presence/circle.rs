@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use event_log::EventLog;
-use events::{Position, UserId};
+use events::UserId;
 use sqlx::{PgPool, Row};
 use uuid::Uuid;
+
+use crate::read_models::have_reached;
 
 /// Presence is shared with the people of conversations up to this size. In larger ones it would be
 /// noise, and cost the square of the number of people.
@@ -34,7 +36,7 @@ impl Circle {
     /// It knows everything that the log holds now: who was blocked before does not hear it.
     pub(super) async fn of(&self, users: &[UserId]) -> anyhow::Result<Vec<(UserId, UserId)>> {
         let head = self.log.head().await?;
-        while !self.has_reached(head).await? {
+        while !have_reached(&self.postgres, &PROJECTIONS, head).await? {
             tokio::time::sleep(LOOK).await;
         }
         let people: Vec<Uuid> = users.iter().map(|user| user.uuid()).collect();
@@ -52,17 +54,5 @@ impl Circle {
         rows.iter()
             .map(|row| Ok((row.try_get::<Uuid, _>(0)?.into(), row.try_get::<Uuid, _>(1)?.into())))
             .collect()
-    }
-
-    async fn has_reached(&self, head: Position) -> Result<bool, sqlx::Error> {
-        let behind: bool = sqlx::query_scalar(
-            "select count(*) < cardinality($1) from projection_checkpoint
-             where projection = any($1) and position >= $2",
-        )
-        .bind(PROJECTIONS.map(str::to_owned).to_vec())
-        .bind(head.to_bytes().to_vec())
-        .fetch_one(&self.postgres)
-        .await?;
-        Ok(!behind)
     }
 }

@@ -253,6 +253,32 @@ async fn a_slow_client_is_told_to_resume_and_a_full_node_says_so() {
 }
 
 #[tokio::test]
+async fn one_person_has_fifty_sockets_at_a_node_and_another_one_when_one_ends() {
+    let world = World::new().await;
+    let ada = world.person("ada").await;
+    let mut sockets = Vec::new();
+    for _ in 0..50 {
+        sockets.push(ada.connect(&world, None).await.0);
+    }
+    let mut one_more = Socket::open(&world).await;
+    one_more.send(json!({"op": "auth", "token": ada.token})).await;
+    let (bye, _) = one_more.ends().await;
+    assert_eq!((&bye["code"], &bye["resume"]), (&json!("too-many-sockets"), &json!(false)));
+    // Others are not kept out, and neither is she once a place is free.
+    let bob = world.person("bob").await;
+    bob.connect(&world, None).await;
+    drop(sockets.pop());
+    loop {
+        let mut socket = Socket::open(&world).await;
+        socket.send(json!({"op": "auth", "token": ada.token})).await;
+        match socket.receive().await {
+            ready if ready["op"] == "ready" => break,
+            bye => assert_eq!(bye["code"], "too-many-sockets"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_node_that_ends_sends_its_sockets_elsewhere() {
     let world = World::new().await;
     let ada = world.person("ada").await;

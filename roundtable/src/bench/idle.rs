@@ -62,7 +62,7 @@ pub struct Idle {
 pub async fn run(idle: &Idle) -> Result<IdleReport> {
     let (begun, date) = (Instant::now(), machine::date());
     let wanted = idle.sockets.unwrap_or(if idle.quick { QUICK_SOCKETS } else { SOCKETS });
-    let files = raise_open_files()?;
+    let files = raise_open_files(wanted as u64 + OTHER_FILES)?;
     let sockets = wanted.min(usize::try_from(files.saturating_sub(OTHER_FILES))?);
     eprintln!("starting a stack, and a gateway in a process of its own");
     let folder = tempfile::Builder::new().prefix("roundtable-bench-").tempdir()?;
@@ -131,9 +131,13 @@ fn heartbeat(quick: bool) -> Duration {
     }
 }
 
-/// As many open files as the system lets this process have, and those it starts.
-fn raise_open_files() -> Result<u64> {
+/// As many open files as the system lets this process have, and those it starts; more than that
+/// where we may raise the bound ourselves.
+fn raise_open_files(wanted: u64) -> Result<u64> {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if most < wanted && setrlimit(Resource::RLIMIT_NOFILE, wanted, wanted).is_ok() {
+        return Ok(wanted);
+    }
     setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
     Ok(most)
 }

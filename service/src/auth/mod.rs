@@ -6,6 +6,7 @@ mod tokens;
 
 use axum::extract::{FromRef, FromRequestParts};
 use domain::login::Login;
+use domain::user::User;
 use event_log::EventLog;
 use events::{LoginId, StreamName, UserId};
 use http::request::Parts;
@@ -53,6 +54,20 @@ impl Authenticator {
         Ok(identity)
     }
 
+    /// As [`identify`](Self::identify), for a connection that will be asked nothing else for long.
+    ///
+    /// # Errors
+    /// As [`identify`](Self::identify).
+    pub async fn introduce(&self, token: &str) -> Result<Identity, Problem> {
+        let identity = self.tokens.verify(token, clock::now())?;
+        let (login, person) = (StreamName::login(identity.login), StreamName::user(identity.user));
+        let (login, person) =
+            tokio::try_join!(self.log.glance::<Login>(&login), self.log.glance::<User>(&person))?;
+        must_be_open(&login.state, identity)?;
+        suspension::must_not_be_suspended(&person.state)?;
+        Ok(identity)
+    }
+
     /// Who sends a request: by its bearer token, or by its cookie if the request is meant.
     ///
     /// # Errors
@@ -76,12 +91,16 @@ impl Authenticator {
     /// 401 `login-ended`; 503 while the log cannot be read.
     pub async fn still_open(&self, identity: Identity) -> Result<(), Problem> {
         let login = self.log.state::<Login>(&StreamName::login(identity.login)).await?;
-        if login.state.is_open_for(identity.user) {
-            return Ok(());
-        }
-        let title = "This log-in has ended";
-        Err(Problem::new(StatusCode::UNAUTHORIZED, "login-ended", title))
+        must_be_open(&login.state, identity)
     }
+}
+
+fn must_be_open(login: &Login, identity: Identity) -> Result<(), Problem> {
+    if login.is_open_for(identity.user) {
+        return Ok(());
+    }
+    let title = "This log-in has ended";
+    Err(Problem::new(StatusCode::UNAUTHORIZED, "login-ended", title))
 }
 
 impl<S> FromRequestParts<S> for Identity

@@ -15,12 +15,16 @@ impl Authenticator {
     /// 403 `suspended`; 503 while the log cannot be read.
     pub async fn not_suspended(&self, user: UserId) -> Result<(), Problem> {
         let known = self.log.state::<User>(&StreamName::user(user)).await?;
-        match known.state.account() {
-            Some(account) if account.is_suspended(clock::now()) => {
-                Err(suspended(account.suspension.as_ref()))
-            }
-            Some(_) | None => Ok(()),
+        must_not_be_suspended(&known.state)
+    }
+}
+
+pub(super) fn must_not_be_suspended(user: &User) -> Result<(), Problem> {
+    match user.account() {
+        Some(account) if account.is_suspended(clock::now()) => {
+            Err(suspended(account.suspension.as_ref()))
         }
+        Some(_) | None => Ok(()),
     }
 }
 

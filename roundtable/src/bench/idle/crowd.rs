@@ -9,13 +9,12 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 use domain::{conversation, login};
 use event_log::EventLog;
 use events::{ConversationId, LoginId, Position, StreamName, UserId};
 use futures::{StreamExt, TryStreamExt, stream};
-use service::{Identity, Secrets, Tokens};
-use sqlx::postgres::PgPoolOptions;
+use service::{Identity, Tokens};
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpSocket, TcpStream, tcp::OwnedWriteHalf},
@@ -23,7 +22,10 @@ use tokio::{
 };
 
 use crate::{
-    bench::wire::{self, Reader},
+    bench::{
+        past::{Past, context, now},
+        wire::{self, Reader},
+    },
     client::new_id,
     stack::Stack,
 };
@@ -61,29 +63,22 @@ impl Crowd {
     /// Writes their log-ins and groups into the log. Signing up over REST would hash a password
     /// twice for each; what a socket needs is the same.
     pub(super) async fn gather(stack: &Stack, people: usize) -> Result<Self> {
-        let secrets = Secrets::load(&stack.data().join("secrets"))?;
-        let postgres =
-            PgPoolOptions::new().max_connections(8).connect_lazy(&stack.urls().postgres)?;
-        let log = EventLog::connect(event_log::Config {
-            eventstore_url: stack.urls().eventstore.clone(),
-            postgres: postgres.clone(),
-            secrets: secrets.log.clone(),
-        })
-        .await?;
-        let tokens = Tokens::new(&secrets.signing);
+        let past = Past::of(stack).await?;
+        let tokens = Tokens::new(&past.secrets.signing);
         let identities: Vec<_> = (0..people)
             .map(|_| Identity { user: UserId::new(new_id()), login: LoginId::new(new_id()) })
             .collect();
         stream::iter(&identities)
-            .map(|identity| log_in(&log, *identity))
+            .map(|identity| log_in(&past.log, *identity))
             .buffer_unordered(AT_ONCE)
             .try_collect::<Vec<_>>()
             .await?;
-        let groups = stream::iter(identities.chunks(GROUP)).map(|group| open_group(&log, group));
+        let groups =
+            stream::iter(identities.chunks(GROUP)).map(|group| open_group(&past.log, group));
         let positions: Vec<_> = groups.buffer_unordered(AT_ONCE).try_collect().await?;
         let last = positions.into_iter().max().context("nobody is there")?;
         // Sockets that open from here on belong to their group from their start.
-        reached(&postgres, last).await?;
+        past.shown(last).await?;
         let now = now();
         Ok(Self { tokens: identities.iter().map(|one| tokens.issue(*one, now)).collect() })
     }
@@ -105,24 +100,6 @@ impl Crowd {
             });
         }
         Ok(Sockets { alive, _tasks: tasks })
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the bench is an edge, where the time comes in")]
-fn now() -> events::Moment {
-    Utc::now()
-}
-
-fn context(actor: UserId) -> event_log::Context {
-    let key = new_id();
-    event_log::Context {
-        actor,
-        key,
-        body_hash: String::new(),
-        correlation: key,
-        causation: key,
-        now: now(),
-        decided_on: None,
     }
 }
 
@@ -152,23 +129,6 @@ async fn open_group(log: &EventLog, people: &[Identity]) -> Result<Position> {
     let opened =
         log.transact_new::<conversation::Conversation>(&stream, &command, &context(by)).await?;
     Ok(opened.position)
-}
-
-/// Waits until the read models that a socket and presence need have all of it.
-async fn reached(postgres: &sqlx::PgPool, position: Position) -> Result<()> {
-    loop {
-        let behind: bool = sqlx::query_scalar(
-            "select count(*) < 2 from projection_checkpoint
-             where projection in ('change_feed', 'member') and position >= $1",
-        )
-        .bind(position.to_bytes().to_vec())
-        .fetch_one(postgres)
-        .await?;
-        if !behind {
-            return Ok(());
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
 }
 
 async fn open(address: &str, index: usize, token: &str) -> Result<(Reader, OwnedWriteHalf)> {
