@@ -66,7 +66,9 @@ pub(super) fn of(event: &DomainEvent) -> Option<Cause> {
         | DomainEvent::File(_)
         | DomainEvent::Notification(_)
         | DomainEvent::Report(_)
-        | DomainEvent::Denial(_) => None,
+        | DomainEvent::Denial(_)
+        | DomainEvent::Call(_)
+        | DomainEvent::Line(_) => None,
     }
 }
 
