@@ -4,6 +4,9 @@
 //! whoever wants a line looks there first, and says in the command what is over. So a line need not
 //! be given back for another call to take it, and nobody is kept out by a process that died.
 
+#[cfg(test)]
+mod model;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use events::call::Participant;

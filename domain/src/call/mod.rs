@@ -25,6 +25,7 @@ use events::{CallEvent, CallId, ConversationId, RecordingId, UserId};
 use crate::Decider;
 pub use command::{Command, Enter, Place, Rejection, Start, Toggle};
 use recording::Recording;
+pub use start::admit as may_talk;
 
 /// At how many people a call rings.
 pub const MAX_RUNG: usize = 32;
@@ -158,6 +159,11 @@ impl Begun {
     /// Whether somebody is in it now, with whichever device.
     pub fn has_user(&self, user: UserId) -> bool {
         self.inside.iter().any(|inside| inside.participant.user == user)
+    }
+
+    /// Whether it was asked whether the call may be recorded.
+    pub const fn is_asked(&self) -> bool {
+        self.consent.is_some()
     }
 
     fn users(&self) -> BTreeSet<UserId> {

@@ -7,7 +7,10 @@ use super::command::{Place, Rejection, Start};
 use super::{Begun, Call, Decision, Inside, MAX_RUNG, Phase};
 
 /// Whether somebody may talk there, by the same rules as they may write there.
-pub(super) const fn admit(place: Place) -> Result<(), Rejection> {
+///
+/// # Errors
+/// When the person is not in the conversation, or is blocked.
+pub const fn admit(place: Place) -> Result<(), Rejection> {
     match place {
         Place { member: false, .. } => Err(Rejection::NoSuchConversation),
         Place { blocked: true, .. } => Err(Rejection::NotFriends),
