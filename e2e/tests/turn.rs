@@ -187,16 +187,17 @@ async fn coturn_relays_for_who_has_good_credentials_and_not_for_expired_ones() -
     ];
     let mut coturn = Process::start("coturn", "turnserver", &arguments, &[], logs.path())?;
     let url = format!("turn:{relay}?transport=udp");
+    let stun = format!("stun:{relay}");
     let up = Up::with(&[
-        ("ROUNDTABLE_STUN_URLS", &format!("stun:{relay}")),
-        ("ROUNDTABLE_TURN_URLS", &url),
+        ("ROUNDTABLE_STUN_URLS", stun.as_str()),
+        ("ROUNDTABLE_TURN_URLS", url.as_str()),
         ("ROUNDTABLE_TURN_SECRET", SECRET),
     ])
     .await?;
     let ada = Person::new(&up.url, "Ada").await?;
     let servers: Value = ada.session.read("/v1/ice-servers", None).await?;
     let turn = &servers["ice_servers"][1];
-    ensure!(servers["ice_servers"][0]["urls"][0] == format!("stun:{relay}"), "{servers}");
+    ensure!(servers["ice_servers"][0]["urls"][0] == stun, "{servers}");
     ensure!(turn["urls"][0] == url, "{servers}");
     let username = turn["username"].as_str().context("a name")?;
     let credential = turn["credential"].as_str().context("a credential")?;

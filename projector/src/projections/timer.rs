@@ -10,8 +10,8 @@ use chrono::TimeDelta;
 use events::call::Participant;
 use events::session::LeaveCause;
 use events::{
-    CallEvent, CallId, Category, ConversationEvent, ConversationId, DomainEvent, Envelope,
-    FriendshipEvent, Moment, SessionEvent, StudySessionId, UserId,
+    CallId, Category, ConversationEvent, ConversationId, DomainEvent, Envelope, Moment,
+    SessionEvent, StudySessionId, UserId,
 };
 use serde_json::{Value, json};
 use sqlx::PgConnection;
@@ -104,10 +104,6 @@ pub fn lost_key(call: CallId, device: Participant) -> String {
     format!("lost:{call}:{}", device.device)
 }
 
-fn ring_key(call: CallId) -> String {
-    format!("ring:{call}")
-}
-
 fn alone_key(call: CallId) -> String {
     format!("alone:{call}")
 }
@@ -131,8 +127,8 @@ impl Projection for Timer {
         match &event.event {
             DomainEvent::Session(about) => of_session(about, &at),
             DomainEvent::Conversation(about) => of_conversation(about, at),
-            DomainEvent::Friendship(about) => of_friendship(about, at),
-            DomainEvent::Call(about) => of_call(about, &at),
+            DomainEvent::Friendship(about) => calls::of_friendship(about, at),
+            DomainEvent::Call(about) => calls::of_call(about, &at),
             DomainEvent::User(_)
             | DomainEvent::Reservation(_)
             | DomainEvent::Login(_)
@@ -252,64 +248,6 @@ fn settle(
         due: place.at + ROOM_SETTLES,
         set_by: place.set_by.clone(),
     }))
-}
-
-/// Who blocks the other one of a call between two hangs up by that.
-fn of_friendship(event: &FriendshipEvent, place: Place) -> Vec<Op> {
-    match *event {
-        FriendshipEvent::Blocked { by, of } => {
-            let conversation = ConversationId::direct(by, of);
-            vec![Op::Out { conversation, user: by, at: place.at, set_by: place.set_by }]
-        }
-        FriendshipEvent::Requested { .. }
-        | FriendshipEvent::Accepted { .. }
-        | FriendshipEvent::Declined { .. }
-        | FriendshipEvent::Cancelled { .. }
-        | FriendshipEvent::Removed { .. }
-        | FriendshipEvent::Unblocked { .. } => vec![],
-    }
-}
-
-fn of_call(event: &CallEvent, place: &Place) -> Vec<Op> {
-    let (call, conversation) = event.place();
-    let alone = || Op::Alone { call, since: place.at, set_by: place.set_by.clone() };
-    match event {
-        CallEvent::Started { ring, ring_seconds, idle_seconds, .. } => {
-            let begun = Op::Call(call, conversation, *idle_seconds);
-            let ringing = Op::Set(Box::new(Set {
-                key: ring_key(call),
-                kind: Kind::Ring,
-                subject: call.uuid(),
-                person: None,
-                detail: json!({}),
-                due: place.at + TimeDelta::seconds((*ring_seconds).into()),
-                set_by: place.set_by.clone(),
-            }));
-            vec![begun, if ring.is_empty() { alone() } else { ringing }]
-        }
-        CallEvent::Accepted { inside, .. } | CallEvent::Joined { inside, .. } => {
-            vec![if *inside > 1 { Op::Cancel(alone_key(call)) } else { alone() }]
-        }
-        CallEvent::Missed { .. } => vec![Op::Cancel(ring_key(call))],
-        CallEvent::Left { participant, inside, .. } => {
-            let back = Op::Cancel(lost_key(call, *participant));
-            let alone = (*inside <= 1).then(alone);
-            std::iter::once(back).chain(alone).collect()
-        }
-        CallEvent::Ended { .. } => vec![Op::Over(call)],
-        CallEvent::Declined { .. }
-        | CallEvent::Toggled { .. }
-        | CallEvent::Moved { .. }
-        | CallEvent::MediaJoined { .. }
-        | CallEvent::MediaLeft { .. }
-        | CallEvent::ConsentAsked { .. }
-        | CallEvent::ConsentGiven { .. }
-        | CallEvent::ConsentWithdrawn { .. }
-        | CallEvent::RecordingStarted { .. }
-        | CallEvent::RecordingStopped { .. }
-        | CallEvent::RecordingStored { .. }
-        | CallEvent::RecordingFailed { .. } => vec![],
-    }
 }
 
 fn of_conversation(event: &ConversationEvent, place: Place) -> Vec<Op> {

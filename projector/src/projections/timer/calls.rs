@@ -1,10 +1,74 @@
 //! The timers of calls, which need to know which calls there are.
 
-use events::{CallId, ConversationId, Moment, UserId};
+use chrono::TimeDelta;
+use events::{CallEvent, CallId, ConversationId, FriendshipEvent, Moment, UserId};
+use serde_json::json;
 use sqlx::PgConnection;
 
-use super::alone_key;
+use super::{Op, Place, Set, alone_key, lost_key};
 use crate::timers::Kind;
+
+fn ring_key(call: CallId) -> String {
+    format!("ring:{call}")
+}
+
+/// Who blocks the other one of a call between two hangs up by that.
+pub(super) fn of_friendship(event: &FriendshipEvent, place: Place) -> Vec<Op> {
+    match *event {
+        FriendshipEvent::Blocked { by, of } => {
+            let conversation = ConversationId::direct(by, of);
+            vec![Op::Out { conversation, user: by, at: place.at, set_by: place.set_by }]
+        }
+        FriendshipEvent::Requested { .. }
+        | FriendshipEvent::Accepted { .. }
+        | FriendshipEvent::Declined { .. }
+        | FriendshipEvent::Cancelled { .. }
+        | FriendshipEvent::Removed { .. }
+        | FriendshipEvent::Unblocked { .. } => vec![],
+    }
+}
+
+pub(super) fn of_call(event: &CallEvent, place: &Place) -> Vec<Op> {
+    let (call, conversation) = event.place();
+    let alone = || Op::Alone { call, since: place.at, set_by: place.set_by.clone() };
+    match event {
+        CallEvent::Started { ring, ring_seconds, idle_seconds, .. } => {
+            let begun = Op::Call(call, conversation, *idle_seconds);
+            let ringing = Op::Set(Box::new(Set {
+                key: ring_key(call),
+                kind: Kind::Ring,
+                subject: call.uuid(),
+                person: None,
+                detail: json!({}),
+                due: place.at + TimeDelta::seconds((*ring_seconds).into()),
+                set_by: place.set_by.clone(),
+            }));
+            vec![begun, if ring.is_empty() { alone() } else { ringing }]
+        }
+        CallEvent::Accepted { inside, .. } | CallEvent::Joined { inside, .. } => {
+            vec![if *inside > 1 { Op::Cancel(alone_key(call)) } else { alone() }]
+        }
+        CallEvent::Missed { .. } => vec![Op::Cancel(ring_key(call))],
+        CallEvent::Left { participant, inside, .. } => {
+            let back = Op::Cancel(lost_key(call, *participant));
+            let alone = (*inside <= 1).then(alone);
+            std::iter::once(back).chain(alone).collect()
+        }
+        CallEvent::Ended { .. } => vec![Op::Over(call)],
+        CallEvent::Declined { .. }
+        | CallEvent::Toggled { .. }
+        | CallEvent::Moved { .. }
+        | CallEvent::MediaJoined { .. }
+        | CallEvent::MediaLeft { .. }
+        | CallEvent::ConsentAsked { .. }
+        | CallEvent::ConsentGiven { .. }
+        | CallEvent::ConsentWithdrawn { .. }
+        | CallEvent::RecordingStarted { .. }
+        | CallEvent::RecordingStopped { .. }
+        | CallEvent::RecordingStored { .. }
+        | CallEvent::RecordingFailed { .. } => vec![],
+    }
+}
 
 /// A call goes on.
 pub(super) async fn begun(
