@@ -91,6 +91,6 @@ pub(crate) const fn peer_not_in_call() -> Problem {
 
 /// 503: it is not known where calls are.
 pub(crate) fn registry_away(error: &RegistryError) -> Problem {
-    tracing::warn!(%error, "the registry of SFU nodes is away");
+    tracing::warn!(?error, "the registry of SFU nodes is away");
     Problem::unavailable(Duration::from_secs(1))
 }
