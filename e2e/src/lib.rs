@@ -9,6 +9,7 @@ mod contract;
 pub mod device;
 pub mod files;
 pub mod operator;
+pub mod phone;
 pub mod process;
 pub mod raw;
 pub mod refusal;

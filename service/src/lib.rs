@@ -2,6 +2,7 @@
 //! health, telemetry, and how a service listens and ends.
 
 pub mod auth;
+pub mod calls;
 pub mod check;
 pub mod clock;
 pub mod config;
@@ -23,13 +24,16 @@ pub mod openapi;
 pub mod problem;
 pub mod redis;
 pub mod secrets;
+pub mod sfu_registry;
 pub mod shutdown;
 pub mod telemetry;
+pub mod tickets;
 pub mod tls;
 pub mod vapid;
 pub mod words;
 
 pub use auth::{Authenticator, Identity, Tokens};
+pub use calls::{CallSettings, TurnSettings};
 pub use config::{Config, ConfigError};
 pub use connections::Connections;
 pub use denials::Denials;
@@ -45,6 +49,8 @@ pub use notifications::{MailSettings, NotificationSettings};
 pub use problem::Problem;
 pub use redis::Redis;
 pub use secrets::{Secrets, SecretsError};
+pub use sfu_registry::SfuRegistry;
+pub use tickets::Tickets;
 pub use vapid::Vapid;
 
 /// The allocator of every service. It gives back what a password hash took, which glibc keeps.

@@ -44,8 +44,13 @@ pub const ARGON2_KIB: Number =
 pub const SESSION_GRACE: Number =
     Number { name: "ROUNDTABLE_SESSION_GRACE", unit: "seconds", range: 1..=3600, default: 30 };
 
+/// How long a device in a call whose connection was lost stays in it.
+pub const CALL_GRACE: Number =
+    Number { name: "ROUNDTABLE_CALL_GRACE", unit: "seconds", range: 1..=3600, default: 30 };
+
 /// All of them.
-pub const NUMBERS: [Number; 4] = [HEARTBEAT_MS, RECEIPTS_FLUSH_MS, ARGON2_KIB, SESSION_GRACE];
+pub const NUMBERS: [Number; 5] =
+    [HEARTBEAT_MS, RECEIPTS_FLUSH_MS, ARGON2_KIB, SESSION_GRACE, CALL_GRACE];
 
 impl Number {
     /// Reads what the environment says of it; a variable that is empty says nothing.

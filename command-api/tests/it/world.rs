@@ -10,7 +10,7 @@ use command_api::{App, Limits, Settings};
 use event_log::EventLog;
 use servers::{TestDatabase, TestServers};
 use service::limits::{Policies, Proxies};
-use service::{Config, FileSettings, Secrets};
+use service::{Config, FileSettings, Secrets, SfuRegistry, Tickets};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tempfile::TempDir;
@@ -37,6 +37,10 @@ pub(crate) struct World {
     pub(crate) direct: PgPool,
     /// Where the files are; a person has at most 1 MiB of them.
     pub(crate) files: PathBuf,
+    /// The registry of SFU nodes, by no link.
+    pub(crate) sfu: SfuRegistry,
+    /// Reads tickets, as SFU nodes do.
+    pub(crate) tickets: Tickets,
     ids: AtomicU64,
     _projector: DropGuard,
     _guard: DropGuard,
@@ -88,8 +92,11 @@ impl World {
             log: "info".to_owned(),
             files: FileSettings { quota: 1 << 20, ..FileSettings::in_folder(&files) },
             notifications: service::NotificationSettings::default(),
+            calls: service::CallSettings::default(),
         };
         let namespace = servers::prefix();
+        let direct = service::nats::options(&servers.nats_url).connect(&servers.nats_url).await;
+        let sfu = SfuRegistry::new(direct.unwrap(), &namespace);
         let projector = CancellationToken::new();
         let direct = PgPool::connect(&database.url).await.unwrap();
         let settings = projector::Settings {
@@ -126,6 +133,8 @@ impl World {
             log,
             direct,
             files,
+            sfu,
+            tickets: Tickets::new(&config.secrets.signing),
             ids: AtomicU64::new(1),
             _projector: projector.drop_guard(),
             _guard: shutdown.drop_guard(),

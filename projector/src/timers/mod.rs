@@ -13,10 +13,11 @@
 //! - **Silent while the past is read.** Nothing goes off before the projection has reached what
 //!   the log held a moment ago: a timer that the log has cancelled is never seen.
 //!
-//! A new kind (a ring that ends, an invitation that expires, retention) is a variant of [`Kind`],
+//! A new kind (an invitation that expires, retention) is a variant of [`Kind`],
 //! an arm in [`act`], and rows from the projection.
 
 mod act;
+mod calls;
 mod rows;
 mod watch;
 
@@ -26,8 +27,8 @@ use anyhow::Context as _;
 use chrono::TimeDelta;
 use event_log::EventLog;
 use events::{Position, UserId};
-use service::numbers::SESSION_GRACE;
-use service::{Connections, Redis};
+use service::numbers::{CALL_GRACE, Number, SESSION_GRACE};
+use service::{Connections, Redis, SfuRegistry};
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio::time::sleep;
@@ -53,11 +54,14 @@ pub struct Settings {
     /// `ROUNDTABLE_SESSION_GRACE`: how long somebody whose connection was lost stays in a study
     /// session, in seconds; 30 by default.
     pub grace: TimeDelta,
+    /// `ROUNDTABLE_CALL_GRACE`: how long a device whose connection was lost stays in a call, in
+    /// seconds; 30 by default.
+    pub call_grace: TimeDelta,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { grace: TimeDelta::seconds(30) }
+        Self { grace: TimeDelta::seconds(30), call_grace: TimeDelta::seconds(30) }
     }
 }
 
@@ -67,8 +71,10 @@ impl Settings {
     /// # Errors
     /// When a variable is wrong; the message names it.
     pub fn from_env() -> anyhow::Result<Self> {
-        let seconds = i64::try_from(SESSION_GRACE.from_env()?)?;
-        Ok(Self { grace: TimeDelta::seconds(seconds) })
+        let grace = |number: Number| -> anyhow::Result<TimeDelta> {
+            Ok(TimeDelta::seconds(i64::try_from(number.from_env()?)?))
+        };
+        Ok(Self { grace: grace(SESSION_GRACE)?, call_grace: grace(CALL_GRACE)? })
     }
 }
 
@@ -78,6 +84,7 @@ pub struct Timers {
     postgres: PgPool,
     log: EventLog,
     connections: Connections,
+    sfu: SfuRegistry,
     settings: Settings,
 }
 
@@ -91,6 +98,7 @@ impl Timers {
         log: EventLog,
         redis_url: &str,
         namespace: &str,
+        sfu: SfuRegistry,
         settings: Settings,
     ) -> anyhow::Result<Self> {
         let redis =
@@ -99,7 +107,7 @@ impl Timers {
             .max_connections(3)
             .acquire_timeout(Duration::from_secs(5))
             .connect_lazy_with(postgres.application_name("projector timers"));
-        Ok(Self { postgres, log, connections: Connections::new(redis), settings })
+        Ok(Self { postgres, log, connections: Connections::new(redis), sfu, settings })
     }
 
     /// Does what is due, and watches who is away, until it is dropped.

@@ -33,7 +33,26 @@ pub(super) fn from_client() -> Map<String, Value> {
             json!({ "conversation": id, "state": state(&["start", "stop"]) }),
             &["conversation", "state"],
         ),
+        frame(
+            "signal",
+            "Tells another device in a call something, which only clients understand",
+            json!({ "id": id, "call": id, "to": device(), "data": {} }),
+            &["call", "to", "data"],
+        ),
+        frame(
+            "signals",
+            "Is ready for the signals of a call, after the one that was seen last",
+            json!({ "call": id, "after": { "type": "string" } }),
+            &["call"],
+        ),
     ])
+}
+
+/// A device in a call.
+fn device() -> Value {
+    let id = json!({ "type": "string", "format": "uuid" });
+    let properties = json!({ "user": id, "device": id });
+    json!({ "type": "object", "properties": properties, "required": ["user", "device"] })
 }
 
 /// What the server sends, by name.
@@ -114,6 +133,12 @@ fn of_the_moment() -> impl IntoIterator<Item = (String, Value)> {
             json!({ "conversation": id, "user": id, "state": state(&["start", "stop"]),
                     "expires_ms": number }),
             &["conversation", "user", "state"],
+        )),
+        told(frame(
+            "signal",
+            "Another device in a call says something",
+            json!({ "call": id, "seq": text, "from": device(), "data": {} }),
+            &["call", "seq", "from", "data"],
         )),
         frame(
             "receipt",
