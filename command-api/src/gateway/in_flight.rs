@@ -10,22 +10,25 @@ use futures::stream::FuturesUnordered;
 
 /// Commands in flight, each of which ends with a `T`.
 pub(crate) struct InFlight<T> {
-    running: FuturesUnordered<BoxFuture<'static, (Option<ConversationId>, T)>>,
+    /// None, as long as there are none: most sockets only listen.
+    running: Option<Running<T>>,
     /// What waits for its turn in a conversation where a send is running.
     lanes: HashMap<ConversationId, VecDeque<BoxFuture<'static, T>>>,
     waiting: usize,
     bound: usize,
 }
 
+type Running<T> = FuturesUnordered<BoxFuture<'static, (Option<ConversationId>, T)>>;
+
 impl<T: Send + 'static> InFlight<T> {
     /// With room for so many.
     pub(crate) fn new(bound: usize) -> Self {
-        Self { running: FuturesUnordered::new(), lanes: HashMap::new(), waiting: 0, bound }
+        Self { running: None, lanes: HashMap::new(), waiting: 0, bound }
     }
 
     /// Whether another one may begin; if not, the socket is not read.
     pub(crate) fn has_room(&self) -> bool {
-        self.running.len() + self.waiting < self.bound
+        self.running.as_ref().map_or(0, FuturesUnordered::len) + self.waiting < self.bound
     }
 
     /// Begins a command, or lets it wait for those before it in its lane.
@@ -48,9 +51,13 @@ impl<T: Send + 'static> InFlight<T> {
 
     /// What the next command ended with; waits for ever if there is none.
     pub(crate) async fn next(&mut self) -> T {
-        let Some((lane, result)) = self.running.next().await else {
+        let Some(running) = &mut self.running else { return std::future::pending().await };
+        let Some((lane, result)) = running.next().await else {
             return std::future::pending().await;
         };
+        if running.is_empty() {
+            self.running = None;
+        }
         if let Some(conversation) = lane {
             match self.lanes.get_mut(&conversation).and_then(VecDeque::pop_front) {
                 Some(command) => {
@@ -63,8 +70,9 @@ impl<T: Send + 'static> InFlight<T> {
         result
     }
 
-    fn run(&self, lane: Option<ConversationId>, command: BoxFuture<'static, T>) {
-        self.running.push(Box::pin(async move { (lane, command.await) }));
+    fn run(&mut self, lane: Option<ConversationId>, command: BoxFuture<'static, T>) {
+        let running = self.running.get_or_insert_default();
+        running.push(Box::pin(async move { (lane, command.await) }));
     }
 }
 

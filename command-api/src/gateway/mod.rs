@@ -168,14 +168,15 @@ pub(crate) async fn upgrade(
         .max_frame_size(2 * MAX_FRAME_BYTES)
         // An idle socket should be small: this is allocated for each, and what is larger than most
         // commands is read in several steps.
-        .read_buffer_size(512)
+        .read_buffer_size(256)
         .write_buffer_size(64 * 1024)
         .on_upgrade(move |websocket| {
             let wire = Wire::new(websocket, app.gateway().limits.stall);
-            tracker.track_future(async move {
+            // In a box: the futures around this one have room for it twice otherwise.
+            Box::pin(tracker.track_future(async move {
                 socket::serve(&app, wire, known).await;
                 drop(place);
-            })
+            }))
         }))
 }
 
