@@ -22,8 +22,10 @@ pub mod openapi;
 pub mod problem;
 pub mod redis;
 pub mod secrets;
+pub mod sfu_registry;
 pub mod shutdown;
 pub mod telemetry;
+pub mod tickets;
 pub mod tls;
 pub mod vapid;
 pub mod words;
@@ -44,6 +46,8 @@ pub use notifications::{MailSettings, NotificationSettings};
 pub use problem::Problem;
 pub use redis::Redis;
 pub use secrets::{Secrets, SecretsError};
+pub use sfu_registry::SfuRegistry;
+pub use tickets::Tickets;
 pub use vapid::Vapid;
 
 /// The allocator of every service. It gives back what a password hash took, which glibc keeps.
