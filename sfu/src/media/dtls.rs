@@ -109,8 +109,6 @@ pub(crate) enum DtlsError {
 pub(crate) struct Read {
     /// The keys, when the handshake is done.
     pub(crate) srtp: Option<Srtp>,
-    /// Data of the application: SCTP.
-    pub(crate) data: Vec<BytesMut>,
     /// The peer said that it ends.
     pub(crate) closed: bool,
 }
@@ -164,7 +162,6 @@ impl Dtls {
                     result.srtp = Some(self.keys(identity, expected)?);
                     self.connected = true;
                 }
-                EndpointEvent::ApplicationData(data) if self.connected => result.data.push(data),
                 EndpointEvent::PeerClosed => result.closed = true,
                 _ => {}
             }
@@ -192,13 +189,6 @@ impl Dtls {
         Ok(Srtp::new(profile, material.as_ref(), self.is_client, identity.crypto())?)
     }
 
-    /// Sends data of the application.
-    pub(crate) fn write(&mut self, data: &[u8], now: Instant) {
-        if let Err(error) = self.endpoint.write(now, PEER, data) {
-            tracing::debug!(%error, "data was not sent");
-        }
-    }
-
     /// What is to be sent to the peer.
     pub(crate) fn outgoing(&mut self) -> Option<BytesMut> {
         self.endpoint.poll_transmit().map(|transmit| transmit.message)
@@ -218,11 +208,6 @@ impl Dtls {
     /// Whether the handshake is not done and should be.
     pub(crate) fn is_overdue(&self, now: Instant) -> bool {
         !self.connected && now - self.begun > PATIENCE
-    }
-
-    /// Whether the handshake is done.
-    pub(crate) fn is_connected(&self) -> bool {
-        self.connected
     }
 
     /// Tells the peer that it ends.

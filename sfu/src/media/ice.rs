@@ -86,8 +86,6 @@ impl Check {
 /// What the answer to a check brings.
 pub(crate) struct Answered {
     pub(crate) datagram: Vec<u8>,
-    /// An address of the peer that was not known.
-    pub(crate) learned: bool,
     /// An address that is not believed any more, for the new one.
     pub(crate) forgotten: Option<SocketAddr>,
 }
@@ -144,17 +142,12 @@ impl Ice {
         if check.nominates || self.chosen.is_none() || (restarted && learned) {
             self.chosen = Some(from);
         }
-        Some(Answered { datagram, learned, forgotten })
+        Some(Answered { datagram, forgotten })
     }
 
     /// The address to send to.
     pub(crate) fn chosen(&self) -> Option<SocketAddr> {
         self.chosen
-    }
-
-    /// All addresses that are believed to be the peer's.
-    pub(crate) fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
     }
 
     /// The names that checks may use.
@@ -211,7 +204,6 @@ mod tests {
         assert!(ask(&mut ice, &request("other", &password, true), "10.0.0.1:1").is_none());
         assert_eq!(ice.chosen(), None);
         let answered = ask(&mut ice, &request(&name, &password, true), "10.0.0.1:1").unwrap();
-        assert!(answered.learned);
         assert_eq!(ice.chosen(), Some("10.0.0.1:1".parse().unwrap()));
         let mut answer = Message::new();
         answer.unmarshal_binary(&answered.datagram).unwrap();
@@ -242,7 +234,7 @@ mod tests {
             let from = format!("10.0.0.1:{port}");
             ask(&mut ice, &request(&name, &password, port == 1), &from).unwrap();
         }
-        assert_eq!(ice.addresses().len(), ADDRESSES);
+        assert_eq!(ice.addresses.len(), ADDRESSES);
         assert_eq!(ice.chosen(), Some("10.0.0.1:1".parse().unwrap()), "the chosen one stays");
     }
 

@@ -22,7 +22,6 @@ pub(crate) struct Traffic {
 pub(crate) struct Outbox {
     socket: UdpSocket,
     state: UdpSocketState,
-    /// The address that candidates name: answers leave from it.
     buffer: Vec<u8>,
     sizes: Vec<usize>,
     pub(crate) traffic: Traffic,
@@ -32,10 +31,6 @@ impl Outbox {
     pub(crate) fn new(socket: UdpSocket, state: UdpSocketState) -> Self {
         let (buffer, sizes) = (Vec::with_capacity(64 * 1024), Vec::with_capacity(64));
         Self { socket, state, buffer, sizes, traffic: Traffic::default() }
-    }
-
-    pub(crate) fn socket(&mut self) -> &mut UdpSocket {
-        &mut self.socket
     }
 
     pub(crate) fn state(&self) -> (&UdpSocket, &UdpSocketState) {
@@ -101,12 +96,6 @@ impl Outbox {
         debug_assert!(self.is_empty());
         self.push(datagram);
         self.send(to);
-    }
-
-    /// Forgets what waits.
-    pub(crate) fn clear(&mut self) {
-        self.buffer.clear();
-        self.sizes.clear();
     }
 
     /// An address as the socket's family takes it.

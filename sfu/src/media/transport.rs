@@ -3,8 +3,6 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use bytes::BytesMut;
-
 use crate::media::dtls::{Dtls, DtlsError, Fingerprint, Identity};
 use crate::media::ice::{Answered, Check, Ice};
 use crate::media::outbox::Outbox;
@@ -40,7 +38,6 @@ pub(crate) struct Transport {
 pub(crate) struct Heard {
     /// Media may pass from now on.
     pub(crate) connected: bool,
-    pub(crate) data: Vec<BytesMut>,
     pub(crate) closed: bool,
 }
 
@@ -112,7 +109,7 @@ impl Transport {
                     self.srtp = read.srtp;
                     self.state = State::Connected;
                 }
-                Heard { connected, data: read.data, closed: read.closed }
+                Heard { connected, closed: read.closed }
             }
             Err(error) => {
                 self.fail(&error);
@@ -140,14 +137,6 @@ impl Transport {
         };
         self.flush(out);
         self.state != before
-    }
-
-    /// Sends data over DTLS.
-    pub(crate) fn send_data(&mut self, data: &[u8], out: &mut Outbox, now: Instant) {
-        if let Some(dtls) = self.dtls.as_mut().filter(|dtls| dtls.is_connected()) {
-            dtls.write(data, now);
-        }
-        self.flush(out);
     }
 
     /// Encrypts and sends RTCP.

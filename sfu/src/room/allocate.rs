@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn a_layer_that_does_not_come_is_passed_over() {
         let wanted = Wanted { layers: vec![Some(100), None, Some(900)], ..three(Some(2), None, 0) };
-        assert_eq!(allocate(5000, &[wanted.clone()]).0, [Some(2)]);
+        assert_eq!(allocate(5000, std::slice::from_ref(&wanted)).0, [Some(2)]);
         let none = Wanted { layers: vec![None, None, None], ..wanted };
         assert_eq!(allocate(5000, &[none]).0, [None]);
     }

@@ -98,8 +98,6 @@ pub(crate) enum Event {
         /// What the link to the subscriber bears, in bits a second.
         available: Option<u64>,
     },
-    /// A recording of the call began or ended.
-    Recording { active: bool },
     /// The server ends this participation.
     Bye { reason: &'static str, resume: bool },
 }

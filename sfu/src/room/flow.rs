@@ -75,6 +75,7 @@ impl Room {
                 && let Some(number) = be16(number, 0)
             {
                 publisher.arrivals.arrived(number, now);
+                publisher.heard = header.ssrc;
             }
         }
         let Some(stream) = publisher.stream(&header, &packet, id, &mut self.tracks) else { return };

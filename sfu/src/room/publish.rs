@@ -55,6 +55,8 @@ pub(crate) struct Publisher {
     pub(super) repaired: Option<u8>,
     pub(super) wide: Option<u8>,
     pub(super) arrivals: Recorder,
+    /// A stream of the publisher: Chromium ignores feedback that names none.
+    pub(super) heard: u32,
     /// This side's name in reports.
     pub(super) ssrc: u32,
     session: u64,
@@ -73,6 +75,7 @@ impl Publisher {
             repaired: None,
             wide: None,
             arrivals: Recorder::new(now),
+            heard: 0,
             ssrc: rand::rng().random(),
             session: rand::rng().random::<u64>() >> 2,
             version: 0,

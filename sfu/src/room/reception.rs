@@ -111,7 +111,7 @@ impl Reception {
         let got = self.received - self.received_before;
         (self.expected_before, self.received_before) = (expected, self.received);
         let missing = interval.saturating_sub(got);
-        let fraction = if interval == 0 { 0 } else { (missing * 256 / interval).min(255) };
+        let fraction = (missing * 256).checked_div(interval).unwrap_or(0).min(255);
         let (last_report, delay) = match self.report {
             None => (0, 0),
             Some(report) => (middle(report.ntp), fixed(now - report.arrived)),

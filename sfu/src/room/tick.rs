@@ -92,12 +92,11 @@ impl Room {
             for ssrc in key_frames {
                 rtcp::write_key_frame_request(&mut out, publisher.ssrc, ssrc);
             }
-            for (index, layer) in track.layers.iter_mut().enumerate() {
+            for layer in &mut track.layers {
                 let Some(ssrc) = layer.ssrc.filter(|_| !layer.reception.nacks.is_empty()) else {
                     continue;
                 };
                 let (due, _) = layer.reception.nacks.due(now, ROUND_TRIP);
-                let _ = index;
                 if !due.is_empty() {
                     rtcp::write_nack(&mut out, publisher.ssrc, ssrc, &due);
                 }
@@ -140,7 +139,7 @@ impl Room {
             let Some(publisher) = &mut participant.publisher else { continue };
             while let Some(body) = publisher.arrivals.feedback() {
                 let mut out = Vec::with_capacity(body.len() + 12);
-                rtcp::write_transport(&mut out, publisher.ssrc, 0, &body);
+                rtcp::write_transport(&mut out, publisher.ssrc, publisher.heard, &body);
                 publisher.transport.send_report(&out, around.out);
             }
         }

@@ -10,9 +10,6 @@ use std::ops::Range;
 /// The fixed part of a header.
 pub(crate) const FIXED: usize = 12;
 
-/// The most bytes of an RTP packet that is taken or sent, before encryption.
-pub(crate) const LARGEST: usize = 1452;
-
 const ONE_BYTE: u16 = 0xbede;
 const TWO_BYTE: u16 = 0x1000;
 
@@ -148,7 +145,7 @@ pub(crate) fn write_header(
             out.push(id << 4 | len);
             out.extend_from_slice(value);
         }
-        while (out.len() - words - 2) % 4 != 0 {
+        while !(out.len() - words - 2).is_multiple_of(4) {
             out.push(0);
         }
         let count = u16::try_from((out.len() - words - 2) / 4).expect("a few words fit");

@@ -99,11 +99,6 @@ impl Recorder {
         }
     }
 
-    /// Whether so much arrived that a feedback is due at once.
-    pub(crate) fn is_full(&self) -> bool {
-        self.arrived.len() >= 128
-    }
-
     /// The next feedback without its header and sources, if anything arrived; to be asked again
     /// until there is none.
     pub(crate) fn feedback(&mut self) -> Option<Vec<u8>> {

@@ -25,8 +25,6 @@ pub(crate) struct AcceptedMedia {
 #[derive(Clone, Debug)]
 pub(crate) struct Accepted {
     pub(crate) media: Vec<AcceptedMedia>,
-    /// The section of data channels.
-    pub(crate) data: Option<String>,
     /// The ids of extensions that all sections share.
     pub(crate) mid: Option<u8>,
     pub(crate) rid: Option<u8>,
@@ -66,7 +64,6 @@ pub(crate) fn accept(
     let setup = if is_client { "active" } else { "passive" };
     let mut accepted = Accepted {
         media: Vec::new(),
-        data: None,
         mid: None,
         rid: None,
         repaired: None,

@@ -37,7 +37,6 @@ pub(crate) enum ReadError {
 pub(crate) enum Kind {
     Audio,
     Video,
-    Data,
     Other,
 }
 
@@ -83,8 +82,6 @@ pub(crate) struct Media {
     pub(crate) layers: Vec<String>,
     /// Streams, each with the one of its retransmissions.
     pub(crate) streams: Vec<(u32, Option<u32>)>,
-    /// The port of SCTP.
-    pub(crate) data_port: Option<u16>,
 }
 
 impl Media {
@@ -202,7 +199,6 @@ fn section(index: usize, line: &str, list: &[&str]) -> Result<Media, ReadError> 
     let kind = match name {
         "audio" => Kind::Audio,
         "video" => Kind::Video,
-        "application" if protocol.ends_with("DTLS/SCTP") => Kind::Data,
         _ => Kind::Other,
     };
     let has = |flag: &str| list.contains(&flag);
@@ -234,7 +230,6 @@ fn section(index: usize, line: &str, list: &[&str]) -> Result<Media, ReadError> 
         extensions: list.iter().filter_map(|line| extension(value(line, "extmap")?)).collect(),
         layers: layers(list),
         streams: streams(list),
-        data_port: find("sctp-port").and_then(|port| port.parse().ok()),
     })
 }
 

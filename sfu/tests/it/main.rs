@@ -1,5 +1,6 @@
 //! The SFU from outside: real sockets, real DTLS, an independent WebRTC implementation as client.
 
+mod browser;
 mod client;
 mod forwarding;
 mod peer;
