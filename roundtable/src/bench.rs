@@ -11,6 +11,7 @@ mod people;
 mod processes;
 mod receipts;
 mod report;
+mod sfu;
 mod store;
 mod wire;
 
@@ -18,6 +19,7 @@ pub use chat::{Chat, check, run as chat};
 pub use idle::{Idle, IdleReport, run as idle, serve as serve_gateway};
 pub use receipts::{Receipts, ReceiptsReport, run as receipts};
 pub use report::{Report, Saturation, Step};
+pub use sfu::{Scenario, Sfu, SfuReport, run as sfu, serve as serve_sfu};
 pub use store::{
     Memory, Serve, Size, SizesReport, Store, StoreReport, draw, run as store, serve, sizes,
 };

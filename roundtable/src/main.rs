@@ -189,6 +189,7 @@ enum BenchCommand {
     Idle(IdleArguments),
     EventStore(EventStoreArguments),
     Receipts(ReceiptsArguments),
+    Sfu(SfuArguments),
     /// What is measured runs in processes of its own.
     #[command(subcommand, hide = true)]
     Serve(ServeCommand),
@@ -225,6 +226,20 @@ struct ReceiptsArguments {
     /// Measure a stack that runs, such as http://127.0.0.1:8080.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
+}
+
+/// What a forwarded packet costs the SFU: rooms with many subscribers, and a conference.
+///
+/// The SFU is a process of its own, and only its processor time counts; the load comes from this
+/// process, on the same machine.
+#[derive(Debug, Args)]
+struct SfuArguments {
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Shorter: at most 40 s.
+    #[arg(long)]
+    quick: bool,
 }
 
 /// Many sockets at one gateway, and nobody says anything: what each costs.
@@ -291,6 +306,7 @@ enum ServeCommand {
     },
     Echo(ServeListen),
     Gateway(ServeListen),
+    Sfu(ServeListen),
     Postgres {
         #[command(flatten)]
         listen: ServeListen,
@@ -319,6 +335,7 @@ fn main() -> ExitCode {
         Command::Bench(BenchCommand::Idle(arguments)) => idle(&arguments),
         Command::Bench(BenchCommand::EventStore(arguments)) => event_store(arguments),
         Command::Bench(BenchCommand::Receipts(arguments)) => receipts(arguments),
+        Command::Bench(BenchCommand::Sfu(arguments)) => sfu(&arguments),
         Command::Bench(BenchCommand::Serve(command)) => serve(command),
     };
     result.unwrap_or_else(|error| {
@@ -452,6 +469,19 @@ fn receipts(arguments: ReceiptsArguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn sfu(arguments: &SfuArguments) -> Result<ExitCode> {
+    let bench = bench::Sfu { quick: arguments.quick };
+    let report = many_threads()?.block_on(async {
+        let enough = service::shutdown::on_signal();
+        tokio::select! {
+            report = bench::sfu(&bench) => report,
+            () = enough.cancelled() => anyhow::bail!("ended by a signal"),
+        }
+    })?;
+    print(arguments.json, &report)?;
+    Ok(ExitCode::SUCCESS)
+}
+
 fn idle(arguments: &IdleArguments) -> Result<ExitCode> {
     let sockets = arguments.sockets.map(|sockets| sockets as usize);
     let idle = bench::Idle { quick: arguments.quick, sockets };
@@ -511,6 +541,10 @@ fn serve(command: ServeCommand) -> Result<ExitCode> {
         ServeCommand::Echo(listen) => (bench::Serve::Echo, listen),
         ServeCommand::Gateway(listen) => {
             many_threads()?.block_on(bench::serve_gateway(listen.listen))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        ServeCommand::Sfu(listen) => {
+            many_threads()?.block_on(bench::serve_sfu(listen.listen))?;
             return Ok(ExitCode::SUCCESS);
         }
         ServeCommand::Postgres { listen, postgres_url: url, connections } => {

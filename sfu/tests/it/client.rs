@@ -53,6 +53,25 @@ impl Client {
         client
     }
 
+    /// Comes back with another socket; the connections stay.
+    pub(crate) async fn reconnect(&mut self, world: &World, person: u128) {
+        self.socket = socket(world).await;
+        let ticket = world.ticket(person);
+        self.tell(json!({ "type": "join", "ticket": ticket, "resume": true })).await;
+        self.joined = self.frame("joined").await;
+    }
+
+    /// Sends one large packet of a layer: `offset` and its number are in the payload.
+    pub(crate) async fn send_large(&mut self, rid: &str, number: u64, offset: u64, key: bool) {
+        let (mid, rid) = (self.video.unwrap(), Some(Rid::from(rid)));
+        let mut payload = picture(number, key, 1000);
+        payload[16..24].copy_from_slice(&(offset + number).to_be_bytes());
+        let timestamp = u32::try_from(number).unwrap().wrapping_mul(900);
+        let packet =
+            Packet { mid, rid, number, timestamp, marker: true, level: None, payload };
+        self.publish.send(packet).await;
+    }
+
     pub(crate) async fn tell(&mut self, frame: Value) {
         self.socket.send(Message::text(frame.to_string())).await.unwrap();
     }

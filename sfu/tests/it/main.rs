@@ -2,10 +2,13 @@
 
 mod browser;
 mod client;
+mod congestion;
 mod forwarding;
+mod hostile;
 mod peer;
 mod relay;
 mod repair;
+mod restart;
 mod simulcast;
 mod tickets;
 mod whip;

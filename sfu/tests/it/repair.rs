@@ -5,22 +5,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::client::{Client, number_of};
-use crate::relay::{Relay, Weather};
+use crate::relay::{Relay, Weather, media_address};
 use crate::world::World;
-
-/// Where media of the SFU goes: the address in an offer or answer.
-async fn media_address(world: &World) -> std::net::SocketAddr {
-    let mut probe = Client::join(world, 99).await;
-    let (offer, ..) = probe.publish.offer(&[]).await;
-    probe.tell(serde_json::json!({ "type": "publish", "sdp": offer })).await;
-    let answer = probe.frame("published").await;
-    let sdp = answer["sdp"].as_str().unwrap();
-    let line = sdp.lines().find(|line| line.starts_with("a=candidate:")).unwrap();
-    let words: Vec<&str> = line.split(' ').collect();
-    let address = format!("{}:{}", words[4], words[5]).parse().unwrap();
-    probe.tell(serde_json::json!({ "type": "leave" })).await;
-    address
-}
 
 #[tokio::test]
 async fn five_percent_loss_both_ways_loses_nothing_and_costs_little() {
