@@ -9,7 +9,10 @@ use axum::extract::FromRef;
 use event_log::EventLog;
 use http::HeaderValue;
 use service::health::Need;
-use service::{Authenticator, Config, Denials, Edge, Health, RateLimits, Redis, Tokens};
+use service::{
+    Authenticator, CallSettings, Config, Denials, Edge, Health, RateLimits, Redis, SfuRegistry,
+    Tickets, Tokens,
+};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tokio::net::TcpListener;
@@ -48,6 +51,9 @@ struct Inner {
     slow_mode: SlowMode,
     edge: Edge,
     uploads: Uploads,
+    calls: CallSettings,
+    sfu_registry: SfuRegistry,
+    tickets: Tickets,
 }
 
 impl App {
@@ -88,6 +94,7 @@ impl App {
         let servers =
             Servers { log: log.clone(), postgres: postgres.clone(), redis: redis.clone() };
         let gateway = Gateway::start(config, &namespace, limits, servers, shutdown).await?;
+        let sfu_registry = SfuRegistry::new(gateway.nats().clone(), &namespace);
         let auth = Authenticator { tokens: Tokens::new(&config.secrets.signing), log };
         let limits = RateLimits::new(redis.clone(), config.limits.clone());
         let edge = Edge {
@@ -111,6 +118,9 @@ impl App {
             slow_mode: SlowMode::default(),
             edge,
             uploads: Uploads::open(&config.files).context("ROUNDTABLE_FILES_URL")?,
+            calls: config.calls.clone(),
+            sfu_registry,
+            tickets: Tickets::new(&config.secrets.signing),
         })))
     }
 
@@ -234,6 +244,18 @@ impl App {
 
     pub(crate) fn uploads(&self) -> &Uploads {
         &self.0.uploads
+    }
+
+    pub(crate) fn call_settings(&self) -> &CallSettings {
+        &self.0.calls
+    }
+
+    pub(crate) fn sfu_registry(&self) -> &SfuRegistry {
+        &self.0.sfu_registry
+    }
+
+    pub(crate) fn tickets(&self) -> &Tickets {
+        &self.0.tickets
     }
 
     pub(crate) fn gateway(&self) -> &Gateway {

@@ -1,11 +1,13 @@
 //! Writes over REST, and the WebSocket gateway: commands in, live events out.
 
 mod app;
+mod calls;
 mod commands;
 mod emoji;
 mod gateway;
 mod import;
 mod limits;
+mod lines;
 mod normalise;
 mod passwords;
 mod presence;

@@ -1,4 +1,5 @@
-//! Tells who has a socket here, so that study sessions notice whose last one was lost.
+//! Tells who has a socket here, so that study sessions notice whose last one was lost, and calls
+//! which device's.
 //!
 //! Sockets say when they begin and end; one task brings what changed to Redis, and says once a
 //! second that this process lives (see [`service::connections`]). What Redis forgets is told anew.
@@ -8,9 +9,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use events::UserId;
 use service::connections::BEAT;
-use service::{Connections, Redis};
+use service::{Connections, Identity, Redis};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -18,7 +18,7 @@ use uuid::Uuid;
 /// Changes are told together that come within this.
 const GATHER: Duration = Duration::from_millis(50);
 
-/// How many people are told of at once.
+/// How many people and devices are told of at once.
 const AT_ONCE: usize = 1000;
 
 /// Who has a socket in this process. Cheap to clone.
@@ -33,15 +33,16 @@ struct Shared {
 
 #[derive(Default)]
 struct People {
-    sockets: HashMap<UserId, usize>,
+    /// The sockets of each person, and of each device.
+    sockets: HashMap<Uuid, usize>,
     /// Of whom it has to be told that they came or went.
-    untold: HashSet<UserId>,
+    untold: HashSet<Uuid>,
 }
 
 /// A socket of somebody; dropped when it ends.
 pub(crate) struct Here {
     rooms: Rooms,
-    user: UserId,
+    ids: [Uuid; 2],
 }
 
 impl Rooms {
@@ -60,17 +61,20 @@ impl Rooms {
         rooms
     }
 
-    /// Somebody has one more socket here.
-    pub(crate) fn here(&self, user: UserId) -> Here {
+    /// Somebody has one more socket here, on one of their devices.
+    pub(crate) fn here(&self, identity: Identity) -> Here {
+        let ids = [identity.user.uuid(), identity.login.uuid()];
         let mut people = self.people();
-        let sockets = people.sockets.entry(user).or_default();
-        *sockets += 1;
-        if *sockets == 1 {
-            people.untold.insert(user);
-            self.0.changed.notify_one();
+        for id in ids {
+            let sockets = people.sockets.entry(id).or_default();
+            *sockets += 1;
+            if *sockets == 1 {
+                people.untold.insert(id);
+                self.0.changed.notify_one();
+            }
         }
         drop(people);
-        Here { rooms: self.clone(), user }
+        Here { rooms: self.clone(), ids }
     }
 
     fn people(&self) -> MutexGuard<'_, People> {
@@ -78,27 +82,29 @@ impl Rooms {
     }
 
     /// Some of those of whom it has to be told that they came, or went.
-    fn untold(&self) -> (Vec<UserId>, Vec<UserId>) {
+    fn untold(&self) -> (Vec<Uuid>, Vec<Uuid>) {
         let mut people = self.people();
-        let some: Vec<UserId> = people.untold.iter().copied().take(AT_ONCE).collect();
-        for user in &some {
-            people.untold.remove(user);
+        let some: Vec<Uuid> = people.untold.iter().copied().take(AT_ONCE).collect();
+        for one in &some {
+            people.untold.remove(one);
         }
-        some.into_iter().partition(|user| people.sockets.contains_key(user))
+        some.into_iter().partition(|one| people.sockets.contains_key(one))
     }
 }
 
 impl Drop for Here {
     fn drop(&mut self) {
         let mut people = self.rooms.people();
-        let last = people.sockets.get_mut(&self.user).is_some_and(|sockets| {
-            *sockets -= 1;
-            *sockets == 0
-        });
-        if last {
-            people.sockets.remove(&self.user);
-            people.untold.insert(self.user);
-            self.rooms.0.changed.notify_one();
+        for id in self.ids {
+            let last = people.sockets.get_mut(&id).is_some_and(|sockets| {
+                *sockets -= 1;
+                *sockets == 0
+            });
+            if last {
+                people.sockets.remove(&id);
+                people.untold.insert(id);
+                self.rooms.0.changed.notify_one();
+            }
         }
     }
 }
@@ -161,15 +167,26 @@ mod tests {
     #[test]
     fn only_the_first_socket_of_somebody_and_the_end_of_the_last_are_told() {
         let rooms = Rooms(Arc::default());
-        let ada = UserId::new(Uuid::from_u128(1));
-        let first = rooms.here(ada);
-        assert_eq!(rooms.untold(), (vec![ada], vec![]));
-        let second = rooms.here(ada);
+        let [ada, phone, laptop] = [1, 2, 3].map(Uuid::from_u128);
+        let here = |device: Uuid| rooms.here(Identity { user: ada.into(), login: device.into() });
+        let untold = || {
+            let (mut came, mut went) = rooms.untold();
+            came.sort();
+            went.sort();
+            (came, went)
+        };
+        let first = here(phone);
+        assert_eq!(untold(), (vec![ada, phone], vec![]));
+        let second = here(phone);
         drop(first);
-        assert_eq!(rooms.untold(), (vec![], vec![]));
+        assert_eq!(untold(), (vec![], vec![]));
+        let third = here(laptop);
+        assert_eq!(untold(), (vec![laptop], vec![]), "another device of the same person");
         drop(second);
-        assert_eq!(rooms.untold(), (vec![], vec![ada]));
-        drop(rooms.here(ada));
-        assert_eq!(rooms.untold(), (vec![], vec![ada]), "what is true now is told");
+        assert_eq!(untold(), (vec![], vec![phone]));
+        drop(third);
+        assert_eq!(untold(), (vec![], vec![ada, laptop]));
+        drop(here(phone));
+        assert_eq!(untold(), (vec![], vec![ada, phone]), "what is true now is told");
     }
 }

@@ -3,11 +3,13 @@
 //! One file, or one folder, per kind of stream holds its state, its commands, its rejections and
 //! their tests. What a rule has to know of another stream is a fact in the command.
 
+pub mod call;
 pub mod conversation;
 pub mod decider;
 pub mod denial;
 pub mod file;
 pub mod friendship;
+pub mod line;
 pub mod login;
 pub mod message;
 pub mod notification;

@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod device;
 pub mod files;
 pub mod operator;
+pub mod phone;
 pub mod process;
 pub mod raw;
 pub mod refusal;

@@ -63,7 +63,7 @@ impl Stage {
             Belongings::made(&up.url, &ada, bob, &conversation, &json!(message)).await?;
         let (_, made) = group.say(1, &format!("{MARK} at last")).await?;
         let notification = notification(bob).await?;
-        let Belongings { file, study, element, report, invite, login } = belongings;
+        let Belongings { file, study, element, report, invite, login, call } = belongings;
         let parameters = BTreeMap::from([
             (("presets", "file"), "fox.svg".to_owned()),
             (("blocks", "user"), user.clone()),
@@ -88,6 +88,7 @@ impl Stage {
             (("study-sessions", "id"), study.clone()),
             (("participants", "user"), user.clone()),
             (("whiteboard", "element"), element.clone()),
+            (("calls", "id"), call.clone()),
         ]);
         let fields = BTreeMap::from([
             ("conversation", json!(conversation)),
@@ -108,6 +109,7 @@ impl Stage {
             ("attachments", json!([file])),
             ("session", json!(study)),
             ("element", json!(element)),
+            ("call", json!(call)),
             ("report", json!(report)),
             ("invite", json!(invite)),
             ("login", json!(login)),
@@ -169,6 +171,7 @@ struct Belongings {
     report: String,
     invite: String,
     login: String,
+    call: String,
 }
 
 impl Belongings {
@@ -208,6 +211,9 @@ impl Belongings {
         let _: Value = bob.session.write(Method::PUT, &react, None).await?;
         let pin = format!("/v1/conversations/{conversation}/pins/{}", text(message)?);
         let _: Value = ada.session.write(Method::PUT, &pin, None).await?;
+        // Bob's socket stays open, so that the call goes on while Eve is at it.
+        let calls = json!({ "conversation": conversation, "media": "video", "ring": [] });
+        let call: Value = bob.session.write(Method::POST, "/v1/calls", Some(&calls)).await?;
         Ok(Self {
             file: file.id.to_string(),
             study: study.id.to_string(),
@@ -215,6 +221,7 @@ impl Belongings {
             report: report.id.to_string(),
             invite: text(&invite["id"])?,
             login: ada.session.tokens().login_id.to_string(),
+            call: text(&call["id"])?,
         })
     }
 }

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use crate::upcast;
 use crate::{
-    ConversationEvent, DenialEvent, FileEvent, FriendshipEvent, LoginEvent, MessageEvent,
-    NotificationEvent, ReceiptEvent, ReportEvent, ReservationEvent, SessionEvent, UserEvent,
-    WhiteboardEvent,
+    CallEvent, ConversationEvent, DenialEvent, FileEvent, FriendshipEvent, LineEvent, LoginEvent,
+    MessageEvent, NotificationEvent, ReceiptEvent, ReportEvent, ReservationEvent, SessionEvent,
+    UserEvent, WhiteboardEvent,
 };
 
 /// The events of one kind of stream: an enum with `#[serde(tag = "type", content = "data")]`,
@@ -103,11 +103,15 @@ pub enum Category {
     Report,
     /// What one person was not allowed to do.
     Denial,
+    /// A call.
+    Call,
+    /// Which calls the devices of a person are in, or a conversation has.
+    Line,
 }
 
 impl Category {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::User,
         Self::Email,
         Self::Handle,
@@ -122,6 +126,8 @@ impl Category {
         Self::Notification,
         Self::Report,
         Self::Denial,
+        Self::Call,
+        Self::Line,
     ];
 
     /// The part of a stream's name before the first hyphen.
@@ -141,6 +147,8 @@ impl Category {
             Self::Notification => "notification",
             Self::Report => "report",
             Self::Denial => "denial",
+            Self::Call => "call",
+            Self::Line => "line",
         }
     }
 }
@@ -174,6 +182,10 @@ pub enum DomainEvent {
     Report(ReportEvent),
     /// Of a `denial-` stream.
     Denial(DenialEvent),
+    /// Of a `call-` stream.
+    Call(CallEvent),
+    /// Of a `line-` stream.
+    Line(LineEvent),
 }
 
 /// Applies the same expression to the event of whichever category.
@@ -193,6 +205,8 @@ macro_rules! each_category {
             DomainEvent::Notification($event) => $result,
             DomainEvent::Report($event) => $result,
             DomainEvent::Denial($event) => $result,
+            DomainEvent::Call($event) => $result,
+            DomainEvent::Line($event) => $result,
         }
     };
 }
@@ -232,6 +246,8 @@ impl DomainEvent {
             Category::Notification => read::<NotificationEvent>,
             Category::Report => read::<ReportEvent>,
             Category::Denial => read::<DenialEvent>,
+            Category::Call => read::<CallEvent>,
+            Category::Line => read::<LineEvent>,
         };
         read(event_type, schema_version, data)
     }

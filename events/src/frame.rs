@@ -65,7 +65,9 @@ fn secrets(event: &DomainEvent) -> &'static [&'static str] {
         | DomainEvent::File(_)
         | DomainEvent::Notification(_)
         | DomainEvent::Report(_)
-        | DomainEvent::Denial(_) => &[],
+        | DomainEvent::Denial(_)
+        | DomainEvent::Call(_)
+        | DomainEvent::Line(_) => &[],
     }
 }
 

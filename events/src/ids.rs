@@ -75,6 +75,10 @@ id! {
     InviteId,
     /// A browser that gets notifications by web push.
     PushId,
+    /// A call: voice or video in a conversation.
+    CallId,
+    /// A recording of a call.
+    RecordingId,
     /// Something drawn on a whiteboard.
     ElementId,
     /// An event in the log.

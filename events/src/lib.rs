@@ -14,10 +14,12 @@ pub mod position;
 pub mod stream;
 pub mod upcast;
 
+pub mod call;
 pub mod conversation;
 pub mod denial;
 pub mod file;
 pub mod friendship;
+pub mod line;
 pub mod login;
 pub mod message;
 pub mod notification;
@@ -29,6 +31,7 @@ pub mod user;
 pub mod whiteboard;
 
 pub use audience::Audience;
+pub use call::CallEvent;
 pub use conversation::ConversationEvent;
 pub use denial::DenialEvent;
 pub use envelope::{Envelope, Metadata};
@@ -36,9 +39,10 @@ pub use event::{Category, DecodeError, DomainEvent, Event};
 pub use file::FileEvent;
 pub use friendship::FriendshipEvent;
 pub use ids::{
-    ConversationId, ElementId, EventId, FileId, InviteId, LoginId, MessageId, NotificationId,
-    PushId, ReportId, StudySessionId, UserId,
+    CallId, ConversationId, ElementId, EventId, FileId, InviteId, LoginId, MessageId,
+    NotificationId, PushId, RecordingId, ReportId, StudySessionId, UserId,
 };
+pub use line::LineEvent;
 pub use login::LoginEvent;
 pub use message::MessageEvent;
 pub use notification::NotificationEvent;

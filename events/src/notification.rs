@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ConversationId, DomainEvent, Event, EventId, MessageId, NotificationId, StudySessionId, UserId,
+    CallId, ConversationId, DomainEvent, Event, EventId, MessageId, NotificationId, StudySessionId,
+    UserId,
 };
 
 /// An event of a `notification-` stream.
@@ -128,6 +129,15 @@ pub enum About {
         session: StudySessionId,
         /// Where its people talk.
         conversation: ConversationId,
+    },
+    /// Somebody called, and it was not answered.
+    MissedCall {
+        /// Which call.
+        call: CallId,
+        /// Where.
+        conversation: ConversationId,
+        /// Who called.
+        from: UserId,
     },
 }
 

@@ -5,8 +5,8 @@ use std::fmt;
 use uuid::Uuid;
 
 use crate::{
-    Category, ConversationId, FileId, LoginId, MessageId, NotificationId, ReportId, StudySessionId,
-    UserId,
+    CallId, Category, ConversationId, FileId, LoginId, MessageId, NotificationId, ReportId,
+    StudySessionId, UserId,
 };
 
 /// The name of a stream of the log.
@@ -83,6 +83,21 @@ impl StreamName {
     /// What a person was not allowed to do.
     pub fn denial(id: UserId) -> Self {
         Self(format!("denial-{id}"))
+    }
+
+    /// A call.
+    pub fn call(id: CallId) -> Self {
+        Self(format!("call-{id}"))
+    }
+
+    /// Which calls the devices of a person are in.
+    pub fn lines_of(user: UserId) -> Self {
+        Self(format!("line-{user}"))
+    }
+
+    /// Which call a conversation has.
+    pub fn line_in(conversation: ConversationId) -> Self {
+        Self(format!("line-{conversation}"))
     }
 
     /// A name as it was read from the log, ours or foreign.

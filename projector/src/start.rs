@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 use event_log::EventLog;
 use files::Storage;
 use service::health::Need;
-use service::{Connections, Health, Redis};
+use service::{Connections, Health, Redis, SfuRegistry};
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio::net::TcpListener;
@@ -20,10 +20,10 @@ use tokio_util::task::TaskTracker;
 use crate::invalidation::Invalidations;
 use crate::notifications::{self, Deliveries, Raiser};
 use crate::projections::{
-    Block, ChangeFeed, Conversation, ConversationBan, File, FileRemoval, FriendList, FriendRequest,
-    Invite, Login, Member, Mention, Message, MessageSearch, NotificationLog, Pin, Projection,
-    Reaction, ReadCursor, Report, Retention, Standing, StudySession, Timer, UserProfile,
-    Whiteboard,
+    Block, CallHistory, ChangeFeed, Conversation, ConversationBan, File, FileRemoval, FriendList,
+    FriendRequest, Invite, Login, Member, Mention, Message, MessageSearch, NotificationLog, Pin,
+    Projection, Reaction, ReadCursor, Report, Retention, Standing, StudySession, Timer,
+    UserProfile, Whiteboard,
 };
 use crate::relay::Relay;
 use crate::removals::Removals;
@@ -138,6 +138,7 @@ pub async fn start(
             log.clone(),
             &settings.redis_url,
             &settings.namespace,
+            SfuRegistry::new(relay_nats.clone(), &settings.namespace),
             timers::Settings::from_env()?,
         )?
         .run(),
@@ -204,6 +205,7 @@ macro_rules! projections {
 
 projections![
     Block,
+    CallHistory,
     ChangeFeed,
     Conversation,
     ConversationBan,

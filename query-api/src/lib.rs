@@ -8,6 +8,7 @@ mod asked;
 mod avatars;
 mod block;
 mod cache;
+mod call_history;
 mod change_feed;
 mod checkpoints;
 mod conversation;
@@ -17,6 +18,7 @@ mod file;
 mod file_part;
 mod friend_list;
 mod friend_request;
+mod ice_servers;
 mod invite;
 mod login;
 mod message;
@@ -47,7 +49,9 @@ use axum::{Extension, Router};
 use event_log::EventLog;
 use files::Storage;
 use service::health::Need;
-use service::{Authenticator, Config, Denials, Edge, Health, Identity, RateLimits, Redis, Tokens};
+use service::{
+    Authenticator, CallSettings, Config, Denials, Edge, Health, Identity, RateLimits, Redis, Tokens,
+};
 use sqlx::postgres::PgPoolOptions;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -63,6 +67,7 @@ pub struct App {
     reads: Reads,
     authenticator: Authenticator,
     edge: Edge,
+    calls: CallSettings,
 }
 
 impl App {
@@ -89,7 +94,7 @@ impl App {
             limits,
             proxies: config.trusted_proxies.clone(),
         };
-        Ok(Self { reads, authenticator, edge })
+        Ok(Self { reads, authenticator, edge, calls: config.calls.clone() })
     }
 
     /// The routes. Whoever asks has to be somebody, but for the pictures that everybody may use.
@@ -98,6 +103,7 @@ impl App {
             middleware::from_fn_with_state(self.authenticator.clone(), authenticated);
         let codes = Extension(invite::Codes::of(self.authenticator.log.secrets()));
         let routes = Router::from(routes()).route_layer(authenticated).layer(codes);
+        let routes = routes.layer(Extension(self.calls.clone()));
         let routes = routes.merge(Router::from(avatars::router())).with_state(self.reads.clone());
         self.edge.clone().guard(routes)
     }
@@ -188,6 +194,8 @@ fn routes() -> OpenApiRouter<Reads> {
         .merge(whiteboard::router())
         .merge(file::router())
         .merge(notification::router())
+        .merge(call_history::router())
+        .merge(ice_servers::router())
 }
 
 /// One place says who reads, for every route.

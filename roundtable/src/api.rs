@@ -142,6 +142,7 @@ pub fn asyncapi(examples: &BTreeMap<String, Vec<Value>>) -> Value {
 
 fn client_messages() -> Map<String, Value> {
     let after = json!({ "type": "string", "description": "The position of what was seen last." });
+    let id = json!({ "type": "string", "format": "uuid" });
     let mut messages = Map::new();
     for (op, summary, properties, required) in [
         (
@@ -157,10 +158,29 @@ fn client_messages() -> Map<String, Value> {
             vec![],
         ),
         ("ping", "Asks for a `pong`", json!({}), vec![]),
+        (
+            "signal",
+            "Tells another device in a call something, which only clients understand",
+            json!({ "id": id, "call": id, "to": device(), "data": {} }),
+            vec!["call", "to", "data"],
+        ),
+        (
+            "signals",
+            "Is ready for the signals of a call, after the one that was seen last",
+            json!({ "call": id, "after": { "type": "string" } }),
+            vec!["call"],
+        ),
     ] {
         messages.insert(op.to_owned(), message(op, summary, properties, required));
     }
     messages
+}
+
+/// A device in a call.
+fn device() -> Value {
+    let id = json!({ "type": "string", "format": "uuid" });
+    let properties = json!({ "user": id, "device": id });
+    json!({ "type": "object", "properties": properties, "required": ["user", "device"] })
 }
 
 fn server_messages() -> Map<String, Value> {
@@ -205,6 +225,11 @@ fn server_messages() -> Map<String, Value> {
     ] {
         messages.insert(op.to_owned(), message(op, summary, properties, required));
     }
+    // Its `op` is that of what a client sends; its name is another.
+    let summary = "Another device in a call says something";
+    let properties = json!({ "call": id, "seq": text, "from": device(), "data": {} });
+    let required = vec!["call", "seq", "from", "data"];
+    messages.insert("signalled".to_owned(), message("signal", summary, properties, required));
     messages
 }
 

@@ -38,7 +38,7 @@ const SECRETS: &str = "ROUNDTABLE_SECRETS";
 /// No server, for where one is needed and none is known.
 const NOBODY: &str = "postgres://127.0.0.1:1";
 
-const SETTINGS: [Setting; 19] = [
+const SETTINGS: [Setting; 26] = [
     setting(POSTGRES, "", NOBODY),
     setting(READER, "", NOBODY),
     setting(REDIS, "", "redis://127.0.0.1:1"),
@@ -57,6 +57,13 @@ const SETTINGS: [Setting; 19] = [
     setting("ROUNDTABLE_MAIL_FROM", "no e-mail", "nobody@localhost"),
     setting("ROUNDTABLE_NOTIFY_AFTER", "30", "30"),
     setting("ROUNDTABLE_PUSH_PRIVATE", "false", "false"),
+    setting("ROUNDTABLE_CALL_RING", "45", "45"),
+    setting("ROUNDTABLE_CALL_ALONE", "300", "300"),
+    setting("ROUNDTABLE_CALL_MESH", "4", "4"),
+    setting("ROUNDTABLE_STUN_URLS", "none", ""),
+    setting("ROUNDTABLE_TURN_URLS", "no relay", "turn:127.0.0.1"),
+    setting("ROUNDTABLE_TURN_SECRET", "no relay", "0123456789abcdef"),
+    setting("ROUNDTABLE_TURN_LIFETIME", "3600", "3600"),
     setting("ROUNDTABLE_LOG", "info", "info"),
 ];
 
@@ -152,6 +159,7 @@ pub async fn check(process: Process, said: impl Fn(&str) -> Option<Said>) -> Rep
     }
     for Setting { name, default, .. } in &SETTINGS {
         let (value, source) = match said(name) {
+            Some(Said { source, .. }) if name.ends_with("_SECRET") => ("***".to_owned(), source),
             Some(Said { value, source }) => (masked(&value), source),
             None if process == Process::Stack && is_made(name) => {
                 ("(private, made by `up`)".to_owned(), "default")

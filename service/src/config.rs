@@ -7,7 +7,7 @@ use http::HeaderValue;
 use thiserror::Error;
 
 use crate::limits::{Policies, Proxies};
-use crate::{FileSettings, NotificationSettings, Secrets, SecretsError};
+use crate::{CallSettings, FileSettings, NotificationSettings, Secrets, SecretsError};
 
 const READER_URL: &str = "ROUNDTABLE_POSTGRES_READER_URL";
 const RETENTION: &str = "ROUNDTABLE_MESSAGE_RETENTION_DAYS";
@@ -56,6 +56,8 @@ pub struct Config {
     pub files: FileSettings,
     /// `ROUNDTABLE_SMTP_URL` and the like: how people are reached who do not look.
     pub notifications: NotificationSettings,
+    /// `ROUNDTABLE_CALL_RING` and the like: how calls ring, and how their devices find each other.
+    pub calls: CallSettings,
 }
 
 /// Shows no URL, because URLs hold passwords.
@@ -166,6 +168,7 @@ impl Config {
                 .unwrap_or_else(|| "info".to_owned()),
             files: FileSettings::read(optional)?,
             notifications: NotificationSettings::read(optional)?,
+            calls: CallSettings::read(optional)?,
         })
     }
 

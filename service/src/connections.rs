@@ -4,11 +4,16 @@
 //! costs one question to Redis for a node and two for a person's stay, however many sockets are
 //! idle. A node that dies says so no more, and what it said is not believed after
 //! [`BELIEVED`].
+//!
+//! Who is served is a person, and also a device (a log-in): a call has to know which of somebody's
+//! devices is lost. The ids of both are UUIDs, and stand in the same set.
 
 use std::time::Duration;
 
 use events::UserId;
+use events::call::Participant;
 use redis::Script;
+use uuid::Uuid;
 
 use crate::Redis;
 use crate::redis::Away;
@@ -63,18 +68,18 @@ impl Connections {
         Self { redis }
     }
 
-    /// A node lives, and these people came to it and went from it. Returns how many it serves, as
+    /// A node lives, and these people and devices came to it and went from it. Returns how many it serves, as
     /// Redis knows it: another number than the node's own says that Redis forgot something.
     ///
     /// # Errors
     /// [`Away`]: nothing was said, or it was and the answer was lost. To say it again does no harm.
-    pub async fn here(&self, node: &str, came: &[UserId], went: &[UserId]) -> Result<usize, Away> {
+    pub async fn here(&self, node: &str, came: &[Uuid], went: &[Uuid]) -> Result<usize, Away> {
         let script = Script::new(HERE);
         let mut call = script.prepare_invoke();
         call.key(self.nodes()).key(self.people(node)).arg(node).arg(millis(BELIEVED));
         call.arg(came.len());
-        for user in came.iter().chain(went) {
-            call.arg(user.to_string());
+        for one in came.iter().chain(went) {
+            call.arg(one.to_string());
         }
         self.redis
             .ask(|mut connection| async move { call.invoke_async(&mut connection).await })
@@ -98,11 +103,23 @@ impl Connections {
     /// # Errors
     /// [`Away`]: then nobody knows.
     pub async fn anywhere(&self, users: &[UserId]) -> Result<Vec<bool>, Away> {
+        self.found(users.iter().map(|user| user.uuid())).await
+    }
+
+    /// Of each of these devices, whether it has a socket on some node that lives.
+    ///
+    /// # Errors
+    /// [`Away`]: then nobody knows.
+    pub async fn devices(&self, devices: &[Participant]) -> Result<Vec<bool>, Away> {
+        self.found(devices.iter().map(|one| one.device.uuid())).await
+    }
+
+    async fn found(&self, ids: impl Iterator<Item = Uuid>) -> Result<Vec<bool>, Away> {
         let script = Script::new(ANYWHERE);
         let mut call = script.prepare_invoke();
         call.key(self.nodes()).arg(self.people(""));
-        for user in users {
-            call.arg(user.to_string());
+        for id in ids {
+            call.arg(id.to_string());
         }
         let found: Vec<u8> = self
             .redis

@@ -2,6 +2,7 @@
 //! health, telemetry, and how a service listens and ends.
 
 pub mod auth;
+pub mod calls;
 pub mod check;
 pub mod clock;
 pub mod config;
@@ -31,6 +32,7 @@ pub mod vapid;
 pub mod words;
 
 pub use auth::{Authenticator, Identity, Tokens};
+pub use calls::{CallSettings, TurnSettings};
 pub use config::{Config, ConfigError};
 pub use connections::Connections;
 pub use denials::Denials;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use async_nats::Client;
 use async_nats::jetstream::context::KeyValueErrorKind;
-use async_nats::jetstream::kv::{self, CreateErrorKind, Operation, Store, UpdateErrorKind};
-use async_nats::jetstream::stream::StorageType;
+use async_nats::jetstream::kv::{CreateErrorKind, Operation, Store, UpdateErrorKind};
+use async_nats::jetstream::stream::{self, DiscardPolicy, StorageType};
 use async_nats::jetstream::{self, Context};
 use bytes::Bytes;
 use events::Moment;
@@ -231,8 +231,23 @@ impl SfuRegistry {
             Err(error) if error.kind() == KeyValueErrorKind::GetBucket => {}
             Err(error) => return Err(away(error)),
         }
-        let config = kv::Config { bucket, max_age, storage, history: 1, ..kv::Config::default() };
-        self.context.create_key_value(config).await.map_err(away)
+        // What `create_key_value` makes; that asks for the account first, and cannot read the answer
+        // of NATS 2.9.
+        let config = stream::Config {
+            name: format!("KV_{bucket}"),
+            subjects: vec![format!("$KV.{bucket}.>")],
+            max_messages_per_subject: 1,
+            max_age,
+            storage,
+            discard: DiscardPolicy::New,
+            allow_rollup: true,
+            deny_delete: true,
+            allow_direct: true,
+            num_replicas: 1,
+            ..stream::Config::default()
+        };
+        self.context.create_stream(config).await.map_err(away)?;
+        self.context.get_key_value(&bucket).await.map_err(away)
     }
 }
 

@@ -4,6 +4,8 @@
 //! [`Command::run`] carries it out. A new one is a row in the table of its file.
 
 mod call;
+pub(crate) mod call_media;
+pub(crate) mod calls;
 pub(crate) mod conversations;
 pub(crate) mod files;
 pub(crate) mod friendships;
@@ -25,7 +27,7 @@ pub(crate) mod whiteboard;
 use std::fmt;
 
 use events::{
-    ConversationId, FileId, MessageId, Position, PushId, ReportId, StudySessionId, UserId,
+    CallId, ConversationId, FileId, MessageId, Position, PushId, ReportId, StudySessionId, UserId,
 };
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -39,6 +41,7 @@ use utoipa::openapi::{RefOr, Schema};
 use uuid::Uuid;
 
 use crate::App;
+use crate::calls::JoinedCall;
 pub(crate) use call::Call;
 
 /// The commands of each file.
@@ -60,6 +63,8 @@ const TABLES: &[&[Entry]] = &[
     files::COMMANDS,
     notifications::COMMANDS,
     push::COMMANDS,
+    calls::COMMANDS,
+    call_media::COMMANDS,
 ];
 
 /// Something that somebody wants done. Its fields, as JSON, are the body of the request.
@@ -98,6 +103,9 @@ pub(crate) struct Accepted {
     /// Who was there already, for somebody who joined.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) participants: Option<Vec<UserId>>,
+    /// What a newcomer to a call has to know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) joined: Option<JoinedCall>,
 }
 
 /// What was made by a command.
@@ -118,12 +126,14 @@ pub(crate) enum Made {
     File(FileId),
     /// A browser was subscribed.
     PushSubscription(PushId),
+    /// Somebody was called.
+    Call(CallId),
 }
 
 impl Accepted {
     /// Accepted, with nothing new made.
     pub(crate) const fn at(position: Position) -> Self {
-        Self { position, made: None, participants: None }
+        Self { position, made: None, participants: None, joined: None }
     }
 
     /// Accepted, and this is new.
@@ -359,6 +369,25 @@ mod tests {
             ),
             ("push.unsubscribe", json!({"subscription": ID})),
             ("notification.read_all", json!({"upto": "7"})),
+            ("call.start", json!({"conversation": ID, "media": "audio"})),
+            (
+                "call.start",
+                json!({
+                    "conversation": ID, "call": ID, "media": "video", "carrier": "sfu",
+                    "grows": true, "ring": [ID], "microphone": false, "camera": true,
+                }),
+            ),
+            ("call.accept", json!({"call": ID, "microphone": true, "camera": false})),
+            ("call.join", json!({"call": ID, "agrees": true})),
+            ("call.decline", json!({"call": ID})),
+            ("call.cancel", json!({"call": ID})),
+            ("call.leave", json!({"call": ID})),
+            ("call.fail", json!({"call": ID})),
+            ("call.end", json!({"call": ID})),
+            ("call.toggle", json!({"call": ID, "screen": true})),
+            ("call.move", json!({"call": ID})),
+            ("call.ask_consent", json!({"call": ID})),
+            ("call.consent", json!({"call": ID, "agrees": false})),
         ] {
             parse(name, body.clone()).unwrap_or_else(|problem| panic!("{name}: {problem:?}"));
             let mut more = body;

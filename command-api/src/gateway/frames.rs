@@ -1,12 +1,15 @@
 //! The frames of the gateway's protocol, from and to clients.
 
 use axum::extract::ws::Utf8Bytes;
-use events::{ConversationId, Position, UserId};
+use events::call::Participant;
+use events::{CallId, ConversationId, Position, UserId};
 use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 use service::Problem;
 use uuid::Uuid;
 
+use super::signals::{Seen, Signal};
 use super::typing::Typing;
 use crate::commands::{Accepted, Pending};
 
@@ -29,6 +32,10 @@ pub(crate) enum ClientFrame {
     Typing { conversation: ConversationId, typing: Typing },
     /// Whether somebody uses the device at the moment.
     Presence { away: bool },
+    /// Tells another device in a call something; the id comes back if it is refused.
+    Signal { id: Option<Uuid>, signal: Signal },
+    /// The device is ready for the signals of a call, after the one it has seen last.
+    Signals { call: CallId, seen: Option<Seen> },
     /// Asks for a `pong`.
     Ping,
 }
@@ -77,6 +84,22 @@ enum Use {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Signals {
+    call: CallId,
+    after: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Signalled {
+    id: Option<Uuid>,
+    call: CallId,
+    to: Participant,
+    data: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Nothing {}
 
 impl ClientFrame {
@@ -100,12 +123,28 @@ impl ClientFrame {
             Some("presence") => read(fields)
                 .map(|Uses { state }| Self::Presence { away: state == Use::Away })
                 .map_err(bad),
+            Some("signal") => Self::signal(fields),
+            Some("signals") => read(fields)
+                .and_then(|Signals { call, after }| {
+                    let seen = after.as_deref().map(Seen::parse).transpose()?;
+                    Ok(Self::Signals { call, seen })
+                })
+                .map_err(bad),
             Some("command") => Self::command(fields),
             Some(_) | None => {
-                let known = "`op` is auth, resume, command, typing, presence or ping";
+                let known =
+                    "`op` is auth, resume, command, typing, presence, signal, signals or ping";
                 Err(bad(Problem::malformed(known)))
             }
         }
+    }
+
+    fn signal(fields: Map<String, Value>) -> Result<Self, BadFrame> {
+        let id = fields.get("id").and_then(Value::as_str).and_then(|id| id.parse().ok());
+        let bad = |problem| BadFrame { id, problem };
+        let Signalled { id, call, to, data } = read(fields).map_err(bad)?;
+        let data: Box<RawValue> = to_raw_value(&data).expect("what was JSON is JSON");
+        Ok(Self::Signal { id, signal: Signal { call, to, data } })
     }
 
     fn command(mut fields: Map<String, Value>) -> Result<Self, BadFrame> {
@@ -317,6 +356,29 @@ mod tests {
         ] {
             assert_eq!(refused(bad.clone()).problem.status().as_u16(), 422, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_signal_is_for_one_device_and_may_say_anything() {
+        let to = json!({"user": ID, "device": ID});
+        let frame = json!({"op": "signal", "call": ID, "to": to, "data": {"sdp": "v=0\r\n"}});
+        let parsed = ClientFrame::parse(&frame.to_string()).unwrap();
+        let ClientFrame::Signal { id: None, signal } = parsed else { panic!("{parsed:?}") };
+        assert_eq!(signal.data.get(), r#"{"sdp":"v=0\r\n"}"#);
+        let frame = json!({"op": "signals", "call": ID, "after": "1700000000000-1"});
+        let parsed = ClientFrame::parse(&frame.to_string()).unwrap();
+        assert!(matches!(parsed, ClientFrame::Signals { seen: Some(_), .. }), "{parsed:?}");
+        for bad in [
+            json!({"op": "signal", "id": ID, "call": ID, "to": {"user": ID}, "data": 1}),
+            json!({"op": "signal", "id": ID, "call": ID, "to": to}),
+            json!({"op": "signal", "id": ID, "call": ID, "to": to, "data": 1, "from": to}),
+        ] {
+            let bad = refused(bad.clone());
+            assert_eq!(bad.id.map(|id| id.to_string()).as_deref(), Some(ID));
+            assert_eq!(bad.problem.status().as_u16(), 422);
+        }
+        let bad = refused(json!({"op": "signals", "call": ID, "after": "+"}));
+        assert_eq!(bad.problem.status().as_u16(), 422);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! - **A frame is encoded once**, by the relay. Everything after that shares its bytes.
 //! - **What is of this moment only** (who is there, who types) passes beside the order of the log,
 //!   by the same subscriptions ([`whispers`]); it may be dropped, and delays nothing.
+//! - **What two devices in a call tell each other** waits in a mailbox until it is seen ([`signals`]).
 //! - **Nothing grows without a bound**: sockets, queues, commands in flight, time to say who one
 //!   is.
 
@@ -19,6 +20,7 @@ mod frames;
 mod history;
 mod in_flight;
 mod queue;
+mod signals;
 mod socket;
 mod taps;
 mod tick;

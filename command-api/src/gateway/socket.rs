@@ -18,6 +18,7 @@ use super::fanout::SocketId;
 use super::frames::{BadFrame, Bye, ClientFrame, MAX_FRAME_BYTES, ServerFrame};
 use super::in_flight::InFlight;
 use super::queue::Outbox;
+use super::signals::Signaller;
 use super::typing::Typist;
 use super::wire::{Received, Wire};
 use crate::App;
@@ -72,7 +73,7 @@ async fn live(app: &App, wire: &mut Wire, known: Option<Identity>) -> Result<(),
     let gateway = app.gateway();
     // In a box: what it takes to come in is large, and given back before the long time of waiting.
     let (identity, registered) = Box::pin(come_in(app, wire, known)).await?;
-    let _here = app.rooms().here(identity.user);
+    let _here = app.rooms().here(identity);
     Session {
         app,
         wire,
@@ -81,6 +82,7 @@ async fn live(app: &App, wire: &mut Wire, known: Option<Identity>) -> Result<(),
         away: false,
         turns: Bucket::new(TURNS.0, TURNS.1, Instant::now()),
         typist: Typist::new(app.clone(), identity.user, registered.id),
+        signaller: None,
         outbox: &registered.outbox,
         commands: InFlight::new(gateway.limits.commands),
         bad_frames: 0,
@@ -149,9 +151,14 @@ async fn greet(
             Ok(ClientFrame::Command { id, .. }) => {
                 BadFrame { id: Some(id), problem: Problem::unauthenticated() }
             }
-            Ok(ClientFrame::Typing { .. } | ClientFrame::Presence { .. }) => {
-                BadFrame { id: None, problem: Problem::unauthenticated() }
+            Ok(ClientFrame::Signal { id, .. }) => {
+                BadFrame { id, problem: Problem::unauthenticated() }
             }
+            Ok(
+                ClientFrame::Typing { .. }
+                | ClientFrame::Presence { .. }
+                | ClientFrame::Signals { .. },
+            ) => BadFrame { id: None, problem: Problem::unauthenticated() },
             Ok(ClientFrame::Ping) => {
                 wire.send(&ServerFrame::Pong).await?;
                 continue;
@@ -206,6 +213,8 @@ enum Done {
     },
     /// The others were told who types, or not.
     Typing(Result<(), Problem>),
+    /// A signal is in the mailbox that it is for, or not.
+    Signal { id: Option<Uuid>, result: Result<(), Problem> },
 }
 
 /// A socket that is attached.
@@ -218,7 +227,9 @@ struct Session<'a> {
     away: bool,
     turns: Bucket,
     typist: Typist,
-    outbox: &'a Outbox,
+    /// In a box, and only where there was a signal: most sockets have none.
+    signaller: Option<Box<Signaller>>,
+    outbox: &'a Arc<Outbox>,
     commands: InFlight<Done>,
     bad_frames: u32,
     heard: Instant,
@@ -297,12 +308,26 @@ impl Session<'_> {
                     self.present.set_away(away);
                 }
             }
+            ClientFrame::Signal { id, signal } => {
+                // After the command that brought the device into the call, and in their order.
+                let lane = Some(signal.call.uuid().into());
+                let send = self.signaller().send(signal);
+                self.commands.begin(lane, async move { Done::Signal { id, result: send.await } });
+            }
+            ClientFrame::Signals { call, seen } => self.signaller().listen(call, seen),
             ClientFrame::Ping => self.push(&ServerFrame::Pong),
             ClientFrame::Auth { .. } | ClientFrame::Resume { .. } => {
                 let problem = Problem::malformed("this socket has said already who it is");
                 self.push(&ServerFrame::Error { id: None, problem: &problem });
             }
         }
+    }
+
+    fn signaller(&mut self) -> &mut Signaller {
+        let (app, identity, outbox) = (self.app, self.identity, self.outbox);
+        self.signaller.get_or_insert_with(|| {
+            Box::new(Signaller::new(app.clone(), identity, Arc::clone(outbox)))
+        })
     }
 
     fn begin(&mut self, id: Uuid, command: Pending) {
@@ -329,7 +354,10 @@ impl Session<'_> {
                 self.push(&ServerFrame::Error { id: Some(*id), problem });
             }
             Done::Typing(Err(problem)) => self.push(&ServerFrame::Error { id: None, problem }),
-            Done::Typing(Ok(())) => {}
+            Done::Signal { id, result: Err(problem) } => {
+                self.push(&ServerFrame::Error { id: *id, problem });
+            }
+            Done::Typing(Ok(())) | Done::Signal { result: Ok(()), .. } => {}
         }
     }
 

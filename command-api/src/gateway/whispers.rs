@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use async_nats::connection::State;
-use async_nats::{Client, HeaderMap};
+use async_nats::{Client, HeaderMap, Subscriber};
 use axum::extract::ws::Utf8Bytes;
-use events::Audience;
+use events::{Audience, LoginId};
 use rand::Rng;
 
 use super::SocketId;
@@ -72,6 +72,30 @@ impl Whispers {
             headers.insert(FROM, format!("{} {socket}", self.instance));
         }
         Ok(self.client.publish_with_headers(subject, headers, frame.into()).await?)
+    }
+
+    /// Tells a device, at whichever node it is, that there is something in its mailbox. Should that
+    /// be lost, it looks by itself soon.
+    pub(crate) async fn ring(&self, device: LoginId) {
+        if self.client.connection_state() == State::Connected
+            && let Err(error) = self.client.publish(self.bell_of(device), "".into()).await
+        {
+            tracing::debug!(%error, "a device is not told that it has mail");
+        }
+    }
+
+    /// What rings when something comes for a device; nothing, if NATS takes no subscription now.
+    pub(crate) async fn bell(&self, device: LoginId) -> Option<Subscriber> {
+        let bell = self.client.subscribe(self.bell_of(device)).await.ok()?;
+        // From now on it rings; should NATS be away, it rings from when it is back.
+        if let Err(error) = self.flush().await {
+            tracing::debug!(%error, "a device hears late that it has mail");
+        }
+        Some(bell)
+    }
+
+    fn bell_of(&self, device: LoginId) -> String {
+        format!("{}live.device.{device}", self.prefix)
     }
 
     /// Waits until NATS has all that was said.

@@ -1,5 +1,6 @@
 //! What each rule that says no is called for clients: one function for each decider.
 
+mod calls;
 mod files;
 mod people;
 mod sessions;
@@ -11,6 +12,10 @@ use event_log::TransactError;
 use http::StatusCode;
 use service::Problem;
 
+pub(crate) use calls::{
+    call_in_progress, in_another_call, of_call, peer_not_in_call, registry_away, rings_at_stranger,
+    too_many_lines,
+};
 pub(crate) use files::{
     file_too_large, files_full, files_not_counted, of_intake, of_picture, picture_grown,
     storage_away,

@@ -1,5 +1,6 @@
 //! The REST routes: each takes a request apart, runs one command, and answers.
 
+mod calls;
 mod conversations;
 mod files;
 mod friends;
@@ -41,6 +42,7 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .merge(files::router())
         .merge(notifications::router())
         .merge(push::router())
+        .merge(calls::router())
         .route("/v1/gateway", get(gateway::upgrade))
 }
 

@@ -88,6 +88,7 @@ impl World {
             log: "info".to_owned(),
             files: FileSettings { quota: 1 << 20, ..FileSettings::in_folder(&files) },
             notifications: service::NotificationSettings::default(),
+            calls: service::CallSettings::default(),
         };
         let namespace = servers::prefix();
         let projector = CancellationToken::new();

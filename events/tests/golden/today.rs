@@ -16,6 +16,9 @@ use events::{
 };
 use uuid::Uuid;
 
+#[path = "calls.rs"]
+mod calls;
+
 const ADA: UserId = UserId::new(Uuid::from_u128(0xada));
 const BOB: UserId = UserId::new(Uuid::from_u128(0xb0b));
 const EVE: UserId = UserId::new(Uuid::from_u128(0xe7e));
@@ -119,6 +122,7 @@ pub(crate) fn all() -> Vec<DomainEvent> {
     all.extend(of_conversations());
     all.extend(of_sessions());
     all.extend(of_the_rest());
+    all.extend(calls::all());
     all
 }
 

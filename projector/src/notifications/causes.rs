@@ -3,12 +3,12 @@
 use events::conversation::{ConversationKind, Role};
 use events::notification::About;
 use events::{
-    ConversationEvent, ConversationId, DomainEvent, FriendshipEvent, MessageEvent, MessageId,
-    SessionEvent, StudySessionId, UserId,
+    CallEvent, CallId, ConversationEvent, ConversationId, DomainEvent, FriendshipEvent,
+    MessageEvent, MessageId, SessionEvent, StudySessionId, UserId,
 };
 
 /// The types of these events: the others are not even read.
-pub(super) const TYPES: [&str; 7] = [
+pub(super) const TYPES: [&str; 9] = [
     "friendship.requested",
     "friendship.accepted",
     "conversation.opened",
@@ -16,6 +16,8 @@ pub(super) const TYPES: [&str; 7] = [
     "message.sent",
     "session.reminded",
     "session.cancelled",
+    "call.missed",
+    "call.ended",
 ];
 
 /// A reason to tell somebody something.
@@ -32,6 +34,8 @@ pub(super) enum Cause {
         but: Option<UserId>,
         about: About,
     },
+    /// A call that these people did not take.
+    Missed { call: CallId, conversation: ConversationId, users: Vec<UserId> },
 }
 
 /// What an event is a reason for.
@@ -58,6 +62,7 @@ pub(super) fn of(event: &DomainEvent) -> Option<Cause> {
             | MessageEvent::Unreacted { .. },
         ) => None,
         DomainEvent::Session(event) => of_session(event),
+        DomainEvent::Call(event) => of_call(event),
         DomainEvent::User(_)
         | DomainEvent::Reservation(_)
         | DomainEvent::Login(_)
@@ -66,7 +71,8 @@ pub(super) fn of(event: &DomainEvent) -> Option<Cause> {
         | DomainEvent::File(_)
         | DomainEvent::Notification(_)
         | DomainEvent::Report(_)
-        | DomainEvent::Denial(_) => None,
+        | DomainEvent::Denial(_)
+        | DomainEvent::Line(_) => None,
     }
 }
 
@@ -140,8 +146,33 @@ fn of_session(event: &SessionEvent) -> Option<Cause> {
     }
 }
 
+fn of_call(event: &CallEvent) -> Option<Cause> {
+    let (call, conversation) = event.place();
+    let users = match event {
+        CallEvent::Missed { users, .. } | CallEvent::Ended { missed: users, .. } => users.clone(),
+        CallEvent::Started { .. }
+        | CallEvent::Accepted { .. }
+        | CallEvent::Joined { .. }
+        | CallEvent::Declined { .. }
+        | CallEvent::Left { .. }
+        | CallEvent::Toggled { .. }
+        | CallEvent::Moved { .. }
+        | CallEvent::MediaJoined { .. }
+        | CallEvent::MediaLeft { .. }
+        | CallEvent::ConsentAsked { .. }
+        | CallEvent::ConsentGiven { .. }
+        | CallEvent::ConsentWithdrawn { .. }
+        | CallEvent::RecordingStarted { .. }
+        | CallEvent::RecordingStopped { .. }
+        | CallEvent::RecordingStored { .. }
+        | CallEvent::RecordingFailed { .. } => vec![],
+    };
+    (!users.is_empty()).then_some(Cause::Missed { call, conversation, users })
+}
+
 #[cfg(test)]
 mod tests {
+    use events::call::EndCause;
     use events::conversation::Member;
     use events::{Event, InviteId};
     use uuid::Uuid;
@@ -179,7 +210,18 @@ mod tests {
         let session = StudySessionId::new(Uuid::nil());
         let (by, conversation, starts) = (user(1), ROOM, moment());
         let (from, to) = (user(1), user(2));
-        let reasons: [DomainEvent; 5] = [
+        let call = CallId::new(Uuid::nil());
+        let users = vec![to];
+        let reasons: [DomainEvent; 7] = [
+            CallEvent::Missed { call, conversation, users: users.clone() }.into(),
+            CallEvent::Ended {
+                call,
+                conversation,
+                cause: EndCause::Cancelled,
+                by: Some(by),
+                missed: users,
+            }
+            .into(),
             FriendshipEvent::Requested { from, to }.into(),
             FriendshipEvent::Accepted { by, of: to }.into(),
             sent(MessageId::new(Uuid::nil()), ROOM, "Hello").into(),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use domain::call::Call;
 use domain::conversation::Conversation;
 use domain::friendship::Friendship;
 use domain::session::Session;
@@ -42,6 +43,16 @@ impl Whom {
                 people.extend(session.planned().map(|planned| planned.tutor));
                 let told = people.into_iter().filter(|user| Some(*user) != *but);
                 Ok(told.map(|user| (user, *about)).collect())
+            }
+            Cause::Missed { call, conversation, users } => {
+                let known = self.log.load::<Call>(&StreamName::call(*call)).await?.state;
+                let Some(from) = known.begun().map(|begun| begun.by) else { return Ok(vec![]) };
+                let room = StreamName::conversation(*conversation);
+                let room = self.log.load::<Conversation>(&room).await?.state;
+                let about = About::MissedCall { call: *call, conversation: *conversation, from };
+                let members = users.iter().filter(|user| room.has_member(**user));
+                let told = members.map(|user| (*user, about)).collect();
+                self.without_blocked(from, told).await
             }
         }
     }

@@ -16,7 +16,8 @@ pub(super) const fn is_for_mail(about: About) -> bool {
         | About::Message { .. }
         | About::Mention { .. }
         | About::SessionReminder { .. }
-        | About::SessionCancelled { .. } => true,
+        | About::SessionCancelled { .. }
+        | About::MissedCall { .. } => true,
         About::FriendAccepted { .. } | About::AddedToGroup { .. } => false,
     }
 }
@@ -32,6 +33,7 @@ pub(super) async fn line(log: &EventLog, about: About) -> Result<String, LogErro
         }
         About::Message { from, .. } => format!("{} wrote to you", name(log, from).await?),
         About::Mention { from, .. } => format!("{} mentioned you", name(log, from).await?),
+        About::MissedCall { from, .. } => format!("{} called you", name(log, from).await?),
         About::AddedToGroup { by, .. } => {
             format!("{} added you to a group", name(log, by).await?)
         }

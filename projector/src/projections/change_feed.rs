@@ -150,7 +150,9 @@ fn told(event: &DomainEvent) -> Option<MessageId> {
         | DomainEvent::File(_)
         | DomainEvent::Notification(_)
         | DomainEvent::Report(_)
-        | DomainEvent::Denial(_) => None,
+        | DomainEvent::Denial(_)
+        | DomainEvent::Call(_)
+        | DomainEvent::Line(_) => None,
     }
 }
 
@@ -219,7 +221,9 @@ fn membership(event: &Envelope<DomainEvent>) -> Vec<Op> {
         | DomainEvent::File(_)
         | DomainEvent::Notification(_)
         | DomainEvent::Report(_)
-        | DomainEvent::Denial(_) => vec![],
+        | DomainEvent::Denial(_)
+        | DomainEvent::Call(_)
+        | DomainEvent::Line(_) => vec![],
     }
 }
 

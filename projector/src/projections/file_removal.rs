@@ -45,7 +45,9 @@ impl Projection for FileRemoval {
             | DomainEvent::Whiteboard(_)
             | DomainEvent::Notification(_)
             | DomainEvent::Report(_)
-            | DomainEvent::Denial(_) => vec![],
+            | DomainEvent::Denial(_)
+            | DomainEvent::Call(_)
+            | DomainEvent::Line(_) => vec![],
         }
     }
 

@@ -79,7 +79,9 @@ impl Projection for Mention {
             | DomainEvent::File(_)
             | DomainEvent::Notification(_)
             | DomainEvent::Report(_)
-            | DomainEvent::Denial(_) => vec![],
+            | DomainEvent::Denial(_)
+            | DomainEvent::Call(_)
+            | DomainEvent::Line(_) => vec![],
         }
     }
 

@@ -88,7 +88,8 @@ pub struct Edit {
 
 impl Projection for Message {
     const NAME: &'static str = "message";
-    const FOLLOWS: &'static [Category] = &[Category::Conversation, Category::Message];
+    const FOLLOWS: &'static [Category] =
+        &[Category::Conversation, Category::Message, Category::Call];
     type Op = Op;
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {
@@ -96,6 +97,10 @@ impl Projection for Message {
             DomainEvent::Message(about) => of_message(event, about),
             DomainEvent::Conversation(about) => {
                 let happened = system::happened(about, event.metadata.actor);
+                happened.into_iter().map(|it| Op::Insert(Box::new(row(event, it)))).collect()
+            }
+            DomainEvent::Call(about) => {
+                let happened = system::happened_in_call(about, event.metadata.actor);
                 happened.into_iter().map(|it| Op::Insert(Box::new(row(event, it)))).collect()
             }
             DomainEvent::User(_)
@@ -108,7 +113,8 @@ impl Projection for Message {
             | DomainEvent::File(_)
             | DomainEvent::Notification(_)
             | DomainEvent::Report(_)
-            | DomainEvent::Denial(_) => vec![],
+            | DomainEvent::Denial(_)
+            | DomainEvent::Line(_) => vec![],
         }
     }
 

@@ -83,7 +83,9 @@ impl Projection for MessageSearch {
             | DomainEvent::File(_)
             | DomainEvent::Notification(_)
             | DomainEvent::Report(_)
-            | DomainEvent::Denial(_) => vec![],
+            | DomainEvent::Denial(_)
+            | DomainEvent::Call(_)
+            | DomainEvent::Line(_) => vec![],
         }
     }
 

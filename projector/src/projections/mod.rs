@@ -5,6 +5,7 @@
 //! checkpoint (see `runner`).
 
 pub mod block;
+pub mod call_history;
 pub mod change_feed;
 pub mod conversation;
 pub mod conversation_ban;
@@ -31,6 +32,7 @@ pub mod user_profile;
 pub mod whiteboard;
 
 pub use block::Block;
+pub use call_history::CallHistory;
 pub use change_feed::ChangeFeed;
 pub use conversation::Conversation;
 pub use conversation_ban::ConversationBan;

@@ -93,7 +93,9 @@ impl Projection for NotificationLog {
             | DomainEvent::Whiteboard(_)
             | DomainEvent::File(_)
             | DomainEvent::Report(_)
-            | DomainEvent::Denial(_) => vec![],
+            | DomainEvent::Denial(_)
+            | DomainEvent::Call(_)
+            | DomainEvent::Line(_) => vec![],
         }
     }
 

@@ -124,7 +124,9 @@ impl Projection for ReadCursor {
             | DomainEvent::File(_)
             | DomainEvent::Notification(_)
             | DomainEvent::Report(_)
-            | DomainEvent::Denial(_) => vec![],
+            | DomainEvent::Denial(_)
+            | DomainEvent::Call(_)
+            | DomainEvent::Line(_) => vec![],
         }
     }
 

@@ -91,7 +91,9 @@ impl Projection for Report {
             | DomainEvent::Whiteboard(_)
             | DomainEvent::File(_)
             | DomainEvent::Notification(_)
-            | DomainEvent::Denial(_) => vec![],
+            | DomainEvent::Denial(_)
+            | DomainEvent::Call(_)
+            | DomainEvent::Line(_) => vec![],
         }
     }
 

@@ -4,14 +4,18 @@
 //! whose events cancel the timer here: so a rebuilt table holds what is still to be done, and
 //! nothing that was.
 
+mod calls;
+
 use chrono::TimeDelta;
+use events::call::Participant;
 use events::session::LeaveCause;
 use events::{
-    Category, ConversationEvent, ConversationId, DomainEvent, Envelope, Moment, SessionEvent,
-    StudySessionId, UserId,
+    CallId, Category, ConversationEvent, ConversationId, DomainEvent, Envelope, Moment,
+    SessionEvent, StudySessionId, UserId,
 };
 use serde_json::{Value, json};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::{ApplyError, Projection};
 use crate::timers::Kind;
@@ -49,8 +53,33 @@ pub enum Op {
     },
     /// The timer with this key is not needed any more.
     Cancel(String),
-    /// The timers of a kind are not needed any more in a session; all kinds, if none is named.
-    CancelAll(StudySessionId, Option<Kind>),
+    /// The timers of a kind are not needed any more in a session or a call; all kinds, if none is
+    /// named.
+    CancelAll(Uuid, Option<Kind>),
+    /// A call goes on, in which somebody may be alone for so many seconds.
+    Call(CallId, ConversationId, u16),
+    /// A call is over.
+    Over(CallId),
+    /// Somebody is alone in a call.
+    Alone {
+        /// Which.
+        call: CallId,
+        /// Since when.
+        since: Moment,
+        /// By which event.
+        set_by: String,
+    },
+    /// Somebody may not talk in a conversation any more: if there is a call, they leave it.
+    Out {
+        /// The conversation.
+        conversation: ConversationId,
+        /// Who.
+        user: UserId,
+        /// When.
+        at: Moment,
+        /// By which event.
+        set_by: String,
+    },
 }
 
 /// A timer.
@@ -58,7 +87,7 @@ pub enum Op {
 pub struct Set {
     key: String,
     kind: Kind,
-    subject: StudySessionId,
+    subject: Uuid,
     person: Option<UserId>,
     detail: Value,
     due: Moment,
@@ -68,6 +97,15 @@ pub struct Set {
 /// The key of the timer that ends the grace of somebody whose connection was lost.
 pub fn grace_key(session: StudySessionId, user: UserId) -> String {
     format!("grace:{session}:{user}")
+}
+
+/// The key of the timer that takes a device out of a call whose connection was lost.
+pub fn lost_key(call: CallId, device: Participant) -> String {
+    format!("lost:{call}:{}", device.device)
+}
+
+fn alone_key(call: CallId) -> String {
+    format!("alone:{call}")
 }
 
 fn reminder_key(session: StudySessionId, starts: Moment, minutes: u16) -> String {
@@ -80,7 +118,8 @@ fn room_key(conversation: ConversationId, user: UserId) -> String {
 
 impl Projection for Timer {
     const NAME: &'static str = "timer";
-    const FOLLOWS: &'static [Category] = &[Category::Session, Category::Conversation];
+    const FOLLOWS: &'static [Category] =
+        &[Category::Session, Category::Conversation, Category::Friendship, Category::Call];
     type Op = Op;
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {
@@ -88,17 +127,19 @@ impl Projection for Timer {
         match &event.event {
             DomainEvent::Session(about) => of_session(about, &at),
             DomainEvent::Conversation(about) => of_conversation(about, at),
+            DomainEvent::Friendship(about) => calls::of_friendship(about, at),
+            DomainEvent::Call(about) => calls::of_call(about, &at),
             DomainEvent::User(_)
             | DomainEvent::Reservation(_)
             | DomainEvent::Login(_)
-            | DomainEvent::Friendship(_)
             | DomainEvent::Message(_)
             | DomainEvent::Receipt(_)
             | DomainEvent::Whiteboard(_)
             | DomainEvent::File(_)
             | DomainEvent::Notification(_)
             | DomainEvent::Report(_)
-            | DomainEvent::Denial(_) => vec![],
+            | DomainEvent::Denial(_)
+            | DomainEvent::Line(_) => vec![],
         }
     }
 
@@ -112,7 +153,18 @@ impl Projection for Timer {
                     look(db, conversation, user, gone, due, set_by).await?;
                 }
                 Op::Cancel(key) => cancel(db, &key).await?,
-                Op::CancelAll(session, kind) => cancel_all(db, session, kind).await?,
+                Op::CancelAll(subject, kind) => cancel_all(db, subject, kind).await?,
+                Op::Call(call, conversation, idle) => {
+                    calls::begun(db, call, conversation, idle).await?
+                }
+                Op::Over(call) => {
+                    cancel_all(db, call.uuid(), None).await?;
+                    calls::over(db, call).await?;
+                }
+                Op::Alone { call, since, set_by } => calls::alone(db, call, since, set_by).await?,
+                Op::Out { conversation, user, at, set_by } => {
+                    calls::out(db, conversation, user, at, set_by).await?;
+                }
             }
         }
         Ok(())
@@ -133,15 +185,15 @@ fn of_session(event: &SessionEvent, place: &Place) -> Vec<Op> {
             [room, opened].into_iter().chain(reminders(*session, *starts, place)).collect()
         }
         SessionEvent::Changed { session, starts: Some(starts), .. } => {
-            let cancelled = Op::CancelAll(*session, Some(Kind::Reminder));
+            let cancelled = Op::CancelAll(session.uuid(), Some(Kind::Reminder));
             std::iter::once(cancelled).chain(reminders(*session, *starts, place)).collect()
         }
         SessionEvent::Changed { starts: None, .. } => vec![],
         SessionEvent::Started { session, .. } => {
-            vec![Op::CancelAll(*session, Some(Kind::Reminder))]
+            vec![Op::CancelAll(session.uuid(), Some(Kind::Reminder))]
         }
         SessionEvent::Completed { session, .. } | SessionEvent::Cancelled { session, .. } => {
-            vec![Op::CancelAll(*session, None)]
+            vec![Op::CancelAll(session.uuid(), None)]
         }
         SessionEvent::Joined { session, conversation, user } => {
             vec![settle(*session, *conversation, *user, place)]
@@ -169,7 +221,7 @@ fn reminders(
             Op::Set(Box::new(Set {
                 key: reminder_key(session, starts, minutes),
                 kind: Kind::Reminder,
-                subject: session,
+                subject: session.uuid(),
                 person: None,
                 detail: json!({ "starts": starts, "minutes": minutes }),
                 due,
@@ -190,7 +242,7 @@ fn settle(
     Op::Set(Box::new(Set {
         key: room_key(conversation, user),
         kind: Kind::Room,
-        subject: session,
+        subject: session.uuid(),
         person: Some(user),
         detail: json!({ "gone": false }),
         due: place.at + ROOM_SETTLES,
@@ -200,16 +252,22 @@ fn settle(
 
 fn of_conversation(event: &ConversationEvent, place: Place) -> Vec<Op> {
     let due = place.at + ROOM_SETTLES;
-    let look = |conversation, user, gone| {
-        vec![Op::Look { conversation, user, gone, due, set_by: place.set_by }]
+    let look = |conversation, user, gone| Op::Look {
+        conversation,
+        user,
+        gone,
+        due,
+        set_by: place.set_by.clone(),
     };
     match event {
         ConversationEvent::MemberAdded { conversation, user, .. } => {
-            look(*conversation, *user, false)
+            vec![look(*conversation, *user, false)]
         }
         ConversationEvent::MemberRemoved { conversation, user, .. }
         | ConversationEvent::MemberBanned { conversation, user, .. } => {
-            look(*conversation, *user, true)
+            let (conversation, user) = (*conversation, *user);
+            let (at, set_by) = (place.at, place.set_by.clone());
+            vec![look(conversation, user, true), Op::Out { conversation, user, at, set_by }]
         }
         ConversationEvent::Opened { .. }
         | ConversationEvent::MemberUnbanned { .. }
@@ -250,7 +308,7 @@ async fn set(db: &mut PgConnection, timer: Set) -> Result<(), sqlx::Error> {
     )
     .bind(timer.key)
     .bind(timer.kind.name())
-    .bind(timer.subject.uuid())
+    .bind(timer.subject)
     .bind(timer.person.map(UserId::uuid))
     .bind(timer.detail)
     .bind(timer.due)
@@ -295,11 +353,11 @@ async fn cancel(db: &mut PgConnection, key: &str) -> Result<(), sqlx::Error> {
 
 async fn cancel_all(
     db: &mut PgConnection,
-    session: StudySessionId,
+    subject: Uuid,
     kind: Option<Kind>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query("delete from timer where subject = $1 and ($2::text is null or kind = $2)")
-        .bind(session.uuid())
+        .bind(subject)
         .bind(kind.map(Kind::name))
         .execute(db)
         .await?;
@@ -309,7 +367,6 @@ async fn cancel_all(
 #[cfg(test)]
 mod tests {
     use events::Personal;
-    use uuid::Uuid;
 
     use super::*;
     use crate::projections::testing::{moment, recorded, user};
@@ -365,10 +422,10 @@ mod tests {
             by,
         };
         let ops = project(moved);
-        assert_eq!(ops[0], Op::CancelAll(session, Some(Kind::Reminder)));
+        assert_eq!(ops[0], Op::CancelAll(session.uuid(), Some(Kind::Reminder)));
         assert_eq!(due(&ops), [15, 25]);
         let cancelled = SessionEvent::Cancelled { session, conversation, by };
-        assert_eq!(project(cancelled), [Op::CancelAll(session, None)]);
+        assert_eq!(project(cancelled), [Op::CancelAll(session.uuid(), None)]);
     }
 
     #[test]
@@ -389,6 +446,7 @@ mod tests {
                 Op::Set(timer) => timer.key,
                 Op::Look { conversation, user, .. } => room_key(conversation, user),
                 Op::Cancel(key) => key,
+                Op::Out { user, .. } => format!("out:{user}"),
                 other => panic!("{other:?}"),
             };
             ops.into_iter().map(key).collect()
@@ -400,7 +458,7 @@ mod tests {
         let left = SessionEvent::Left { session, conversation, user: ben, cause };
         assert_eq!(keys(project(left)), [grace_key(session, ben), room.clone()]);
         let banned = ConversationEvent::MemberBanned { conversation, user: ben, by: user(1) };
-        assert_eq!(keys(project(banned)), [room]);
+        assert_eq!(keys(project(banned)), [room, format!("out:{ben}")]);
         let cause = LeaveCause::Ended;
         assert_eq!(project(SessionEvent::Left { session, conversation, user: ben, cause }), []);
     }

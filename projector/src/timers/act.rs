@@ -17,7 +17,7 @@ const KEYS: Uuid = Uuid::from_u128(0x3b1d_77a2_90c4_5e0f_a6d8_41f2_0c9e_5b63);
 
 /// Why a timer has to go off again.
 #[derive(Debug, Error)]
-enum Failed {
+pub(super) enum Failed {
     /// The log, or Redis, does not answer.
     #[error("something it needs is away")]
     Away,
@@ -67,6 +67,10 @@ impl Timers {
             Kind::Reminder => self.remind(timer).await,
             Kind::Room => self.settle(timer).await,
             Kind::Grace => self.end_grace(timer).await,
+            Kind::Ring => self.stop_ringing(timer).await,
+            Kind::Alone => self.expire(timer).await,
+            Kind::Lost => self.lose(timer).await,
+            Kind::Out => self.send_out(timer).await,
         };
         match acted {
             Ok(()) => {
@@ -105,7 +109,7 @@ impl Timers {
     /// session ended keep the room, to read what was said.
     async fn settle(&self, timer: &Due) -> Result<(), Failed> {
         let (user, Moved { gone }) = (person(timer)?, parse(timer)?);
-        let stream = StreamName::session(timer.session);
+        let stream = StreamName::session(timer.session());
         let known = self.log.load::<Session>(&stream).await?.state;
         let Some(planned) = known.planned() else { return Ok(()) };
         let room = planned.conversation;
@@ -148,7 +152,7 @@ impl Timers {
 
     /// What the rules of a session refuse is not to be done any more.
     async fn session(&self, timer: &Due, command: &session::Command) -> Result<(), Failed> {
-        let stream = StreamName::session(timer.session);
+        let stream = StreamName::session(timer.session());
         match self.log.transact::<Session>(&stream, command, &context(timer)).await {
             Ok(_) | Err(TransactError::Rejected(_)) => Ok(()),
             Err(error) => Err(error.into()),
@@ -171,7 +175,7 @@ impl Timers {
 }
 
 /// The same timer has the same key, whoever lets it go off, and however often.
-fn context(timer: &Due) -> Context {
+pub(super) fn context(timer: &Due) -> Context {
     let key = Uuid::new_v5(&KEYS, format!("{} {}", timer.key, timer.set_by).as_bytes());
     Context {
         actor: SYSTEM,
@@ -184,10 +188,10 @@ fn context(timer: &Due) -> Context {
     }
 }
 
-fn person(timer: &Due) -> Result<UserId, Failed> {
+pub(super) fn person(timer: &Due) -> Result<UserId, Failed> {
     timer.person.ok_or_else(|| Failed::Fault(format!("{} names nobody", timer.key)))
 }
 
-fn parse<T: for<'de> Deserialize<'de>>(timer: &Due) -> Result<T, Failed> {
+pub(super) fn parse<T: for<'de> Deserialize<'de>>(timer: &Due) -> Result<T, Failed> {
     serde_json::from_value(timer.detail.clone()).map_err(|error| Failed::Fault(error.to_string()))
 }

@@ -13,10 +13,11 @@
 //! - **Silent while the past is read.** Nothing goes off before the projection has reached what
 //!   the log held a moment ago: a timer that the log has cancelled is never seen.
 //!
-//! A new kind (a ring that ends, an invitation that expires, retention) is a variant of [`Kind`],
+//! A new kind (an invitation that expires, retention) is a variant of [`Kind`],
 //! an arm in [`act`], and rows from the projection.
 
 mod act;
+mod calls;
 mod rows;
 mod watch;
 
@@ -26,7 +27,7 @@ use anyhow::Context as _;
 use chrono::TimeDelta;
 use event_log::EventLog;
 use events::{Position, UserId};
-use service::{Connections, Redis};
+use service::{Connections, Redis, SfuRegistry};
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio::time::sleep;
@@ -52,11 +53,14 @@ pub struct Settings {
     /// `ROUNDTABLE_SESSION_GRACE`: how long somebody whose connection was lost stays in a study
     /// session, in seconds; 30 by default.
     pub grace: TimeDelta,
+    /// `ROUNDTABLE_CALL_GRACE`: how long a device whose connection was lost stays in a call, in
+    /// seconds; 30 by default.
+    pub call_grace: TimeDelta,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { grace: TimeDelta::seconds(30) }
+        Self { grace: TimeDelta::seconds(30), call_grace: TimeDelta::seconds(30) }
     }
 }
 
@@ -67,20 +71,25 @@ impl Settings {
     /// When a variable is wrong; the message names it.
     pub fn from_env() -> anyhow::Result<Self> {
         #[expect(clippy::disallowed_methods, reason = "read once, at the start")]
-        let variable = std::env::var("ROUNDTABLE_SESSION_GRACE").ok();
-        Self::read(variable.as_deref())
+        let variable = |name: &str| std::env::var(name).ok();
+        let usual = Self::default();
+        let read = |name| grace(name, variable(name).as_deref());
+        Ok(Self {
+            grace: read("ROUNDTABLE_SESSION_GRACE")?.unwrap_or(usual.grace),
+            call_grace: read("ROUNDTABLE_CALL_GRACE")?.unwrap_or(usual.call_grace),
+        })
     }
+}
 
-    fn read(grace: Option<&str>) -> anyhow::Result<Self> {
-        let Some(text) = grace.map(str::trim).filter(|text| !text.is_empty()) else {
-            return Ok(Self::default());
-        };
-        let seconds = text.parse().ok().filter(|seconds| (1..=3600).contains(seconds));
-        let seconds = seconds.context(
-            "ROUNDTABLE_SESSION_GRACE is wrong: it must be a number of seconds from 1 to 3600",
-        )?;
-        Ok(Self { grace: TimeDelta::seconds(seconds) })
-    }
+fn grace(name: &str, said: Option<&str>) -> anyhow::Result<Option<TimeDelta>> {
+    let Some(text) = said.map(str::trim).filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    let seconds = text.parse().ok().filter(|seconds| (1..=3600).contains(seconds));
+    let seconds = seconds.with_context(|| {
+        format!("{name} is wrong: it must be a number of seconds from 1 to 3600")
+    })?;
+    Ok(Some(TimeDelta::seconds(seconds)))
 }
 
 /// The timers of one projector.
@@ -89,6 +98,7 @@ pub struct Timers {
     postgres: PgPool,
     log: EventLog,
     connections: Connections,
+    sfu: SfuRegistry,
     settings: Settings,
 }
 
@@ -102,6 +112,7 @@ impl Timers {
         log: EventLog,
         redis_url: &str,
         namespace: &str,
+        sfu: SfuRegistry,
         settings: Settings,
     ) -> anyhow::Result<Self> {
         let redis =
@@ -110,7 +121,7 @@ impl Timers {
             .max_connections(3)
             .acquire_timeout(Duration::from_secs(5))
             .connect_lazy_with(postgres.application_name("projector timers"));
-        Ok(Self { postgres, log, connections: Connections::new(redis), settings })
+        Ok(Self { postgres, log, connections: Connections::new(redis), sfu, settings })
     }
 
     /// Does what is due, and watches who is away, until it is dropped.
@@ -167,14 +178,14 @@ impl Timers {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn the_grace_is_a_number_of_seconds() {
-        let grace = |text| Settings::read(text).map(|settings| settings.grace.num_seconds());
-        assert_eq!(grace(None).unwrap(), 30);
-        assert_eq!(grace(Some(" ")).unwrap(), 30);
-        assert_eq!(grace(Some("2")).unwrap(), 2);
+        let grace = |text| {
+            super::grace("ROUNDTABLE_SESSION_GRACE", text).map(|it| it.map(|it| it.num_seconds()))
+        };
+        assert_eq!(grace(None).unwrap(), None);
+        assert_eq!(grace(Some(" ")).unwrap(), None);
+        assert_eq!(grace(Some("2")).unwrap(), Some(2));
         for wrong in ["0", "-1", "3601", "soon", "1.5"] {
             let error = grace(Some(wrong)).unwrap_err().to_string();
             assert!(error.starts_with("ROUNDTABLE_SESSION_GRACE is wrong"), "{error}");

@@ -23,10 +23,19 @@ pub enum Kind {
     Room,
     /// Somebody whose connection was lost has not come back in time.
     Grace,
+    /// A call rings no more.
+    Ring,
+    /// Somebody was alone in a call for too long.
+    Alone,
+    /// A device in a call whose connection was lost has not come back in time.
+    Lost,
+    /// Somebody may not be in a call any more.
+    Out,
 }
 
 impl Kind {
-    const ALL: [Self; 3] = [Self::Reminder, Self::Room, Self::Grace];
+    const ALL: [Self; 7] =
+        [Self::Reminder, Self::Room, Self::Grace, Self::Ring, Self::Alone, Self::Lost, Self::Out];
 
     /// As the table and the metrics call it.
     pub const fn name(self) -> &'static str {
@@ -34,6 +43,10 @@ impl Kind {
             Self::Reminder => "reminder",
             Self::Room => "room",
             Self::Grace => "grace",
+            Self::Ring => "ring",
+            Self::Alone => "alone",
+            Self::Lost => "lost",
+            Self::Out => "out",
         }
     }
 
@@ -47,8 +60,8 @@ impl Kind {
 pub struct Due {
     /// What it is for.
     pub kind: Kind,
-    /// The session.
-    pub session: StudySessionId,
+    /// The session, or the call.
+    pub subject: Uuid,
     /// Whom it is about.
     pub person: Option<UserId>,
     /// What else there is to know.
@@ -61,6 +74,13 @@ pub struct Due {
     pub set_by: String,
     /// The how-manieth try it is, from 1.
     pub attempts: i32,
+}
+
+impl Due {
+    /// The study session that it is about.
+    pub fn session(&self) -> StudySessionId {
+        self.subject.into()
+    }
 }
 
 #[derive(FromRow)]
@@ -128,7 +148,7 @@ fn due(row: Row) -> Option<Due> {
     };
     Some(Due {
         kind,
-        session: row.subject.into(),
+        subject: row.subject,
         person: row.person.map(UserId::from),
         detail: row.detail,
         due_at: row.due_at,

@@ -1,4 +1,5 @@
-//! Who is in a study session and has no connection is away: a timer ends their grace.
+//! Who is in a study session and has no connection is away: a timer ends their grace. The same for
+//! devices in calls.
 //!
 //! This is the one kind of timer that is not made by an event. That somebody is away for a moment
 //! is presence, and presence is not in the log; only that they left is. The watch compares who is
@@ -35,7 +36,7 @@ impl Timers {
                 Ok(()) => failing = false,
                 Err(error) => {
                     if !failing {
-                        tracing::warn!(%error, "it is not seen who is away from sessions");
+                        tracing::warn!(%error, "it is not seen who is away from sessions and calls");
                     }
                     failing = true;
                 }
@@ -62,6 +63,7 @@ impl Timers {
                 self.set(&mut transaction, &stays_of(&away)).await?;
                 clear(&mut transaction, &stays_of(&there)).await?;
             }
+            self.look_at_calls(&mut transaction).await?;
         }
         Ok(transaction.commit().await?)
     }

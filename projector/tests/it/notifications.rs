@@ -283,7 +283,7 @@ async fn who_is_connected_has_read_it_or_was_erased_gets_no_letter() {
     let ada = world.sign_up("ada").await;
     let (bob, cleo) = (world.sign_up("bob").await, world.sign_up("cleo").await);
     let dora = world.sign_up("dora").await;
-    connections.here("node", &[bob], &[]).await.unwrap();
+    connections.here("node", &[bob.uuid()], &[]).await.unwrap();
     let later = NotificationSettings { after: Duration::from_millis(500), ..by_mail(&smtp) };
     let _projector = start(&world, later).await;
     world.ask(ada, cleo).await;
@@ -299,7 +299,7 @@ async fn who_is_connected_has_read_it_or_was_erased_gets_no_letter() {
     world.log.vault().destroy(dora).await.unwrap();
     world.ask(ada, bob).await;
     eventually("all are done with", || async {
-        connections.here("node", &[bob], &[]).await.unwrap();
+        connections.here("node", &[bob.uuid()], &[]).await.unwrap();
         rows(&world, "live", "done").await == 3
     })
     .await;
@@ -327,7 +327,7 @@ async fn a_direct_message_is_told_to_who_is_away_and_a_session_to_all_its_people
     let open = conversation::Command::OpenDirect { by: ada, with: bob, friends: true };
     world.conversation(direct, ada, open).await;
     let _projector = start(&world, at_once()).await;
-    connections.here("node", &[bob], &[]).await.unwrap();
+    connections.here("node", &[bob.uuid()], &[]).await.unwrap();
     world.send(ada, direct, "You are here").await;
     let one = marked(&world, "one").await;
     assert_eq!(raised(&world).await, [one]);

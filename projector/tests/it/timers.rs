@@ -225,11 +225,11 @@ async fn who_is_away_leaves_when_the_grace_ends_and_who_is_back_stays() {
     eventually("both are away, once", away(2)).await;
     let redis = Redis::new(&world.servers.redis_url, &world.namespace).unwrap();
     let connections = Connections::new(redis);
-    assert_eq!(connections.here("phone", &[eve], &[]).await, Ok(1));
+    assert_eq!(connections.here("phone", &[eve.uuid()], &[]).await, Ok(1));
     assert_eq!(connections.anywhere(&[bob, eve]).await, Ok(vec![false, true]));
     eventually("one is back", away(1)).await;
     // Their time is over, for both: a device that comes in the last moment counts.
-    connections.here("phone", &[eve], &[]).await.unwrap();
+    connections.here("phone", &[eve.uuid()], &[]).await.unwrap();
     sqlx::query(
         "insert into timer (key, kind, subject, person, due_at, source, set_by)
          values ('grace:' || $1::text || ':' || $2::text, 'grace', $1, $2, now(), 'presence', '1')
@@ -248,7 +248,7 @@ async fn who_is_away_leaves_when_the_grace_ends_and_who_is_back_stays() {
     eventually("the one who is away has left", left).await;
     let state = world.log.load::<Session>(&StreamName::session(SESSION)).await.unwrap().state;
     assert!(state.has(eve) && !state.has(bob));
-    assert_eq!(connections.here("phone", &[], &[eve]).await, Ok(0));
+    assert_eq!(connections.here("phone", &[], &[eve.uuid()]).await, Ok(0));
     connections.gone("phone").await.unwrap();
     assert_eq!(connections.anywhere(&[eve]).await, Ok(vec![false]));
 }

@@ -342,6 +342,9 @@ pub(crate) const TABLES: &[&str] = &[
     "file_link",
     "file_avatar",
     "notification_log",
+    "call_history",
+    "call_person",
+    "call_participant",
 ];
 
 /// All rows of all tables, as one text.

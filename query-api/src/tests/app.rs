@@ -45,6 +45,10 @@ const ROUTES: &[&str] = &[
     "/v1/files/018f2f4e-0000-7000-8000-000000000001",
     "/v1/files/018f2f4e-0000-7000-8000-000000000001/content",
     "/v1/files/018f2f4e-0000-7000-8000-000000000001/thumbnails/64",
+    "/v1/calls?outcome=missed",
+    "/v1/calls/018f2f4e-0000-7000-8000-000000000001",
+    "/v1/conversations/018f2f4e-0000-7000-8000-000000000001/call",
+    "/v1/ice-servers",
 ];
 
 const SVG: http::HeaderValue = http::HeaderValue::from_static("image/svg+xml");

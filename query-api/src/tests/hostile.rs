@@ -63,6 +63,11 @@ async fn fill(stage: &Stage, ada: Uuid, bob: Uuid) {
              insert into whiteboard values ('{talk}', '{ada}', '{talk}', '[]', '{ada}', {p}, {p});
              insert into timer values ('grace', 'grace', '{talk}', '{bob}', '{{}}', now(), 'presence', '1'), ('other', 'room', '{talk}', '{bob}', '{{}}', now(), 'log', '1');
              insert into timer_room values ('{talk}', '{talk}');
+             insert into call_history (call_id, conversation_id, started_by, media, direct, carrier, status, started_at, position)
+               values ('{talk}', '{talk}', '{ada}', 'audio', false, 'peers', 'connected', now(), {p});
+             insert into call_person values ('{talk}', '{ada}', '{talk}', 'called', null, {p}), ('{talk}', '{bob}', '{talk}', 'accepted', null, {p});
+             insert into call_participant values ('{talk}', '{ada}', '{ada}', '{talk}', true, false, false, false, now(), null, null, {p}), ('{talk}', '{bob}', '{bob}', '{talk}', true, false, false, false, now(), null, null, {p});
+             insert into timer_call values ('{talk}', '{talk}', 300);
              insert into file values ('{f}', '{ada}', '{talk}', 'secret.txt', 'text/plain', 1, 'e3b0', null, null, now(), {p});
              insert into file_link values ('{f}', '{ada}', '{talk}', now());
              insert into file_avatar values ('{ada}', '{ada}');
@@ -172,6 +177,9 @@ async fn the_reader_sees_no_row_of_others_in_any_table() {
         "file",
         "file_link",
         "file_avatar",
+        "call_history",
+        "call_person",
+        "call_participant",
     ] {
         assert!(seen_by_ada.contains(table), "{table}: {seen_by_ada:?}");
     }
@@ -179,6 +187,7 @@ async fn the_reader_sees_no_row_of_others_in_any_table() {
         "person_key",
         "parked_event",
         "timer_room",
+        "timer_call",
         "file_removal",
         "message_floor",
         "read_cursor_floor",
@@ -205,6 +214,7 @@ async fn what_two_people_share_is_all_that_one_sees_of_the_other() {
         assert_eq!(count(&mut session, "public", table).await, Ok(rows), "{table}");
     }
     assert_eq!(count(&mut session, "public", "study_participant").await, Ok(2));
+    assert_eq!(count(&mut session, "public", "call_participant").await, Ok(2));
     assert_eq!(count(&mut session, "public", "timer").await, Ok(1), "of two, the grace");
     for column in ["key", "detail", "set_by"] {
         let query = format!("select {column} from timer");

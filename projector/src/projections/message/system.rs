@@ -1,7 +1,7 @@
 //! What happened in a conversation, as rows between its messages.
 
 use events::conversation::{ConversationKind, Role};
-use events::{ConversationEvent, ConversationId, UserId};
+use events::{CallEvent, ConversationEvent, ConversationId, UserId};
 use serde_json::{Value, json};
 
 use crate::projections::text;
@@ -70,4 +70,35 @@ pub(super) fn happened(event: &ConversationEvent, actor: UserId) -> Option<Happe
         | ConversationEvent::InviteRevoked { .. }
         | ConversationEvent::MessageUnpinned { .. } => None,
     }
+}
+
+/// That there was a call, and how it ended: by nobody (the nil id), where nobody ended it.
+pub(super) fn happened_in_call(event: &CallEvent, actor: UserId) -> Option<Happened> {
+    let (call, conversation) = event.place();
+    let (by, what) = match event {
+        CallEvent::Started { by, media, .. } => {
+            (by.user, json!({ "type": "call_started", "call": call, "media": media }))
+        }
+        CallEvent::Ended { cause, by, .. } => {
+            let what = json!({ "type": "call_ended", "call": call, "cause": cause });
+            (by.unwrap_or(actor), what)
+        }
+        CallEvent::Accepted { .. }
+        | CallEvent::Joined { .. }
+        | CallEvent::Declined { .. }
+        | CallEvent::Missed { .. }
+        | CallEvent::Left { .. }
+        | CallEvent::Toggled { .. }
+        | CallEvent::Moved { .. }
+        | CallEvent::MediaJoined { .. }
+        | CallEvent::MediaLeft { .. }
+        | CallEvent::ConsentAsked { .. }
+        | CallEvent::ConsentGiven { .. }
+        | CallEvent::ConsentWithdrawn { .. }
+        | CallEvent::RecordingStarted { .. }
+        | CallEvent::RecordingStopped { .. }
+        | CallEvent::RecordingStored { .. }
+        | CallEvent::RecordingFailed { .. } => return None,
+    };
+    Some(Happened { conversation, by, what, title: None })
 }

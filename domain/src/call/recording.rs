@@ -1,0 +1,154 @@
+//! Recording, which takes the consent of everybody in the call, all the time.
+
+use std::collections::BTreeSet;
+
+use events::call::{Carrier, Participant, StopCause};
+use events::{CallEvent, FileId, RecordingId, UserId};
+
+use super::command::Rejection;
+use super::{Begun, Call, Decision, MAX_RECORDINGS};
+
+/// What is known of a recording.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Recording {
+    runs: bool,
+    failed: bool,
+    files: BTreeSet<FileId>,
+}
+
+impl Recording {
+    pub(super) const fn begun() -> Self {
+        Self { runs: true, failed: false, files: BTreeSet::new() }
+    }
+
+    pub(super) const fn stop(&mut self) {
+        self.runs = false;
+    }
+
+    pub(super) const fn fail(&mut self) {
+        self.failed = true;
+    }
+
+    pub(super) fn keep(&mut self, file: FileId) {
+        self.files.insert(file);
+    }
+}
+
+impl Call {
+    /// Who asks agrees. Asking again reminds nobody.
+    pub(super) fn ask_consent(&self, by: Participant) -> Decision {
+        let begun = self.with(by)?;
+        let (call, conversation, user) = (begun.call, begun.conversation, by.user);
+        Ok(match begun.consent {
+            None => vec![CallEvent::ConsentAsked { call, conversation, by: user }],
+            Some(_) if begun.agrees(user) => vec![],
+            Some(_) => vec![CallEvent::ConsentGiven { call, conversation, user }],
+        })
+    }
+
+    pub(super) fn consent(&self, by: Participant, agrees: bool) -> Decision {
+        let begun = self.with(by)?;
+        let (call, conversation, user) = (begun.call, begun.conversation, by.user);
+        let said = begun.consent.as_ref().ok_or(Rejection::NotAsked)?.get(&user);
+        if said == Some(&agrees) {
+            return Ok(vec![]);
+        }
+        if agrees {
+            return Ok(vec![CallEvent::ConsentGiven { call, conversation, user }]);
+        }
+        let stopped = begun.stop_recording(StopCause::Withdrawn);
+        let withdrawn = CallEvent::ConsentWithdrawn { call, conversation, user };
+        Ok(stopped.into_iter().chain([withdrawn]).collect())
+    }
+
+    pub(super) fn record(&self, by: Participant, recording: RecordingId) -> Decision {
+        let begun = self.with(by)?;
+        match begun.recordings.get(&recording) {
+            Some(Recording { runs: true, .. }) => return Ok(vec![]),
+            Some(_) => return Err(Rejection::RecordingExists),
+            None => {}
+        }
+        if begun.carrier != Carrier::Sfu {
+            return Err(Rejection::NotOnSfu);
+        }
+        if begun.runs().is_some() {
+            return Err(Rejection::RecordingRuns);
+        }
+        if !begun.users().into_iter().all(|user| begun.agrees(user)) {
+            return Err(Rejection::NoConsent);
+        }
+        if begun.recordings.len() >= MAX_RECORDINGS {
+            return Err(Rejection::TooManyRecordings);
+        }
+        let (call, conversation, by) = (begun.call, begun.conversation, by.user);
+        Ok(vec![CallEvent::RecordingStarted { call, conversation, recording, by }])
+    }
+
+    pub(super) fn record_no_more(&self, by: Participant, recording: RecordingId) -> Decision {
+        let begun = self.with(by)?;
+        if !begun.recordings.contains_key(&recording) {
+            return Err(Rejection::NoSuchRecording);
+        }
+        Ok(match begun.runs() == Some(recording) {
+            true => begun.stop_recording(StopCause::Stopped).into_iter().collect(),
+            false => vec![],
+        })
+    }
+
+    /// Files are stored after the recording stopped, and often after the call ended.
+    pub(super) fn store_recording(
+        &self,
+        recording: RecordingId,
+        file: FileId,
+        of: Option<Participant>,
+        milliseconds: u64,
+    ) -> Decision {
+        let begun = self.known()?;
+        let known = begun.recordings.get(&recording).ok_or(Rejection::NoSuchRecording)?;
+        if known.files.contains(&file) {
+            return Ok(vec![]);
+        }
+        let (call, conversation) = (begun.call, begun.conversation);
+        Ok(vec![CallEvent::RecordingStored {
+            call,
+            conversation,
+            recording,
+            file,
+            of,
+            milliseconds,
+        }])
+    }
+
+    pub(super) fn fail_recording(&self, recording: RecordingId, reason: &str) -> Decision {
+        let begun = self.known()?;
+        let known = begun.recordings.get(&recording).ok_or(Rejection::NoSuchRecording)?;
+        if known.failed {
+            return Ok(vec![]);
+        }
+        let (call, conversation, reason) = (begun.call, begun.conversation, reason.to_owned());
+        Ok(vec![CallEvent::RecordingFailed { call, conversation, recording, reason }])
+    }
+}
+
+impl Begun {
+    /// Whether somebody has agreed to be recorded.
+    pub(super) fn agrees(&self, user: UserId) -> bool {
+        self.consent.as_ref().is_some_and(|said| said.get(&user) == Some(&true))
+    }
+
+    /// The recording that runs.
+    pub fn runs(&self) -> Option<RecordingId> {
+        self.recordings.iter().find(|(_, recording)| recording.runs).map(|(id, _)| *id)
+    }
+
+    /// The end of the recording that runs, if one does.
+    pub(super) fn stop_recording(&self, cause: StopCause) -> Option<CallEvent> {
+        let (call, conversation) = (self.call, self.conversation);
+        self.runs().map(|recording| CallEvent::RecordingStopped {
+            call,
+            conversation,
+            recording,
+            cause,
+        })
+    }
+}
