@@ -270,10 +270,10 @@ async fn services(config: &service::Config, listener: TcpListener) -> Result<(Ed
     let commands = command_api::App::start(config, log.clone(), postgres.clone(), shutdown.clone())
         .await
         .context("command-api did not start")?;
-    let queries = query_api::App::start(config, log, shutdown.clone())
+    let queries = query_api::App::start(config, log.clone(), shutdown.clone())
         .await
         .context("query-api did not start")?;
-    let sfu = media(config, listener.local_addr()?, shutdown.clone()).await?;
+    let sfu = media(config, listener.local_addr()?, log, shutdown.clone()).await?;
     let health = commands.health().and(queries.health()).and(projector.health()).and(sfu.health());
     let routes = commands.router().merge(queries.router()).merge(index::router());
     let routes = routes.merge(sfu.router());
@@ -287,6 +287,7 @@ async fn services(config: &service::Config, listener: TcpListener) -> Result<(Ed
 async fn media(
     config: &service::Config,
     api: SocketAddr,
+    log: EventLog,
     shutdown: CancellationToken,
 ) -> Result<sfu::App> {
     #[expect(clippy::disallowed_methods, reason = "the stack is an edge, as `from_env` is")]
@@ -298,7 +299,7 @@ async fn media(
         _ => environment(name),
     })?;
     let url = format!("http://{api}");
-    let app = sfu::App::start(config, &settings, &url, "", shutdown).await;
+    let app = sfu::App::start(config, &settings, &url, "", Some(log), shutdown).await;
     app.context("the SFU did not start")
 }
 

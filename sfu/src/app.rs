@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
+use event_log::EventLog;
 use service::health::Need;
 use service::sfu_registry::{BEAT, Node};
 use service::{Health, SfuRegistry, Tickets};
@@ -17,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::Settings;
+use crate::facts::{self, Facts};
 use crate::media::dtls::Identity;
 use crate::media::worker::{self, Handle};
 use crate::signal::{self, used::Used};
@@ -46,7 +48,7 @@ pub(crate) struct Shared {
 
 impl App {
     /// Starts the media threads and says in the registry that this node lives. `url` is where
-    /// clients reach its routes.
+    /// clients reach its routes. Without a log nothing is recorded.
     ///
     /// # Errors
     /// When a port is taken, or the URL of NATS is none. NATS itself may be away.
@@ -55,6 +57,7 @@ impl App {
         settings: &Settings,
         url: &str,
         namespace: &str,
+        log: Option<EventLog>,
         shutdown: CancellationToken,
     ) -> anyhow::Result<Self> {
         let nats = service::nats::options(&config.nats_url)
@@ -65,6 +68,12 @@ impl App {
             .context("ROUNDTABLE_NATS_URL is no URL of NATS")?;
         let registry = SfuRegistry::new(nats.clone(), namespace);
         let identity = Arc::new(Identity::new()?);
+        let tasks = TaskTracker::new();
+        let facts = log.map_or_else(Facts::default, |log| {
+            let (facts, append) = facts::queue(log, config.node.clone(), shutdown.clone());
+            tasks.spawn(append);
+            facts
+        });
         let (ended, over) = mpsc::channel(1024);
         let (mut media, mut threads) = (Vec::new(), Vec::new());
         for (index, socket) in settings.sockets()?.into_iter().enumerate() {
@@ -75,6 +84,7 @@ impl App {
                 socket,
                 identity: identity.clone(),
                 ended: ended.clone(),
+                facts: facts.clone(),
             })?;
             media.push(handle);
             threads.push(thread);
@@ -90,7 +100,7 @@ impl App {
             threads: std::sync::Mutex::new(threads),
             registry,
             nats,
-            tasks: TaskTracker::new(),
+            tasks,
         });
         let app = Self { shared };
         app.shared.tasks.spawn(app.clone().live(settings.url.clone().unwrap_or(url.to_owned())));
@@ -251,7 +261,17 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let url = format!("http://{}", listener.local_addr()?);
-    let app = App::start(&config, &settings, &url, "", shutdown.clone()).await?;
+    let postgres = sqlx::postgres::PgPoolOptions::new()
+        .max_connections(2)
+        .connect_lazy(&config.postgres_url)
+        .context("ROUNDTABLE_POSTGRES_URL is no URL of Postgres")?;
+    let log = EventLog::connect(event_log::Config {
+        eventstore_url: config.eventstore_url.clone(),
+        postgres,
+        secrets: config.secrets.log.clone(),
+    });
+    let log = Some(log.await?);
+    let app = App::start(&config, &settings, &url, "", log, shutdown.clone()).await?;
     let routes = service::http::app(app.router(), &config, app.health());
     let (served, ()) = tokio::join!(service::serve(routes, listener, shutdown), app.drained());
     Ok(served?)

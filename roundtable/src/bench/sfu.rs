@@ -195,6 +195,12 @@ pub async fn serve(listen: std::net::SocketAddr) -> Result<()> {
     let config = service::Config::from_env()?;
     let settings = sfu::Settings::from_env()?;
     let listener = TcpListener::bind(listen).await.context("cannot listen")?;
-    announce("sfu", listener.local_addr()?)?;
-    sfu::serve(config, settings, listener, service::shutdown::on_signal()).await
+    let (address, shutdown) = (listener.local_addr()?, service::shutdown::on_signal());
+    let url = format!("http://{address}");
+    // Without a log: nobody appends while media flows.
+    let app = sfu::App::start(&config, &settings, &url, "", None, shutdown.clone()).await?;
+    announce("sfu", address)?;
+    let routes = service::http::app(app.router(), &config, app.health());
+    let (served, ()) = tokio::join!(service::serve(routes, listener, shutdown), app.drained());
+    Ok(served?)
 }

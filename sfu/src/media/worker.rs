@@ -16,6 +16,7 @@ use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use crate::facts::Facts;
 use crate::media::dtls::Identity;
 use crate::media::ice::Check;
 use crate::media::outbox::{Outbox, Traffic};
@@ -126,6 +127,7 @@ pub(crate) struct Worker {
     clock: Clock,
     gauges: Arc<Gauges>,
     ended: mpsc::Sender<Uuid>,
+    facts: Facts,
     received: u64,
     swept: Instant,
 }
@@ -140,6 +142,8 @@ pub(crate) struct Start {
     pub(crate) identity: Arc<Identity>,
     /// Is told of rooms that ended.
     pub(crate) ended: mpsc::Sender<Uuid>,
+    /// What the log should know.
+    pub(crate) facts: Facts,
 }
 
 /// Starts a thread.
@@ -147,7 +151,7 @@ pub(crate) struct Start {
 /// # Errors
 /// When the socket cannot be used.
 pub(crate) fn start(start: Start) -> anyhow::Result<(Handle, JoinHandle<()>)> {
-    let Start { index, threads, socket, addresses, identity, ended } = start;
+    let Start { index, threads, socket, addresses, identity, ended, facts } = start;
     socket.set_nonblocking(true)?;
     let mut socket = UdpSocket::from_std(socket);
     let state = UdpSocketState::new((&socket).into()).context("the UDP socket cannot be set up")?;
@@ -178,6 +182,7 @@ pub(crate) fn start(start: Start) -> anyhow::Result<(Handle, JoinHandle<()>)> {
         clock: Clock::read(),
         gauges: gauges.clone(),
         ended,
+        facts,
         received: 0,
         swept: now,
     };
@@ -286,6 +291,7 @@ impl Worker {
             ids: &mut self.ids,
             now,
             clock: self.clock,
+            facts: &self.facts,
         };
         Some(act(&mut held.room, &mut around))
     }
@@ -297,7 +303,7 @@ impl Worker {
         order: impl FnOnce(&mut Room, &mut Surroundings<'_>) -> R,
     ) -> R {
         let now = Instant::now();
-        let held = || Held { room: Room::new(now), names: HashSet::new() };
+        let held = || Held { room: Room::new(call, now), names: HashSet::new() };
         self.rooms.entry(call).or_insert_with(held);
         let result = self.on_room(call, now, order).expect("the room was made");
         self.know_names(call);

@@ -46,6 +46,9 @@ impl Room {
         if state != before {
             self.changed(id, role, state);
         }
+        if heard.connected {
+            self.record(around, id);
+        }
         if heard.connected && role == Role::Subscribe {
             self.allocate_for(id, around.now);
             self.want_key_frames(id);
@@ -59,6 +62,7 @@ impl Room {
                     }
                 }
             }
+            self.record(around, id);
         }
     }
 

@@ -25,6 +25,7 @@ use service::tickets::Rights;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use crate::facts::Facts;
 use crate::media::dtls::Identity;
 use crate::media::ice::{Answered, Check};
 use crate::media::outbox::Outbox;
@@ -61,6 +62,8 @@ pub(crate) struct Participant {
     /// Since when the signalling is gone.
     away: Option<Instant>,
     headless: bool,
+    /// Whether the log knows that it is connected.
+    inside: bool,
 }
 
 impl Participant {
@@ -100,6 +103,7 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) ids: &'a mut Ids,
     pub(crate) now: Instant,
     pub(crate) clock: Clock,
+    pub(crate) facts: &'a Facts,
 }
 
 /// Ids that are unique on a thread; the threads take turns in them.
@@ -157,6 +161,7 @@ struct Pending {
 
 /// A call on this thread.
 pub(crate) struct Room {
+    call: Uuid,
     participants: BTreeMap<ParticipantId, Participant>,
     tracks: BTreeMap<TrackId, Track>,
     speakers: Speakers<ParticipantId>,
@@ -171,8 +176,9 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    pub(crate) fn new(now: Instant) -> Self {
+    pub(crate) fn new(call: Uuid, now: Instant) -> Self {
         Self {
+            call,
             participants: BTreeMap::new(),
             tracks: BTreeMap::new(),
             speakers: Speakers::default(),
@@ -218,6 +224,7 @@ impl Room {
             subscriber: None,
             away: None,
             headless: false,
+            inside: false,
         };
         let present = participant.present();
         self.tell_all(|_| Some(Event::ParticipantJoined(present.clone())));
@@ -252,6 +259,9 @@ impl Room {
         let Some(mut participant) = self.participants.remove(&id) else { return };
         if let Some(subscriber) = &mut participant.subscriber {
             subscriber.transport.close(around.out, around.now);
+        }
+        if participant.inside {
+            around.facts.tell(self.call, participant.who, false);
         }
         participant.tell(Event::Bye { reason, resume: false });
         self.speakers.forget(id);
@@ -328,6 +338,9 @@ impl Room {
     /// Tells everybody that the node ends.
     pub(crate) fn farewell(&mut self, around: &mut Surroundings<'_>) {
         for participant in self.participants.values_mut() {
+            if participant.inside {
+                around.facts.tell(self.call, participant.who, false);
+            }
             participant.tell(Event::Bye { reason: "node_ends", resume: true });
             for role in [Role::Publish, Role::Subscribe] {
                 if let Some(transport) = participant.transport(role) {
@@ -340,6 +353,18 @@ impl Room {
     fn changed(&mut self, id: ParticipantId, role: Role, state: State) {
         if let Some(participant) = self.participants.get_mut(&id) {
             participant.tell(Event::Connection { role, state });
+        }
+    }
+
+    /// Tells the log whether somebody is connected, if that is another than it knows.
+    fn record(&mut self, around: &Surroundings<'_>, id: ParticipantId) {
+        let Some(participant) = self.participants.get_mut(&id) else { return };
+        let up = |transport: &Transport| transport.srtp.is_some();
+        let publishes = participant.publisher.as_ref().is_some_and(|p| up(&p.transport));
+        let inside = publishes || participant.subscriber.as_ref().is_some_and(|s| up(&s.transport));
+        if inside != participant.inside {
+            participant.inside = inside;
+            around.facts.tell(self.call, participant.who, inside);
         }
     }
 }

@@ -179,6 +179,7 @@ impl Room {
                 }
                 None => self.leave(around, id, "gone"),
             }
+            self.record(around, id);
         }
     }
 

@@ -67,8 +67,7 @@ impl Client {
         let mut payload = picture(number, key, 1000);
         payload[16..24].copy_from_slice(&(offset + number).to_be_bytes());
         let timestamp = u32::try_from(number).unwrap().wrapping_mul(900);
-        let packet =
-            Packet { mid, rid, number, timestamp, marker: true, level: None, payload };
+        let packet = Packet { mid, rid, number, timestamp, marker: true, level: None, payload };
         self.publish.send(packet).await;
     }
 

@@ -54,7 +54,7 @@ async fn one_slow_subscriber_gets_a_lower_layer_and_rises_again() {
                     ada.send_large(layer, numbers[index], index as u64 * STEP, key).await;
                 }
             },
-            fact = ada.publish.next() => if let Fact::KeyFrame(_, Some(rid)) = fact {
+            fact = ada.publish.next() => if let Fact::KeyFrame(Some(rid)) = fact {
                 wanted[LAYERS.iter().position(|layer| rid == (*layer).into()).unwrap()] = true;
             },
             packet = ben.subscribe.packet() => see(&mut last, "ben", &packet.payload),

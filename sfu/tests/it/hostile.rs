@@ -12,7 +12,8 @@ fn garbage() -> Vec<u8> {
     let mut random = rand::rng();
     let mut datagram = vec![0; random.random_range(1..1300)];
     random.fill_bytes(&mut datagram);
-    datagram[0] = *[0u8, 1, 20, 22, 23, 128, 144, 176, 191, 255][..].get(random.random_range(0..10)).unwrap();
+    datagram[0] =
+        *[0u8, 1, 20, 22, 23, 128, 144, 176, 191, 255][..].get(random.random_range(0..10)).unwrap();
     if datagram.len() > 20 && datagram[0] < 2 {
         let len = u16::try_from(datagram.len() - 20).unwrap();
         datagram[1] = 1;
@@ -39,8 +40,10 @@ async fn garbage_from_strangers_and_in_the_clients_name_disturbs_nobody() {
     let mut ben = Client::join_via(&world, 2, None, Some(down.address)).await;
     ben.subscribe().await;
     ada.publish.asked_for_key_frame(None).await;
-    let strangers: Vec<UdpSocket> =
-        futures::future::join_all((0..20).map(|_| async { UdpSocket::bind("127.0.0.1:0").await.unwrap() })).await;
+    let strangers: Vec<UdpSocket> = futures::future::join_all(
+        (0..20).map(|_| async { UdpSocket::bind("127.0.0.1:0").await.unwrap() }),
+    )
+    .await;
     for number in 1..=200u64 {
         for _ in 0..10 {
             let stranger = &strangers[usize::try_from(number % 20).unwrap()];

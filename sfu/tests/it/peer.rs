@@ -24,7 +24,7 @@ type Order = Box<dyn FnOnce(&mut Rtc) + Send>;
 pub(crate) enum Fact {
     Connected,
     Packet(Box<RtpPacket>),
-    KeyFrame(Mid, Option<Rid>),
+    KeyFrame(Option<Rid>),
     Closed,
 }
 
@@ -144,7 +144,7 @@ impl Peer {
     /// Waits until a key frame of a layer is asked for.
     pub(crate) async fn asked_for_key_frame(&mut self, rid: Option<Rid>) {
         loop {
-            if let Fact::KeyFrame(_, asked) = self.next().await
+            if let Fact::KeyFrame(asked) = self.next().await
                 && asked == rid
             {
                 return;
@@ -184,7 +184,7 @@ async fn run(
                                 asked.kind,
                                 KeyframeRequestKind::Pli | KeyframeRequestKind::Fir
                             ));
-                            Fact::KeyFrame(asked.mid, asked.rid)
+                            Fact::KeyFrame(asked.rid)
                         }
                         _ => continue,
                     };

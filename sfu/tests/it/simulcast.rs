@@ -41,7 +41,7 @@ async fn a_subscriber_gets_the_layer_it_wants_switched_at_a_key_frame() {
                 }
             }
             fact = ada.publish.next() => {
-                if let Fact::KeyFrame(_, Some(rid)) = fact {
+                if let Fact::KeyFrame(Some(rid)) = fact {
                     let at = LAYERS.iter().position(|layer| rid == (*layer).into()).unwrap();
                     wanted[at] = true;
                 }

@@ -47,7 +47,7 @@ impl World {
         let address = listener.local_addr().unwrap();
         let url = format!("http://{address}");
         let (settings, namespace) = (settings.unwrap(), servers::prefix());
-        let app = sfu::App::start(&config, &settings, &url, &namespace, shutdown.clone());
+        let app = sfu::App::start(&config, &settings, &url, &namespace, None, shutdown.clone());
         let app = app.await.unwrap();
         let routes = service::http::app(app.router(), &config, app.health());
         let serving = tokio::spawn({
