@@ -176,6 +176,7 @@ pub(crate) enum BenchCommand {
     EventStore(EventStoreArguments),
     Reads(ReadsArguments),
     Receipts(ReceiptsArguments),
+    Sfu(SfuArguments),
     /// What is measured runs in processes of its own.
     #[command(subcommand, hide = true)]
     Serve(ServeCommand),
@@ -231,6 +232,20 @@ pub(crate) struct ReadsArguments {
     /// How many messages.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1000..))]
     pub(crate) messages: Option<u32>,
+}
+
+/// What a forwarded packet costs the SFU: rooms with many subscribers, and a conference.
+///
+/// The SFU is a process of its own, and only its processor time counts; the load comes from this
+/// process, on the same machine.
+#[derive(Debug, Args)]
+pub(crate) struct SfuArguments {
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Shorter: at most 40 s.
+    #[arg(long)]
+    pub(crate) quick: bool,
 }
 
 /// Many sockets at one gateway, and nobody says anything: what each costs.
@@ -297,6 +312,7 @@ pub(crate) enum ServeCommand {
     },
     Echo(ServeListen),
     Gateway(ServeListen),
+    Sfu(ServeListen),
     Postgres {
         #[command(flatten)]
         listen: ServeListen,

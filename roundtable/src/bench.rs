@@ -13,6 +13,7 @@ mod processes;
 mod reads;
 mod receipts;
 mod report;
+mod sfu;
 mod store;
 mod wire;
 
@@ -21,6 +22,7 @@ pub use idle::{Idle, IdleReport, run as idle, serve as serve_gateway};
 pub use reads::{Reads, ReadsReport, run as reads};
 pub use receipts::{Receipts, ReceiptsReport, run as receipts};
 pub use report::{Report, Saturation, Step};
+pub use sfu::{Scenario, Sfu, SfuReport, run as sfu, serve as serve_sfu};
 pub use store::{
     Memory, Serve, Size, SizesReport, Store, StoreReport, draw, run as store, serve, sizes,
 };

@@ -7,7 +7,7 @@ use arguments::{
     AdminCommand, Arguments, BenchCommand, ChatArguments, Command, DemoArguments,
     EventStoreArguments, GrantArguments, GrantedRole, IdleArguments, MigrateArguments,
     ReadsArguments, ReceiptsArguments, SecretsArguments, ServeCommand, ServerArguments,
-    UpArguments,
+    SfuArguments, UpArguments,
 };
 use clap::Parser;
 use events::user::PlatformRole;
@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         Command::Bench(BenchCommand::EventStore(arguments)) => event_store(arguments),
         Command::Bench(BenchCommand::Reads(arguments)) => reads(&arguments),
         Command::Bench(BenchCommand::Receipts(arguments)) => receipts(arguments),
+        Command::Bench(BenchCommand::Sfu(arguments)) => sfu(&arguments),
         Command::Bench(BenchCommand::Serve(command)) => serve(command),
     };
     result.unwrap_or_else(|error| {
@@ -172,6 +173,13 @@ fn idle(arguments: &IdleArguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn sfu(arguments: &SfuArguments) -> Result<ExitCode> {
+    let bench = bench::Sfu { quick: arguments.quick };
+    let report = many_threads()?.block_on(unless_ended(bench::sfu(&bench)))?;
+    print(arguments.json, &report)?;
+    Ok(ExitCode::SUCCESS)
+}
+
 fn event_store(arguments: EventStoreArguments) -> Result<ExitCode> {
     let EventStoreArguments { json, quick, data, events, postgres_connections, sizes, graph, from } =
         arguments;
@@ -215,6 +223,10 @@ fn serve(command: ServeCommand) -> Result<ExitCode> {
     let (what, listen) = match command {
         ServeCommand::Store { listen, data } => (bench::Serve::Store(data), listen),
         ServeCommand::Echo(listen) => (bench::Serve::Echo, listen),
+        ServeCommand::Sfu(listen) => {
+            many_threads()?.block_on(bench::serve_sfu(listen.listen))?;
+            return Ok(ExitCode::SUCCESS);
+        }
         ServeCommand::Gateway(listen) => {
             many_threads()?.block_on(bench::serve_gateway(listen.listen))?;
             return Ok(ExitCode::SUCCESS);

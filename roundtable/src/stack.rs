@@ -120,6 +120,7 @@ struct Edge {
     serving: JoinHandle<std::io::Result<()>>,
     commands: command_api::App,
     queries: query_api::App,
+    sfu: sfu::App,
 }
 
 impl Stack {
@@ -172,6 +173,12 @@ impl Stack {
     #[must_use]
     pub fn urls(&self) -> &Urls {
         &self.urls
+    }
+
+    /// Where clients send media (UDP), one address for each thread.
+    #[must_use]
+    pub fn media(&self) -> Vec<SocketAddr> {
+        self.edge.sfu.media_addresses()
     }
 
     /// The folder with everything it keeps.
@@ -263,15 +270,37 @@ async fn services(config: &service::Config, listener: TcpListener) -> Result<(Ed
     let commands = command_api::App::start(config, log.clone(), postgres.clone(), shutdown.clone())
         .await
         .context("command-api did not start")?;
-    let queries = query_api::App::start(config, log, shutdown.clone())
+    let queries = query_api::App::start(config, log.clone(), shutdown.clone())
         .await
         .context("query-api did not start")?;
-    let health = commands.health().and(queries.health()).and(projector.health());
+    let sfu = media(config, listener.local_addr()?, log, shutdown.clone()).await?;
+    let health = commands.health().and(queries.health()).and(projector.health()).and(sfu.health());
     let routes = commands.router().merge(queries.router()).merge(index::router());
+    let routes = routes.merge(sfu.router());
     let router = service::http::app(routes, config, health);
     let serving = tokio::spawn(service::serve(router, listener, shutdown.clone()));
-    let edge = Edge { shutdown: shutdown.drop_guard(), serving, commands, queries };
+    let edge = Edge { shutdown: shutdown.drop_guard(), serving, commands, queries, sfu };
     Ok((edge, Inside { shutdown: inside.drop_guard(), projector }))
+}
+
+/// The SFU, which takes media where the API listens unless the environment says otherwise.
+async fn media(
+    config: &service::Config,
+    api: SocketAddr,
+    log: EventLog,
+    shutdown: CancellationToken,
+) -> Result<sfu::App> {
+    #[expect(clippy::disallowed_methods, reason = "the stack is an edge, as `from_env` is")]
+    let environment = |name: &str| std::env::var(name).ok();
+    let settings = sfu::Settings::read(|name| match name {
+        "ROUNDTABLE_SFU_LISTEN" => {
+            environment(name).or_else(|| Some(SocketAddr::new(api.ip(), 0).to_string()))
+        }
+        _ => environment(name),
+    })?;
+    let url = format!("http://{api}");
+    let app = sfu::App::start(config, &settings, &url, "", Some(log), shutdown).await;
+    app.context("the SFU did not start")
 }
 
 /// Waits until everything is connected. A server that is given and away holds nobody up for long:
@@ -295,12 +324,13 @@ async fn connected(api: &str) -> Result<()> {
 }
 
 async fn end_services(edge: Edge, inside: Inside) -> Result<()> {
-    let Edge { shutdown, serving, commands, queries } = edge;
+    let Edge { shutdown, serving, commands, queries, sfu } = edge;
     shutdown.disarm().cancel();
     let served = timeout(FAREWELL, async {
         let served = serving.await;
         commands.drained().await;
         queries.drained().await;
+        sfu.drained().await;
         served
     });
     let served = match served.await {

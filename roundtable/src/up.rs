@@ -70,12 +70,14 @@ fn ready(stack: &mut Stack, given: &Given, is_new: bool, begun: Instant) -> Stri
         server(Kind::Redis, given.redis.is_some(), stack),
         server(Kind::Nats, given.nats.is_some(), stack),
     ];
+    let media: Vec<String> = stack.media().iter().map(ToString::to_string).collect();
     format!(
-        "{READY}{}\n  data     {} ({})\n  servers  {}\n  started  in {:.1} s\n  Ctrl-C stops it",
+        "{READY}{}\n  data     {} ({})\n  servers  {}\n  media    UDP {}\n  started  in {:.1} s\n  Ctrl-C stops it",
         stack.urls().api,
         stack.data().display(),
         if is_new { "new" } else { "found again" },
         servers.join(", "),
+        media.join(", "),
         begun.elapsed().as_secs_f64(),
     )
 }

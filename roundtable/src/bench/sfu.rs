@@ -1,0 +1,206 @@
+//! `roundtable bench sfu`: what a forwarded packet costs.
+//!
+//! The SFU is a process of its own, and only its processor time counts. The load comes from this
+//! process: every participant is a peer of str0m with a socket of its own, which joins over WHIP or
+//! WHEP. Everything that the SFU does for a browser is on: AEAD AES-GCM, retransmissions, reports,
+//! congestion control with transport-wide feedback.
+
+mod load;
+mod report;
+
+use std::{
+    fs::{self, File},
+    path::Path,
+    process::Stdio,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use service::tickets::{Rights, Ticket, Tickets};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    net::TcpListener,
+    process::{Child, ChildStdout, Command},
+    time::{Instant, sleep, timeout},
+};
+use uuid::Uuid;
+
+use super::{
+    machine::{self, Machine},
+    processes,
+    report::{Latency, rounded},
+    store::{announce, ready_at},
+};
+use load::{Load, Shape};
+pub use report::{Scenario, SfuReport};
+
+const NODE: &str = "bench";
+const START: Duration = Duration::from_secs(60);
+
+/// How long nothing is measured after the last one joined.
+const SETTLE: Duration = Duration::from_secs(2);
+
+/// How to measure.
+#[derive(Clone, Debug, Default)]
+pub struct Sfu {
+    /// Shorter: at most 40 s.
+    pub quick: bool,
+}
+
+/// The three scenarios: name, rooms, publishers and viewers of a room, and what each sends.
+const SCENARIOS: [(&str, Shape); 3] = [
+    ("5 rooms of 1 publisher and 40 subscribers", Shape::stage(5, 40, 4)),
+    ("1 publisher and 200 subscribers", Shape::stage(1, 200, 6)),
+    ("a conference of 12", Shape::conference(12, 2)),
+];
+
+/// Measures, and tells on standard error what is being done.
+///
+/// # Errors
+/// When the SFU does not start, or somebody cannot join.
+pub async fn run(sfu: &Sfu) -> Result<SfuReport> {
+    let (begun, date) = (Instant::now(), machine::date());
+    let folder = tempfile::Builder::new().prefix("roundtable-bench-").tempdir()?;
+    let secrets = service::Secrets::generate(&folder.path().join("secrets"))?;
+    let tickets = Tickets::new(&secrets.signing);
+    let length = Duration::from_secs(if sfu.quick { 5 } else { 20 });
+    let mut scenarios = Vec::new();
+    let mut first_frame = Vec::new();
+    for (name, shape) in SCENARIOS {
+        // Each has a process of its own, so that its memory is that of its peers.
+        let process = Process::start(folder.path()).await?;
+        eprintln!("{name}");
+        let (scenario, first) = measure(name, shape, &process, &tickets, length).await?;
+        eprintln!("  {:.2} us a packet", scenario.cpu_us_per_packet);
+        scenarios.push(scenario);
+        first_frame.push(first);
+    }
+    Ok(SfuReport {
+        bench: "sfu",
+        machine: Machine::this(),
+        date,
+        commit: crate::COMMIT,
+        seconds: rounded(begun.elapsed().as_secs_f64(), 1),
+        scenarios,
+        janus: None,
+        first_frame_ms: first_frame.into_iter().fold(0.0, f64::max),
+    })
+}
+
+async fn measure(
+    name: &'static str,
+    shape: Shape,
+    process: &Process,
+    tickets: &Tickets,
+    length: Duration,
+) -> Result<(Scenario, f64)> {
+    let before = process.resident()?;
+    let ticket = |call: Uuid, rights: Rights| {
+        let id = Uuid::from_u128(rand::random());
+        let user = Uuid::from_u128(rand::random()).into();
+        let device = Uuid::from_u128(rand::random());
+        let ticket = Ticket { user, call, device, node: NODE.to_owned(), rights, id };
+        tickets.issue(ticket, service::clock::now())
+    };
+    let load = Load::begin(&process.address, shape, ticket).await?;
+    sleep(SETTLE).await;
+    let after = process.resident()?;
+    load.reset();
+    let (begun, cpu) = (Instant::now(), process.cpu_us()?);
+    sleep(length).await;
+    let cpu = process.cpu_us()?.saturating_sub(cpu);
+    let seconds = begun.elapsed().as_secs_f64();
+    let counted = load.end().await;
+    let peers = shape.peers();
+    let scenario = Scenario {
+        name,
+        publishers: shape.publishers(),
+        subscribers: shape.subscribers(),
+        packets_per_s: rounded(counted.packets as f64 / seconds, 0),
+        mbit_per_s: rounded(counted.bytes as f64 * 8.0 / 1e6 / seconds, 1),
+        cpu_us_per_packet: rounded(cpu as f64 / counted.packets.max(1) as f64, 2),
+        cpu_percent: rounded(cpu as f64 / 1e4 / seconds, 1),
+        added_latency: Latency::of(&counted.latency),
+        lost: counted.lost,
+        rss_mb_per_peer: rounded(
+            after.saturating_sub(before) as f64 / 1_048_576.0 / peers as f64,
+            3,
+        ),
+    };
+    Ok((scenario, counted.first_frame_ms))
+}
+
+/// The SFU that is measured. Dropping it kills it.
+struct Process {
+    process: Child,
+    address: String,
+    _stdout: BufReader<ChildStdout>,
+}
+
+impl Process {
+    async fn start(folder: &Path) -> Result<Self> {
+        let log = folder.join("sfu.log");
+        let program = std::env::current_exe().context("this program does not know its path")?;
+        let mut process = Command::new(program)
+            .args(["bench", "serve", "sfu", "--listen", "127.0.0.1:0"])
+            // Nothing of these is asked while media flows.
+            .env("ROUNDTABLE_POSTGRES_URL", "postgres://127.0.0.1:1/none")
+            .env("ROUNDTABLE_REDIS_URL", "redis://127.0.0.1:1")
+            .env("ROUNDTABLE_NATS_URL", "nats://127.0.0.1:1")
+            .env("ROUNDTABLE_EVENTSTORE_URL", "esdb://127.0.0.1:1?tls=false")
+            .env("ROUNDTABLE_SECRETS", folder.join("secrets"))
+            .env("ROUNDTABLE_LISTEN", "127.0.0.1:0")
+            .env("ROUNDTABLE_SFU_LISTEN", "127.0.0.1:0")
+            .env("ROUNDTABLE_NODE", NODE)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(File::create(&log)?)
+            .kill_on_drop(true)
+            .spawn()
+            .context("the SFU cannot be started")?;
+        let mut stdout = BufReader::new(process.stdout.take().context("it has no output")?);
+        let mut line = String::new();
+        let read = timeout(START, stdout.read_line(&mut line)).await;
+        let address = read.ok().and_then(Result::ok).and_then(|_| ready_at(&line));
+        let address = address.map(str::to_owned).with_context(|| {
+            let said = fs::read_to_string(&log).unwrap_or_default();
+            format!("the SFU did not become ready; it said:\n{said}")
+        })?;
+        Ok(Self { process, address, _stdout: stdout })
+    }
+
+    /// Resident memory, in bytes.
+    fn resident(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()?))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        Ok(kib.context("the kernel does not tell its memory")? * 1024)
+    }
+
+    /// Processor time so far, in microseconds.
+    fn cpu_us(&self) -> Result<u64> {
+        processes::own_cpu_us(self.pid()?).context("the kernel does not tell its time")
+    }
+
+    fn pid(&self) -> Result<u32> {
+        self.process.id().context("the SFU ended")
+    }
+}
+
+/// The hidden command that serves what is measured.
+///
+/// # Errors
+/// When it cannot listen.
+pub async fn serve(listen: std::net::SocketAddr) -> Result<()> {
+    let config = service::Config::from_env()?;
+    let settings = sfu::Settings::from_env()?;
+    let listener = TcpListener::bind(listen).await.context("cannot listen")?;
+    let (address, shutdown) = (listener.local_addr()?, service::shutdown::on_signal());
+    let url = format!("http://{address}");
+    // Without a log: nobody appends while media flows.
+    let app = sfu::App::start(&config, &settings, &url, "", None, shutdown.clone()).await?;
+    announce("sfu", address)?;
+    let routes = service::http::app(app.router(), &config, app.health());
+    let (served, ()) = tokio::join!(service::serve(routes, listener, shutdown), app.drained());
+    Ok(served?)
+}

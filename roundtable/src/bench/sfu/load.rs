@@ -1,0 +1,395 @@
+//! The load: peers that send and receive, each with a socket of its own.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use hdrhistogram::Histogram;
+use reqwest::{Client, StatusCode};
+use service::tickets::Rights;
+use str0m::{
+    Candidate, Event, Input, Output, Rtc,
+    change::SdpAnswer,
+    media::{Direction, MediaKind, Mid},
+    net::{Protocol, Receive},
+    rtp::{ExtensionValues, RtpWrite, SeqNo},
+};
+use tokio::{net::UdpSocket, task::JoinSet};
+use uuid::Uuid;
+
+/// Pictures and sounds a second.
+const PICTURES: Duration = Duration::from_micros(33_333);
+const SOUNDS: Duration = Duration::from_millis(20);
+
+/// Bytes of a packet of each.
+const PICTURE: usize = 1050;
+const SOUND: usize = 100;
+
+/// Where the time of sending stands in a payload.
+const STAMP: usize = 16;
+
+/// Who sends and receives.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    rooms: usize,
+    /// Who sends in each room.
+    publishers: usize,
+    /// Who receives in each room.
+    viewers: usize,
+    /// Tracks of a kind that each viewer receives.
+    tracks: usize,
+    /// Packets of a picture.
+    packets: usize,
+}
+
+impl Shape {
+    pub(super) const fn stage(rooms: usize, viewers: usize, packets: usize) -> Self {
+        Self { rooms, publishers: 1, viewers, tracks: 1, packets }
+    }
+
+    /// Everybody sends, and receives what the others send: those who view have a device of their
+    /// own, and so would get what they send as well; of each room's tracks one is left out.
+    pub(super) const fn conference(people: usize, packets: usize) -> Self {
+        Self { rooms: 1, publishers: people, viewers: people, tracks: people - 1, packets }
+    }
+
+    pub(super) const fn publishers(self) -> usize {
+        self.rooms * self.publishers
+    }
+
+    pub(super) const fn subscribers(self) -> usize {
+        self.rooms * self.viewers
+    }
+
+    pub(super) const fn peers(self) -> usize {
+        self.publishers() + self.subscribers()
+    }
+}
+
+/// What arrived.
+pub(super) struct Counted {
+    pub(super) packets: u64,
+    pub(super) bytes: u64,
+    pub(super) lost: u64,
+    pub(super) latency: Histogram<u64>,
+    pub(super) first_frame_ms: f64,
+}
+
+struct Tally {
+    begun: Instant,
+    packets: AtomicU64,
+    bytes: AtomicU64,
+    /// Gaps in what a subscriber got, less what came late.
+    lost: AtomicU64,
+    latency: Mutex<Histogram<u64>>,
+    ended: AtomicBool,
+}
+
+/// A load that runs.
+pub(super) struct Load {
+    tally: Arc<Tally>,
+    tasks: JoinSet<Result<()>>,
+    first_frame_ms: f64,
+}
+
+impl Load {
+    /// Everybody joins.
+    pub(super) async fn begin(
+        sfu: &str,
+        shape: Shape,
+        ticket: impl Fn(Uuid, Rights) -> String,
+    ) -> Result<Self> {
+        let tally = Arc::new(Tally {
+            begun: Instant::now(),
+            packets: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+            latency: Mutex::new(Histogram::new(3)?),
+            ended: AtomicBool::new(false),
+        });
+        let (http, mut tasks) = (Client::new(), JoinSet::new());
+        let mut first_frame_ms = 0.0f64;
+        for _ in 0..shape.rooms {
+            let call = Uuid::from_u128(rand::random());
+            for _ in 0..shape.publishers {
+                let url = format!("http://{sfu}/v1/whip/{call}");
+                let ticket = ticket(call, Rights { publish: true, ..Rights::default() });
+                let peer = Peer::join(&http, &url, &ticket, 1, Direction::SendOnly).await?;
+                tasks.spawn(peer.run(Some(shape.packets), tally.clone(), None));
+            }
+            for viewer in 0..shape.viewers {
+                let url = format!("http://{sfu}/v1/whep/{call}");
+                let ticket = ticket(call, Rights { subscribe: true, ..Rights::default() });
+                let began = Instant::now();
+                let peer =
+                    Peer::join(&http, &url, &ticket, shape.tracks, Direction::RecvOnly).await?;
+                let (told, first) = tokio::sync::oneshot::channel();
+                tasks.spawn(peer.run(None, tally.clone(), Some(told)));
+                if viewer == 0 {
+                    let first = tokio::time::timeout(Duration::from_secs(15), first).await;
+                    let at = first.context("no picture came")?.context("a viewer ended")?;
+                    first_frame_ms = first_frame_ms.max((at - began).as_secs_f64() * 1e3);
+                }
+            }
+        }
+        Ok(Self { tally, tasks, first_frame_ms })
+    }
+
+    /// Counts from here.
+    pub(super) fn reset(&self) {
+        self.tally.packets.store(0, Ordering::Relaxed);
+        self.tally.bytes.store(0, Ordering::Relaxed);
+        self.tally.lost.store(0, Ordering::Relaxed);
+        if let Ok(mut latency) = self.tally.latency.lock() {
+            latency.reset();
+        }
+    }
+
+    /// What was counted.
+    pub(super) async fn end(mut self) -> Counted {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let (packets, bytes) = (read(&self.tally.packets), read(&self.tally.bytes));
+        let lost = read(&self.tally.lost);
+        self.tally.ended.store(true, Ordering::Relaxed);
+        self.tasks.shutdown().await;
+        let latency = match self.tally.latency.lock() {
+            Ok(latency) => latency.clone(),
+            Err(poisoned) => poisoned.into_inner().clone(),
+        };
+        Counted { packets, bytes, lost, latency, first_frame_ms: self.first_frame_ms }
+    }
+}
+
+/// Somebody who sends or receives.
+struct Peer {
+    rtc: Rtc,
+    socket: UdpSocket,
+    local: SocketAddr,
+    mids: Vec<Mid>,
+}
+
+type First = tokio::sync::oneshot::Sender<Instant>;
+
+impl Peer {
+    async fn join(
+        http: &Client,
+        url: &str,
+        ticket: &str,
+        tracks: usize,
+        direction: Direction,
+    ) -> Result<Self> {
+        let socket = UdpSocket::bind("127.0.0.1:0").await?;
+        let local = socket.local_addr()?;
+        let mut rtc = Rtc::builder()
+            .set_rtp_mode(true)
+            .set_reordering_size_audio(0)
+            .set_reordering_size_video(0)
+            .build(Instant::now());
+        rtc.add_local_candidate(Candidate::host(local, "udp")?);
+        let mut change = rtc.sdp_api();
+        let mut mids = Vec::new();
+        for kind in [MediaKind::Audio, MediaKind::Video] {
+            for _ in 0..tracks {
+                mids.push(change.add_media(kind, direction, None, None, None));
+            }
+        }
+        let (offer, pending) = change.apply().context("there is nothing to offer")?;
+        let request = http.post(url).bearer_auth(ticket).header("content-type", "application/sdp");
+        let answer = request.body(offer.to_sdp_string()).send().await?;
+        ensure!(answer.status() == StatusCode::CREATED, "{url}: {}", answer.status());
+        let answer = SdpAnswer::from_sdp_string(&answer.text().await?)?;
+        rtc.sdp_api().accept_answer(pending, answer)?;
+        Ok(Self { rtc, socket, local, mids })
+    }
+
+    async fn run(
+        mut self,
+        packets: Option<usize>,
+        tally: Arc<Tally>,
+        mut first: Option<First>,
+    ) -> Result<()> {
+        let mut sender = packets.map(Sender::new);
+        let mut seen = Seen::default();
+        let mut buffer = vec![0; 2000];
+        let mut connected = false;
+        while !tally.ended.load(Ordering::Relaxed) {
+            let mut wait = loop {
+                match self.rtc.poll_output()? {
+                    Output::Timeout(at) => break at,
+                    Output::Transmit(datagram) => {
+                        // A full buffer loses, as a network does.
+                        let sent =
+                            self.socket.try_send_to(&datagram.contents, datagram.destination);
+                        if sent.is_err() {
+                            self.socket.send_to(&datagram.contents, datagram.destination).await?;
+                        }
+                    }
+                    Output::Event(Event::Connected) => connected = true,
+                    Output::Event(Event::KeyframeRequest(_)) => {
+                        if let Some(sender) = &mut sender {
+                            sender.key = true;
+                        }
+                    }
+                    Output::Event(Event::RtpPacket(packet)) => {
+                        let ssrc = *packet.header.ssrc;
+                        seen.take(ssrc, *packet.seq_no, &packet.payload, &tally);
+                        if packet.payload.len() > SOUND
+                            && let Some(first) = first.take()
+                        {
+                            drop(first.send(Instant::now()));
+                        }
+                    }
+                    Output::Event(_) => {}
+                }
+            };
+            let now = Instant::now();
+            if let Some(sender) = sender.as_mut().filter(|_| connected) {
+                if sender.send(&mut self.rtc, &self.mids, &tally, now) {
+                    continue;
+                }
+                wait = wait.min(sender.next());
+            }
+            let wait = wait.saturating_duration_since(now);
+            tokio::select! {
+                received = self.socket.recv_from(&mut buffer) => {
+                    let (len, from) = received?;
+                    if let Ok(datagram) = Receive::new(Protocol::Udp, from, self.local, &buffer[..len]) {
+                        self.rtc.handle_input(Input::Receive(Instant::now(), datagram))?;
+                    }
+                }
+                () = tokio::time::sleep(wait) => {
+                    self.rtc.handle_input(Input::Timeout(Instant::now()))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a publisher sends next.
+struct Sender {
+    packets: usize,
+    picture: Instant,
+    sound: Instant,
+    number: u64,
+    sounds: u64,
+    pictures: u64,
+    key: bool,
+}
+
+impl Sender {
+    fn new(packets: usize) -> Self {
+        let now = Instant::now();
+        let (picture, sound) = (now, now);
+        Self { packets, picture, sound, number: 0, sounds: 0, pictures: 0, key: true }
+    }
+
+    fn next(&self) -> Instant {
+        self.picture.min(self.sound)
+    }
+
+    /// Sends what is due. Returns whether something was.
+    fn send(&mut self, rtc: &mut Rtc, mids: &[Mid], tally: &Tally, now: Instant) -> bool {
+        let mut sent = false;
+        if self.sound <= now {
+            self.sound += SOUNDS;
+            self.sounds += 1;
+            let payload = stamped(SOUND, false, 0, tally);
+            let time = u32::try_from(self.sounds * 960).unwrap_or(0);
+            write(rtc, mids[0], self.sounds, time, true, Some(-30), payload);
+            sent = true;
+        }
+        if self.picture <= now {
+            self.picture += PICTURES;
+            self.pictures += 1;
+            let key = std::mem::take(&mut self.key);
+            let time = u32::try_from(self.pictures * 3000).unwrap_or(0);
+            for packet in 0..self.packets {
+                self.number += 1;
+                let payload = stamped(PICTURE, key && packet == 0, self.pictures, tally);
+                let last = packet + 1 == self.packets;
+                write(rtc, mids[1], self.number, time, last, None, payload);
+            }
+            sent = true;
+        }
+        sent
+    }
+}
+
+fn write(
+    rtc: &mut Rtc,
+    mid: Mid,
+    number: u64,
+    time: u32,
+    marker: bool,
+    level: Option<i8>,
+    payload: Vec<u8>,
+) {
+    let Some(pt) = rtc.media(mid).and_then(|media| media.remote_pts().first().copied()) else {
+        return;
+    };
+    let mut api = rtc.direct_api();
+    let Some(stream) = api.stream_tx_by_mid(mid, None) else { return };
+    let values = ExtensionValues {
+        audio_level: level,
+        voice_activity: level.map(|_| true),
+        ..ExtensionValues::default()
+    };
+    let write = RtpWrite::new(pt, SeqNo::from(number), time, Instant::now(), payload);
+    stream.write_rtp(write.marker(marker).ext_vals(values).nackable(level.is_none()));
+}
+
+/// A payload of VP8, or one of sound, with the time of sending.
+fn stamped(size: usize, key: bool, picture: u64, tally: &Tally) -> Vec<u8> {
+    let [.., high, low] = picture.to_be_bytes();
+    let mut payload = vec![0x90, 0xe0, 0x80 | high & 0x7f, low, low, 0x20];
+    payload.extend_from_slice(if key {
+        &[0x10, 0, 0, 0x9d, 1, 0x2a, 0x40, 1, 0xb4, 0]
+    } else {
+        &[0x11; 10]
+    });
+    let sent = u64::try_from(tally.begun.elapsed().as_micros()).unwrap_or(0);
+    payload.extend_from_slice(&sent.to_be_bytes());
+    payload.resize(size, 7);
+    payload
+}
+
+/// What one subscriber has seen of each stream.
+#[derive(Default)]
+struct Seen {
+    streams: std::collections::HashMap<u32, u64>,
+}
+
+impl Seen {
+    fn take(&mut self, ssrc: u32, number: u64, payload: &[u8], tally: &Tally) {
+        let Some(stamp) = payload.get(STAMP..STAMP + 8).and_then(|s| s.try_into().ok()) else {
+            return;
+        };
+        match self.streams.get_mut(&ssrc) {
+            None => drop(self.streams.insert(ssrc, number)),
+            Some(last) if number > *last => {
+                tally.lost.fetch_add(number - *last - 1, Ordering::Relaxed);
+                *last = number;
+            }
+            // It came late: it is not lost after all.
+            Some(_) => drop(tally.lost.fetch_update(
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+                |lost| lost.checked_sub(1),
+            )),
+        }
+        tally.packets.fetch_add(1, Ordering::Relaxed);
+        tally.bytes.fetch_add(payload.len() as u64, Ordering::Relaxed);
+        let now = u64::try_from(tally.begun.elapsed().as_micros()).unwrap_or(0);
+        if let Ok(mut latency) = tally.latency.lock() {
+            let taken = now.saturating_sub(u64::from_be_bytes(stamp));
+            latency.saturating_record(taken);
+        }
+    }
+}

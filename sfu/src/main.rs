@@ -1,0 +1,22 @@
+//! The process of the SFU.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use service::check::Process;
+use tokio::net::TcpListener;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    if let Some(checked) = service::check::asked(Process::Service).await {
+        return Ok(checked);
+    }
+    let config = service::Config::from_env()?;
+    let settings = sfu::Settings::from_env()?;
+    service::telemetry::init(&config.log);
+    let listener = TcpListener::bind(&config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", config.listen))?;
+    sfu::serve(config, settings, listener, service::shutdown::on_signal()).await?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,80 @@
+//! Session descriptions (RFC 8866, RFC 8829) as far as an SFU needs them: what a client says, read
+//! within bounds, and what is said to it.
+
+mod answer;
+mod offer;
+mod read;
+mod view;
+
+pub(crate) use answer::{Accepted, AcceptedMedia, Bounds, accept};
+pub(crate) use offer::{LocalMedia, PayloadTypes, Sent, offer};
+pub(crate) use read::{Description, Format, Kind, ReadError};
+pub(crate) use view::{answer_view, extensions as view_extensions, receives, usable};
+
+/// Extensions of RTP headers that are understood.
+pub(crate) mod extension {
+    pub(crate) const LEVEL: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
+    pub(crate) const TRANSPORT: &str =
+        "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+    pub(crate) const MID: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
+    pub(crate) const RID: &str = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id";
+    pub(crate) const REPAIRED: &str = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id";
+    pub(crate) const TURNED: &str = "urn:3gpp:video-orientation";
+}
+
+/// The ids under which one subscriber knows extensions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extensions {
+    pub(crate) transport: Option<u8>,
+    pub(crate) level: Option<u8>,
+    pub(crate) turned: Option<u8>,
+}
+
+impl Default for Extensions {
+    fn default() -> Self {
+        use offer::{LEVEL, TRANSPORT, TURNED};
+        Self { transport: Some(TRANSPORT), level: Some(LEVEL), turned: Some(TURNED) }
+    }
+}
+
+/// What this side says of itself in every description.
+pub(crate) struct Own<'a> {
+    /// SHA-256 of the certificate.
+    pub(crate) fingerprint: &'a str,
+    /// Name and password of ICE.
+    pub(crate) name: &'a str,
+    pub(crate) password: &'a str,
+    /// Where it is reached.
+    pub(crate) addresses: &'a [std::net::SocketAddr],
+}
+
+impl Own<'_> {
+    /// The lines of a session before its media.
+    fn session(&self, id: u64, version: u64, mids: &[&str]) -> String {
+        let mut text = format!("v=0\r\no=- {id} {version} IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n");
+        text.push_str("a=ice-lite\r\n");
+        if !mids.is_empty() {
+            text.push_str(&format!("a=group:BUNDLE {}\r\n", mids.join(" ")));
+        }
+        text.push_str("a=msid-semantic: WMS *\r\na=extmap-allow-mixed\r\n");
+        text
+    }
+
+    /// The lines about the transport, which each media has.
+    fn transport(&self, setup: &str) -> String {
+        let mut text = format!(
+            "a=ice-ufrag:{}\r\na=ice-pwd:{}\r\na=fingerprint:sha-256 {}\r\na=setup:{setup}\r\n",
+            self.name, self.password, self.fingerprint
+        );
+        for (index, address) in self.addresses.iter().enumerate() {
+            let priority = 2_130_706_431 - index * 256;
+            let (ip, port) = (address.ip(), address.port());
+            text.push_str(&format!(
+                "a=candidate:{} 1 udp {priority} {ip} {port} typ host\r\n",
+                index + 1
+            ));
+        }
+        text.push_str("a=end-of-candidates\r\n");
+        text
+    }
+}

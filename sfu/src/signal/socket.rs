@@ -1,0 +1,298 @@
+//! `GET /v1/sfu`: the signalling over a WebSocket. The first frame carries the ticket.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use service::Problem;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
+use uuid::Uuid;
+
+use super::admit;
+use crate::App;
+use crate::room::event::{Event, ParticipantId};
+use crate::room::track::TrackId;
+use crate::room::{Refused, Who};
+
+/// The subprotocol.
+const PROTOCOL: &str = "roundtable.sfu.v1";
+
+/// The longest frame: a description of many sections.
+const LONGEST: usize = 256 * 1024;
+
+/// How long until the ticket must be here.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a write may take.
+const WRITE: Duration = Duration::from_secs(10);
+
+/// Without any frame for this long, pongs included, the client is gone.
+const SILENCE: Duration = Duration::from_secs(45);
+
+/// How often a client is pinged.
+const PING: Duration = Duration::from_secs(15);
+
+/// Events that wait for one client.
+const QUEUE: usize = 512;
+
+/// What a client says.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+enum Frame {
+    /// The first: whose call, and what is permitted.
+    Join {
+        ticket: String,
+        /// Goes on with the connections of before, if they are still there.
+        #[serde(default)]
+        resume: bool,
+    },
+    /// An offer to send; the same again changes or restarts it.
+    Publish {
+        #[serde(default)]
+        id: Value,
+        sdp: String,
+        /// What each section is: `microphone`, `camera`, `screen`.
+        #[serde(default)]
+        sources: HashMap<String, String>,
+    },
+    /// Wants to receive what others send: the server will offer.
+    Subscribe {
+        #[serde(default)]
+        id: Value,
+    },
+    /// Answers an offer.
+    Answer {
+        #[serde(default)]
+        id: Value,
+        serial: u64,
+        sdp: String,
+    },
+    /// The network changed: the server offers again, with new credentials.
+    Restart {
+        #[serde(default)]
+        id: Value,
+    },
+    /// What is wanted of a track.
+    Prefer {
+        #[serde(default)]
+        id: Value,
+        track: TrackId,
+        #[serde(default)]
+        visible: Option<bool>,
+        /// The highest layer that is wanted, counted from the lowest.
+        #[serde(default)]
+        layer: Option<usize>,
+    },
+    /// Mutes a track of one's own, or not any more.
+    Mute {
+        #[serde(default)]
+        id: Value,
+        track: TrackId,
+        muted: bool,
+    },
+    /// Leaves the call.
+    Leave {},
+}
+
+/// Opens the socket.
+pub(super) async fn open(State(app): State<App>, upgrade: WebSocketUpgrade) -> Response {
+    let upgrade = upgrade.protocols([PROTOCOL]).max_message_size(LONGEST).max_frame_size(LONGEST);
+    let tracker = app.shared.sockets.clone();
+    upgrade.on_upgrade(move |socket| {
+        tracker.track_future(async move {
+            let mut socket = socket;
+            let (code, reason) = serve(app, &mut socket).await;
+            let frame = CloseFrame { code, reason: reason.into() };
+            // Who is gone already does not hear it.
+            drop(timeout(WRITE, socket.send(Message::Close(Some(frame)))).await);
+        })
+    })
+}
+
+/// Serves one client until it ends. Returns how the socket is closed.
+async fn serve(app: App, socket: &mut WebSocket) -> (u16, &'static str) {
+    let joined = match timeout(PATIENCE, first(&app, socket)).await {
+        Ok(Ok(joined)) => joined,
+        Ok(Err(problem)) => {
+            let refused = json!({ "type": "refused", "problem": problem.slug() });
+            // Who is gone already does not hear it.
+            write(socket, &refused).await.ok();
+            return (4001, "refused");
+        }
+        Err(_) => return (4002, "no ticket came"),
+    };
+    let Joined { call, id, mut events } = joined;
+    let mut session = Session { app: &app, call, id };
+    let mut ping = tokio::time::interval(PING);
+    let mut heard = Instant::now();
+    loop {
+        let step = tokio::select! {
+            event = events.recv() => match event {
+                Some(event) => session.tell(socket, event).await,
+                // The room closed the queue: it was full.
+                None => Err((4008, "too slow")),
+            },
+            message = socket.recv() => {
+                heard = Instant::now();
+                session.hear(socket, message).await
+            }
+            _ = ping.tick() => match heard.elapsed() > SILENCE {
+                true => Err((4004, "silent")),
+                false => send(socket, Message::Ping(Vec::new().into())).await,
+            },
+        };
+        if let Err(closed) = step {
+            session.gone(closed).await;
+            return closed;
+        }
+    }
+}
+
+struct Joined {
+    call: Uuid,
+    id: ParticipantId,
+    events: mpsc::Receiver<Event>,
+}
+
+async fn first(app: &App, socket: &mut WebSocket) -> Result<Joined, Problem> {
+    let malformed = || {
+        let title = "The first frame must be `join` with a ticket";
+        Problem::new(http::StatusCode::BAD_REQUEST, "malformed-frame", title)
+    };
+    let text = loop {
+        match socket.recv().await {
+            Some(Ok(Message::Text(text))) => break text,
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            _ => return Err(malformed()),
+        }
+    };
+    let Ok(Frame::Join { ticket, resume }) = serde_json::from_str(&text) else {
+        return Err(malformed());
+    };
+    let ticket = admit(app, &ticket)?;
+    let (sender, events) = mpsc::channel(QUEUE);
+    let who = Who { user: ticket.user, device: ticket.device };
+    let rights = ticket.rights;
+    let joined = app
+        .thread(ticket.call)
+        .with(ticket.call, move |room, around| room.join(around, who, rights, sender, resume))
+        .await?;
+    let id = joined.ok_or(Refused::Full)?;
+    Ok(Joined { call: ticket.call, id, events })
+}
+
+struct Session<'a> {
+    app: &'a App,
+    call: Uuid,
+    id: ParticipantId,
+}
+
+type Step = Result<(), (u16, &'static str)>;
+
+impl Session<'_> {
+    async fn tell(&mut self, socket: &mut WebSocket, event: Event) -> Step {
+        let bye = match &event {
+            Event::Bye { resume, reason } => Some((if *resume { 4009 } else { 4000 }, *reason)),
+            _ => None,
+        };
+        write(socket, &event).await?;
+        bye.map_or(Ok(()), Err)
+    }
+
+    async fn hear(
+        &mut self,
+        socket: &mut WebSocket,
+        message: Option<Result<Message, axum::Error>>,
+    ) -> Step {
+        let text = match message {
+            Some(Ok(Message::Text(text))) => text,
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => return Ok(()),
+            Some(Ok(Message::Binary(_))) => return Err((1003, "text frames only")),
+            Some(Ok(Message::Close(_)) | Err(_)) | None => return Err((1000, "closed")),
+        };
+        match serde_json::from_str::<Frame>(&text) {
+            Ok(frame) => self.act(socket, frame).await,
+            Err(_) => {
+                write(socket, &json!({ "type": "error", "problem": "malformed-frame" })).await
+            }
+        }
+    }
+
+    async fn act(&mut self, socket: &mut WebSocket, frame: Frame) -> Step {
+        let (thread, call, who) = (self.app.thread(self.call), self.call, self.id);
+        let (id, result) = match frame {
+            Frame::Join { .. } => (Value::Null, Ok(Err(Refused::Unknown))),
+            Frame::Leave {} => return Err((4000, "left")),
+            Frame::Publish { id, sdp, sources } => {
+                let order = thread
+                    .with(call, move |room, around| room.publish(around, who, &sdp, &sources));
+                match order.await {
+                    Ok(Ok(answer)) => {
+                        let frame = json!({ "type": "published", "id": id, "sdp": answer });
+                        return write(socket, &frame).await;
+                    }
+                    other => (id, other.map(|refused| refused.map(|_| ()))),
+                }
+            }
+            Frame::Subscribe { id } => {
+                (id, thread.with(call, move |room, around| room.subscribe(around, who)).await)
+            }
+            Frame::Answer { id, serial, sdp } => {
+                let order =
+                    thread.with(call, move |room, around| room.answer(around, who, serial, &sdp));
+                (id, order.await)
+            }
+            Frame::Restart { id } => {
+                (id, thread.with(call, move |room, around| room.restart(around, who)).await)
+            }
+            Frame::Prefer { id, track, visible, layer } => {
+                let order = thread.with(call, move |room, around| {
+                    room.prefer(who, track, visible, layer, around.now)
+                });
+                (id, order.await)
+            }
+            Frame::Mute { id, track, muted } => {
+                (id, thread.with(call, move |room, _| room.mute(who, track, muted)).await)
+            }
+        };
+        let problem = match result {
+            Ok(Ok(())) if id.is_null() => return Ok(()),
+            Ok(Ok(())) => return write(socket, &json!({ "type": "done", "id": id })).await,
+            Ok(Err(refused)) => Problem::from(refused),
+            Err(busy) => Problem::from(busy),
+        };
+        let frame = json!({ "type": "error", "id": id, "problem": problem.slug() });
+        write(socket, &frame).await
+    }
+
+    /// The socket ended: by wish the participation does, else it may be resumed.
+    async fn gone(&mut self, (code, _): (u16, &'static str)) {
+        let id = self.id;
+        let left = code == 4000;
+        let order = self.app.thread(self.call).with(self.call, move |room, around| match left {
+            true => room.leave(around, id, "left"),
+            false => room.away(id, around.now),
+        });
+        if order.await.is_err() {
+            tracing::debug!("a room was not told that a socket ended");
+        }
+    }
+}
+
+async fn write(socket: &mut WebSocket, frame: &impl serde::Serialize) -> Step {
+    let text = serde_json::to_string(frame).expect("frames are JSON");
+    send(socket, Message::Text(text.into())).await
+}
+
+async fn send(socket: &mut WebSocket, message: Message) -> Step {
+    match timeout(WRITE, socket.send(message)).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err((1000, "closed")),
+        Err(_) => Err((4008, "too slow")),
+    }
+}

@@ -1,0 +1,62 @@
+//! A network that changes, and a socket that ends: the media goes on.
+
+use serde_json::json;
+use str0m::change::SdpAnswer;
+
+use crate::client::{Client, number_of};
+use crate::world::World;
+
+#[tokio::test]
+async fn both_connections_restart_ice_and_media_goes_on() {
+    let world = World::start().await;
+    let mut ada = Client::join(&world, 1).await;
+    ada.publish(&[]).await;
+    let mut ben = Client::join(&world, 2).await;
+    ben.subscribe().await;
+    ada.publish.asked_for_key_frame(None).await;
+    ada.send_video(None, 1, true).await;
+    assert_eq!(number_of(&ben.subscribe.packet().await.payload), 1);
+
+    let (offer, pending) = ada
+        .publish
+        .with(|rtc| {
+            let mut change = rtc.sdp_api();
+            change.ice_restart(true);
+            let (offer, pending) = change.apply().unwrap();
+            (offer.to_sdp_string(), pending)
+        })
+        .await;
+    ada.tell(json!({ "type": "publish", "sdp": offer })).await;
+    let answer = ada.frame("published").await;
+    let answer = SdpAnswer::from_sdp_string(answer["sdp"].as_str().unwrap()).unwrap();
+    ada.publish.with(move |rtc| rtc.sdp_api().accept_answer(pending, answer).unwrap()).await;
+    ada.send_video(None, 2, false).await;
+    assert_eq!(number_of(&ben.subscribe.packet().await.payload), 2);
+
+    ben.tell(json!({ "type": "restart" })).await;
+    ben.take_offer().await;
+    ada.send_video(None, 3, false).await;
+    assert_eq!(number_of(&ben.subscribe.packet().await.payload), 3);
+}
+
+#[tokio::test]
+async fn who_comes_back_with_a_new_socket_goes_on_with_the_same_connections() {
+    let world = World::start().await;
+    let mut ada = Client::join(&world, 1).await;
+    ada.publish(&[]).await;
+    let mut ben = Client::join(&world, 2).await;
+    ben.subscribe().await;
+    ada.publish.asked_for_key_frame(None).await;
+    ada.send_video(None, 1, true).await;
+    assert_eq!(number_of(&ben.subscribe.packet().await.payload), 1);
+    let before = ben.joined["participant"].clone();
+    ben.reconnect(&world, 2).await;
+    assert_eq!((ben.joined["participant"].clone(), &ben.joined["resumed"]), (before, &json!(true)));
+    ada.send_video(None, 2, false).await;
+    assert_eq!(number_of(&ben.subscribe.packet().await.payload), 2);
+    // What begins now is offered on the new socket.
+    let mut cleo = Client::join(&world, 3).await;
+    cleo.publish(&[]).await;
+    let offer = ben.take_offer().await;
+    assert_eq!(offer["sections"].as_array().unwrap().len(), 4);
+}

@@ -1,0 +1,95 @@
+//! An SFU for a test, and tickets for it.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use service::tickets::{Rights, Ticket, Tickets};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use uuid::Uuid;
+
+/// An SFU that ends with the test.
+pub(crate) struct World {
+    pub(crate) address: SocketAddr,
+    pub(crate) node: String,
+    pub(crate) call: Uuid,
+    tickets: Tickets,
+    _shutdown: DropGuard,
+    _serving: JoinHandle<()>,
+    _secrets: tempfile::TempDir,
+    _servers: servers::TestServers,
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        let servers = servers::shared_for_tests().await.unwrap();
+        let secrets = tempfile::tempdir().unwrap();
+        let keys = service::Secrets::generate(secrets.path()).unwrap();
+        let node = "sfu-of-a-test".to_owned();
+        let variables = HashMap::from([
+            ("ROUNDTABLE_POSTGRES_URL", servers.postgres_url.clone()),
+            ("ROUNDTABLE_REDIS_URL", servers.redis_url.clone()),
+            ("ROUNDTABLE_NATS_URL", servers.nats_url.clone()),
+            ("ROUNDTABLE_EVENTSTORE_URL", "esdb://127.0.0.1:1?tls=false".to_owned()),
+            ("ROUNDTABLE_LISTEN", "127.0.0.1:0".to_owned()),
+            ("ROUNDTABLE_SECRETS", secrets.path().display().to_string()),
+            ("ROUNDTABLE_NODE", node.clone()),
+        ]);
+        let config = service::Config::read(|name| variables.get(name).cloned()).unwrap();
+        let settings = sfu::Settings::read(|name| match name {
+            "ROUNDTABLE_SFU_LISTEN" => Some("127.0.0.1:0".to_owned()),
+            "ROUNDTABLE_SFU_THREADS" => Some("1".to_owned()),
+            _ => None,
+        });
+        let (listener, shutdown) =
+            (TcpListener::bind("127.0.0.1:0").await.unwrap(), CancellationToken::new());
+        let address = listener.local_addr().unwrap();
+        let url = format!("http://{address}");
+        let (settings, namespace) = (settings.unwrap(), servers::prefix());
+        let app = sfu::App::start(&config, &settings, &url, &namespace, None, shutdown.clone());
+        let app = app.await.unwrap();
+        let routes = service::http::app(app.router(), &config, app.health());
+        let serving = tokio::spawn({
+            let shutdown = shutdown.clone();
+            async move {
+                let (served, ()) =
+                    tokio::join!(service::serve(routes, listener, shutdown), app.drained());
+                served.unwrap();
+            }
+        });
+        Self {
+            address,
+            node,
+            call: Uuid::new_v4(),
+            tickets: Tickets::new(&keys.signing),
+            _shutdown: shutdown.drop_guard(),
+            _serving: serving,
+            _secrets: secrets,
+            _servers: servers,
+        }
+    }
+
+    /// A ticket of a person: the same number is the same person and device.
+    pub(crate) fn ticket(&self, person: u128) -> String {
+        self.ticket_with(person, Rights::PARTICIPANT, |_| {})
+    }
+
+    pub(crate) fn ticket_with(
+        &self,
+        person: u128,
+        rights: Rights,
+        change: impl FnOnce(&mut Ticket),
+    ) -> String {
+        let mut ticket = Ticket {
+            user: Uuid::from_u128(person).into(),
+            call: self.call,
+            device: Uuid::from_u128(person + 1_000_000),
+            node: self.node.clone(),
+            rights,
+            id: Uuid::new_v4(),
+        };
+        change(&mut ticket);
+        self.tickets.issue(ticket, service::clock::now())
+    }
+}
