@@ -1,5 +1,6 @@
 //! The service as a whole: what its handlers share, how it starts, and how it ends.
 
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use service::{
     Tickets, Tokens,
 };
 use sqlx::PgPool;
-use sqlx::postgres::PgPoolOptions;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -286,11 +287,14 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
+    let options = PgConnectOptions::from_str(&config.postgres_url)
+        .context("ROUNDTABLE_POSTGRES_URL is wrong")?
+        // To compile a query takes longer than any of ours.
+        .options([("jit", "off")]);
     let postgres = PgPoolOptions::new()
         .max_connections(16)
         .acquire_timeout(Duration::from_secs(2))
-        .connect_lazy(&config.postgres_url)
-        .context("ROUNDTABLE_POSTGRES_URL is wrong")?;
+        .connect_lazy_with(options);
     let log = EventLog::connect(event_log::Config {
         eventstore_url: config.eventstore_url.clone(),
         postgres: postgres.clone(),

@@ -110,7 +110,9 @@ pub async fn start(
     let settings = settings.into();
     let names = Subjects::new(&settings.namespace);
     let options = PgConnectOptions::from_str(&settings.postgres_url)
-        .context("ROUNDTABLE_POSTGRES_URL is no URL of Postgres")?;
+        .context("ROUNDTABLE_POSTGRES_URL is no URL of Postgres")?
+        // To compile a query takes longer than any of ours.
+        .options([("jit", "off")]);
     let postgres = PgPoolOptions::new()
         .max_connections(2)
         .acquire_timeout(PATIENCE)

@@ -38,8 +38,13 @@ impl Reads {
         let options = PgConnectOptions::from_str(reader_url)
             .context("ROUNDTABLE_POSTGRES_READER_URL is no URL of Postgres")?
             .application_name("roundtable-query-api")
-            // No read may hold a connection for long, whatever is asked.
-            .options([("statement_timeout", "5000"), ("default_transaction_read_only", "on")]);
+            // No read may hold a connection for long, whatever is asked. To compile a read takes
+            // longer than any of ours: the planner, which counts on more rows than come, would.
+            .options([
+                ("statement_timeout", "5000"),
+                ("default_transaction_read_only", "on"),
+                ("jit", "off"),
+            ]);
         let pool = PgPoolOptions::new()
             .max_connections(16)
             .acquire_timeout(Duration::from_secs(3))

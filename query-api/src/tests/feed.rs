@@ -129,6 +129,9 @@ async fn a_page_of_a_long_feed_is_found_by_indexes_alone() {
         )
         .await;
     let mut eyes = stage.reads.eyes_of(ada.into()).await.unwrap();
+    let jit: String =
+        sqlx::query_scalar("select current_setting('jit')").fetch_one(&mut *eyes).await.unwrap();
+    assert_eq!(jit, "off", "compiling takes longer than reading");
     // Whether the planner knows how short a page is, or not.
     for mode in ["force_custom_plan", "force_generic_plan"] {
         sqlx::query(&format!("set local plan_cache_mode = {mode}"))
