@@ -9,7 +9,6 @@
 mod app;
 mod facts;
 mod media;
-mod record;
 mod room;
 mod rtp;
 mod sdp;

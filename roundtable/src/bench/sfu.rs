@@ -5,6 +5,7 @@
 //! WHEP. Everything that the SFU does for a browser is on: AEAD AES-GCM, retransmissions, reports,
 //! congestion control with transport-wide feedback.
 
+mod janus;
 mod load;
 mod report;
 
@@ -31,7 +32,8 @@ use super::{
     report::{Latency, rounded},
     store::{announce, ready_at},
 };
-use load::{Load, Shape};
+use janus::Janus;
+use load::{Load, Server, Shape};
 pub use report::{Scenario, SfuReport};
 
 const NODE: &str = "bench";
@@ -64,16 +66,33 @@ pub async fn run(sfu: &Sfu) -> Result<SfuReport> {
     let secrets = service::Secrets::generate(&folder.path().join("secrets"))?;
     let tickets = Tickets::new(&secrets.signing);
     let length = Duration::from_secs(if sfu.quick { 5 } else { 20 });
-    let mut scenarios = Vec::new();
-    let mut first_frame = Vec::new();
+    let ticket = |call: Uuid, rights: Rights| {
+        let id = Uuid::from_u128(rand::random());
+        let user = Uuid::from_u128(rand::random()).into();
+        let device = Uuid::from_u128(rand::random());
+        let ticket = Ticket { user, call, device, node: NODE.to_owned(), rights, id };
+        tickets.issue(ticket, service::clock::now())
+    };
+    let (mut scenarios, mut janus, mut first_frame_ms) = (Vec::new(), Vec::new(), 0.0f64);
     for (name, shape) in SCENARIOS {
         // Each has a process of its own, so that its memory is that of its peers.
         let process = Process::start(folder.path()).await?;
         eprintln!("{name}");
-        let (scenario, first) = measure(name, shape, &process, &tickets, length).await?;
+        let server = Server::Own {
+            address: &process.address,
+            http: reqwest::Client::new(),
+            ticket: &ticket,
+        };
+        let (scenario, first) = measure(name, shape, process.pid()?, &server, length).await?;
         eprintln!("  {:.2} us a packet", scenario.cpu_us_per_packet);
         scenarios.push(scenario);
-        first_frame.push(first);
+        first_frame_ms = first_frame_ms.max(first);
+        drop(process);
+        let Some(other) = Janus::start(folder.path()).await? else { continue };
+        let pid = other.pid().context("Janus ended")?;
+        let (scenario, _) = measure(name, shape, pid, &Server::Janus(&other), length).await?;
+        eprintln!("  {:.2} us a packet by Janus", scenario.cpu_us_per_packet);
+        janus.push(scenario);
     }
     Ok(SfuReport {
         bench: "sfu",
@@ -82,36 +101,30 @@ pub async fn run(sfu: &Sfu) -> Result<SfuReport> {
         commit: crate::COMMIT,
         seconds: rounded(begun.elapsed().as_secs_f64(), 1),
         scenarios,
-        janus: None,
-        first_frame_ms: first_frame.into_iter().fold(0.0, f64::max),
+        janus: (!janus.is_empty()).then_some(janus),
+        first_frame_ms: rounded(first_frame_ms, 1),
     })
 }
 
 async fn measure(
     name: &'static str,
     shape: Shape,
-    process: &Process,
-    tickets: &Tickets,
+    pid: u32,
+    server: &Server<'_>,
     length: Duration,
 ) -> Result<(Scenario, f64)> {
-    let before = process.resident()?;
-    let ticket = |call: Uuid, rights: Rights| {
-        let id = Uuid::from_u128(rand::random());
-        let user = Uuid::from_u128(rand::random()).into();
-        let device = Uuid::from_u128(rand::random());
-        let ticket = Ticket { user, call, device, node: NODE.to_owned(), rights, id };
-        tickets.issue(ticket, service::clock::now())
-    };
-    let load = Load::begin(&process.address, shape, ticket).await?;
+    let cpu_us = || processes::own_cpu_us(pid).context("the kernel does not tell its time");
+    let before = resident(pid)?;
+    let load = Load::begin(server, shape).await?;
     sleep(SETTLE).await;
-    let after = process.resident()?;
+    let after = resident(pid)?;
     load.reset();
-    let (begun, cpu) = (Instant::now(), process.cpu_us()?);
+    let (begun, cpu) = (Instant::now(), cpu_us()?);
     sleep(length).await;
-    let cpu = process.cpu_us()?.saturating_sub(cpu);
+    let cpu = cpu_us()?.saturating_sub(cpu);
     let seconds = begun.elapsed().as_secs_f64();
     let counted = load.end().await;
-    let peers = shape.peers();
+    let per_peer = after.saturating_sub(before) as f64 / 1_048_576.0 / shape.peers() as f64;
     let scenario = Scenario {
         name,
         publishers: shape.publishers(),
@@ -122,12 +135,17 @@ async fn measure(
         cpu_percent: rounded(cpu as f64 / 1e4 / seconds, 1),
         added_latency: Latency::of(&counted.latency),
         lost: counted.lost,
-        rss_mb_per_peer: rounded(
-            after.saturating_sub(before) as f64 / 1_048_576.0 / peers as f64,
-            3,
-        ),
+        rss_mb_per_peer: rounded(per_peer, 3),
     };
     Ok((scenario, counted.first_frame_ms))
+}
+
+/// Resident memory, in bytes.
+fn resident(pid: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    Ok(kib.context("the kernel does not tell its memory")? * 1024)
 }
 
 /// The SFU that is measured. Dropping it kills it.
@@ -167,19 +185,6 @@ impl Process {
             format!("the SFU did not become ready; it said:\n{said}")
         })?;
         Ok(Self { process, address, _stdout: stdout })
-    }
-
-    /// Resident memory, in bytes.
-    fn resident(&self) -> Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()?))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-        Ok(kib.context("the kernel does not tell its memory")? * 1024)
-    }
-
-    /// Processor time so far, in microseconds.
-    fn cpu_us(&self) -> Result<u64> {
-        processes::own_cpu_us(self.pid()?).context("the kernel does not tell its time")
     }
 
     fn pid(&self) -> Result<u32> {

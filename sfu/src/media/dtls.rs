@@ -223,3 +223,98 @@ fn colons(bytes: &[u8]) -> String {
     let pairs: Vec<String> = bytes.iter().map(|byte| format!("{byte:02X}")).collect();
     pairs.join(":")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::sync::LazyLock;
+
+    static IDENTITY: LazyLock<Identity> = LazyLock::new(|| Identity::new().unwrap());
+
+    fn own() -> Fingerprint {
+        let digest = IDENTITY.fingerprint.split(':');
+        let digest = digest.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect();
+        Fingerprint { algorithm: "sha-256".to_owned(), digest }
+    }
+
+    /// Shakes hands; `change` may alter what goes from one to the other. Returns both sides' keys.
+    fn shake(
+        expected: &Fingerprint,
+        mut change: impl FnMut(&mut Vec<u8>),
+    ) -> Result<(Option<Srtp>, Option<Srtp>), DtlsError> {
+        let now = Instant::now();
+        let mut client = Dtls::new(&IDENTITY, true, now);
+        let mut server = Dtls::new(&IDENTITY, false, now);
+        client.start(&IDENTITY, now)?;
+        let (mut ours, mut theirs) = (None, None);
+        for _ in 0..20 {
+            while let Some(datagram) = client.outgoing() {
+                let mut datagram = datagram.to_vec();
+                change(&mut datagram);
+                let read = server.read(&IDENTITY, expected, &datagram, now)?;
+                theirs = theirs.or(read.srtp);
+            }
+            while let Some(datagram) = server.outgoing() {
+                let read = client.read(&IDENTITY, expected, &datagram, now)?;
+                ours = ours.or(read.srtp);
+            }
+        }
+        Ok((ours, theirs))
+    }
+
+    #[test]
+    fn two_shake_hands_and_have_keys() {
+        let (ours, theirs) = shake(&own(), |_| {}).unwrap();
+        assert!(ours.is_some() && theirs.is_some());
+    }
+
+    #[test]
+    fn a_certificate_that_the_sdp_does_not_name_is_refused() {
+        let mut other = own();
+        other.digest[3] ^= 1;
+        assert!(matches!(shake(&other, |_| {}), Err(DtlsError::Certificate)));
+        let unknown = Fingerprint { algorithm: "sha-1".to_owned(), ..own() };
+        assert!(matches!(shake(&unknown, |_| {}), Err(DtlsError::Certificate)));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn no_bytes_make_the_server_panic(
+            mut bytes in proptest::collection::vec(any::<u8>(), 1..200),
+            kind in 20u8..26, shape in any::<bool>(),
+        ) {
+            if shape && bytes.len() > 13 {
+                let len = u16::try_from(bytes.len() - 13).unwrap();
+                bytes[..3].copy_from_slice(&[kind, 254, 253]);
+                bytes[3..11].fill(0);
+                bytes[11..13].copy_from_slice(&len.to_be_bytes());
+            }
+            let now = Instant::now();
+            let mut server = Dtls::new(&IDENTITY, false, now);
+            let read = server.read(&IDENTITY, &own(), &bytes, now);
+            prop_assert!(read.map_or(true, |read| read.srtp.is_none()));
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        /// Handshakes with a byte changed, or cut off, at any place of any flight.
+        #[test]
+        fn a_changed_handshake_breaks_nothing(
+            flight in 0usize..6, at in any::<prop::sample::Index>(), to in any::<u8>(), cut in any::<bool>(),
+        ) {
+            let mut count = 0;
+            let _ = shake(&own(), |datagram| {
+                if count == flight {
+                    let at = at.index(datagram.len());
+                    if cut { datagram.truncate(at) } else { datagram[at] = to }
+                }
+                count += 1;
+            });
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 pub(crate) mod dtls;
 pub(crate) mod ice;
+pub(crate) mod inbox;
 pub(crate) mod outbox;
 pub(crate) mod srtp;
 pub(crate) mod transport;

@@ -1,8 +1,9 @@
 //! A media thread: its socket, its rooms, and the loop around them.
 
 use std::collections::{HashMap, HashSet};
-use std::io::{self, IoSliceMut};
+use std::io;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -12,13 +13,14 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token, Waker};
-use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
+use quinn_udp::UdpSocketState;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::facts::Facts;
 use crate::media::dtls::Identity;
 use crate::media::ice::Check;
+use crate::media::inbox::Inbox;
 use crate::media::outbox::{Outbox, Traffic};
 use crate::room::event::{ParticipantId, Role};
 use crate::room::{Clock, Ids, Room, Surroundings};
@@ -250,7 +252,16 @@ impl Worker {
         let Some(&(call, id, role)) = self.by_address.get(&from) else { return };
         let pending = self.on_room(call, now, |room, around| {
             let before = room.is_pending();
-            room.receive(around, (id, role), datagram);
+            // A bug that one client finds in a parser must not end the calls of all others.
+            let taken = catch_unwind(AssertUnwindSafe(|| {
+                room.receive(around, (id, role), datagram);
+            }));
+            if taken.is_err() {
+                tracing::error!(
+                    "a datagram made a parser panic: its sender is put out of the call"
+                );
+                room.leave(around, id, "fault");
+            }
             !before && room.is_pending()
         });
         if pending == Some(true) {
@@ -384,46 +395,5 @@ impl Worker {
         for call in calls {
             self.on_room(call, Instant::now(), Room::farewell);
         }
-    }
-}
-
-/// The memory that datagrams are received into.
-struct Inbox {
-    buffers: Vec<Vec<u8>>,
-    meta: Vec<RecvMeta>,
-}
-
-impl Inbox {
-    fn new(segments: usize) -> Self {
-        let size = (segments * 1500).clamp(2048, 65_535);
-        Self {
-            buffers: vec![vec![0; size]; BATCH_SIZE],
-            meta: vec![RecvMeta::default(); BATCH_SIZE],
-        }
-    }
-
-    /// Receives a batch; `None` if there is nothing.
-    fn receive(&mut self, out: &Outbox) -> Option<usize> {
-        let (socket, state) = out.state();
-        let mut slices: Vec<IoSliceMut<'_>> =
-            self.buffers.iter_mut().map(|buffer| IoSliceMut::new(buffer)).collect();
-        match state.recv(socket.into(), &mut slices, &mut self.meta) {
-            Ok(count) => Some(count),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-            Err(error) => {
-                // An ICMP error of an earlier datagram, for example.
-                tracing::debug!(%error, "receiving failed once");
-                Some(0)
-            }
-        }
-    }
-
-    /// The datagrams of a batch: the kernel may have joined those of one sender.
-    fn datagrams(&self, count: usize) -> impl Iterator<Item = (SocketAddr, &[u8])> {
-        self.buffers.iter().zip(&self.meta).take(count).flat_map(|(buffer, meta)| {
-            let from = SocketAddr::new(meta.addr.ip().to_canonical(), meta.addr.port());
-            let stride = meta.stride.max(1);
-            buffer[..meta.len].chunks(stride).map(move |datagram| (from, datagram))
-        })
     }
 }

@@ -10,6 +10,7 @@ pub(crate) mod forward;
 mod publish;
 pub(crate) mod reception;
 pub(crate) mod ring;
+mod sending;
 pub(crate) mod speaker;
 mod subscribe;
 mod tick;
@@ -44,6 +45,9 @@ const AWAY: Duration = Duration::from_secs(30);
 /// The most people in one room.
 const PEOPLE: usize = 500;
 
+/// Somebody's signalling, among all that they have had.
+pub(crate) type Signalling = (ParticipantId, u32);
+
 /// Who takes part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Who {
@@ -64,6 +68,8 @@ pub(crate) struct Participant {
     headless: bool,
     /// Whether the log knows that it is connected.
     inside: bool,
+    /// Which signalling is theirs: one more each time they come back.
+    signalling: u32,
 }
 
 impl Participant {
@@ -172,7 +178,6 @@ pub(crate) struct Room {
     scratch: Vec<u8>,
     /// Since when nobody is there.
     pub(crate) empty: Option<Instant>,
-    pub(crate) recorders: Vec<crate::record::Tap>,
 }
 
 impl Room {
@@ -187,7 +192,6 @@ impl Room {
             due_probes: Vec::new(),
             scratch: Vec::with_capacity(2048),
             empty: Some(now),
-            recorders: Vec::new(),
         }
     }
 
@@ -199,7 +203,7 @@ impl Room {
         rights: Rights,
         events: mpsc::Sender<Event>,
         resume: bool,
-    ) -> Option<ParticipantId> {
+    ) -> Option<Signalling> {
         let same = self.participants.values().find(|known| known.who == who).map(|known| known.id);
         if let Some(id) = same {
             if !resume {
@@ -207,8 +211,10 @@ impl Room {
             } else if let Some(known) = self.participants.get_mut(&id) {
                 known.tell(Event::Bye { reason: "joined_again", resume: false });
                 (known.events, known.away, known.rights) = (events, None, rights);
+                known.signalling += 1;
+                let signalling = known.signalling;
                 self.greet(id, true);
-                return Some(id);
+                return Some((id, signalling));
             }
         }
         if self.participants.len() >= PEOPLE {
@@ -225,13 +231,14 @@ impl Room {
             away: None,
             headless: false,
             inside: false,
+            signalling: 0,
         };
         let present = participant.present();
         self.tell_all(|_| Some(Event::ParticipantJoined(present.clone())));
         self.participants.insert(id, participant);
         self.empty = None;
         self.greet(id, false);
-        Some(id)
+        Some((id, 0))
     }
 
     fn greet(&mut self, id: ParticipantId, resumed: bool) {
@@ -278,10 +285,18 @@ impl Room {
         }
     }
 
-    /// The signalling of somebody ended; they may come back.
-    pub(crate) fn away(&mut self, id: ParticipantId, now: Instant) {
-        if let Some(participant) = self.participants.get_mut(&id) {
-            participant.away.get_or_insert(now);
+    /// The signalling of somebody ended, by their wish or not; not if they have another one.
+    pub(crate) fn ended(
+        &mut self,
+        around: &mut Surroundings<'_>,
+        (id, signalling): Signalling,
+        wished: bool,
+    ) {
+        let known = self.participants.get_mut(&id);
+        let Some(known) = known.filter(|known| known.signalling == signalling) else { return };
+        known.away.get_or_insert(around.now);
+        if wished {
+            self.leave(around, id, "left");
         }
     }
 

@@ -7,12 +7,17 @@ use rand::Rng;
 use thiserror::Error;
 
 use super::event::{Event, ParticipantId, Role};
+use super::reception::Rate;
 use super::track::{Track, TrackId};
 use super::{Room, Surroundings, shown};
 use crate::media::transport::Transport;
 use crate::rtp::Header;
 use crate::rtp::twcc::Recorder;
 use crate::sdp::{Accepted, AcceptedMedia, Bounds, Description, Own, ReadError, accept};
+
+/// Bits a second of one publisher, above which nothing more is taken: far more than what the
+/// answers ask for, so that only who ignores them meets it.
+pub(super) const MOST: u64 = 30_000_000;
 
 /// Streams of one publisher that are told apart.
 const STREAMS: usize = 64;
@@ -55,6 +60,8 @@ pub(crate) struct Publisher {
     pub(super) repaired: Option<u8>,
     pub(super) wide: Option<u8>,
     pub(super) arrivals: Recorder,
+    /// What comes, all streams together.
+    pub(super) rate: Rate,
     /// A stream of the publisher: Chromium ignores feedback that names none.
     pub(super) heard: u32,
     /// This side's name in reports.
@@ -75,6 +82,7 @@ impl Publisher {
             repaired: None,
             wide: None,
             arrivals: Recorder::new(now),
+            rate: Rate::default(),
             heard: 0,
             ssrc: rand::rng().random(),
             session: rand::rng().random::<u64>() >> 2,
@@ -123,10 +131,9 @@ impl Room {
         &mut self,
         around: &mut Surroundings<'_>,
         id: ParticipantId,
-        offer: &str,
+        description: &Description,
         sources: &HashMap<String, String>,
     ) -> Result<String, Refused> {
-        let description = Description::read(offer)?;
         let participant = self.participants.get_mut(&id).ok_or(Refused::Unknown)?;
         if !participant.rights.publish {
             return Err(Refused::Forbidden);
@@ -145,7 +152,7 @@ impl Room {
             addresses: around.addresses,
         };
         let (session, version) = (publisher.session, publisher.version);
-        let accepted = accept(&description, &own, session, version, Bounds::default());
+        let accepted = accept(description, &own, session, version, Bounds::default());
         let same = publisher.transport.describe(
             around.identity,
             &description.fingerprint,
@@ -269,9 +276,6 @@ impl Room {
                 subscriber.drop_track(track);
             }
             participant.tell(Event::TrackEnded { track });
-        }
-        for tap in &mut self.recorders {
-            tap.ended(track);
         }
     }
 

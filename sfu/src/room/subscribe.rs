@@ -311,9 +311,8 @@ impl Room {
         around: &mut Surroundings<'_>,
         id: ParticipantId,
         serial: u64,
-        answer: &str,
+        description: &Description,
     ) -> Result<(), Refused> {
-        let description = Description::read(answer)?;
         let participant = self.participants.get_mut(&id).ok_or(Refused::Unknown)?;
         let subscriber = participant.subscriber.as_mut().ok_or(Refused::Unknown)?;
         if subscriber.open != Some(serial) {

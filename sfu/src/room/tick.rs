@@ -88,6 +88,8 @@ impl Room {
             }
             let owner = self.participants.get_mut(&track.owner);
             let Some(publisher) = owner.and_then(|p| p.publisher.as_mut()) else { continue };
+            let mut repeats = track.formats.iter().flat_map(|format| &format.feedback);
+            let repeats = repeats.any(|feedback| feedback == "nack");
             let mut out = Vec::new();
             for ssrc in key_frames {
                 rtcp::write_key_frame_request(&mut out, publisher.ssrc, ssrc);
@@ -97,7 +99,7 @@ impl Room {
                     continue;
                 };
                 let (due, _) = layer.reception.nacks.due(now, ROUND_TRIP);
-                if !due.is_empty() {
+                if repeats && !due.is_empty() {
                     rtcp::write_nack(&mut out, publisher.ssrc, ssrc, &due);
                 }
             }

@@ -19,16 +19,15 @@ impl Room {
         &mut self,
         around: &mut Surroundings<'_>,
         id: ParticipantId,
-        offer: &str,
+        description: &Description,
     ) -> Result<String, Refused> {
-        let description = Description::read(offer)?;
         let participant = self.participants.get_mut(&id).ok_or(Refused::Unknown)?;
         if !participant.rights.subscribe {
             return Err(Refused::Forbidden);
         }
         let mut subscriber = Subscriber::new(around.now);
         subscriber.fixed = true;
-        subscriber.extensions = view_extensions(&description);
+        subscriber.extensions = view_extensions(description);
         subscriber.transport.remember(&description.credentials.name);
         let (fingerprint, is_client) = (&description.fingerprint, description.setup == "passive");
         subscriber.transport.describe(around.identity, fingerprint, is_client, around.now);
@@ -58,7 +57,7 @@ impl Room {
             password: &local.password,
             addresses: around.addresses,
         };
-        let answer = answer_view(&description, &own, rand::rng().random::<u64>() >> 2, &sent);
+        let answer = answer_view(description, &own, rand::rng().random::<u64>() >> 2, &sent);
         subscriber.arrange(id, &self.tracks);
         participant.subscriber = Some(subscriber);
         self.want_key_frames(id);

@@ -331,3 +331,7 @@ fn streams(list: &[&str]) -> Vec<(u32, Option<u32>)> {
     }
     streams
 }
+
+#[cfg(test)]
+#[path = "read_tests.rs"]
+mod tests;

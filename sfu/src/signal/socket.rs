@@ -15,9 +15,10 @@ use uuid::Uuid;
 
 use super::admit;
 use crate::App;
-use crate::room::event::{Event, ParticipantId};
+use crate::room::event::Event;
 use crate::room::track::TrackId;
-use crate::room::{Refused, Who};
+use crate::room::{Refused, Signalling, Who};
+use crate::sdp::Description;
 
 /// The subprotocol.
 const PROTOCOL: &str = "roundtable.sfu.v1";
@@ -36,6 +37,9 @@ const SILENCE: Duration = Duration::from_secs(45);
 
 /// How often a client is pinged.
 const PING: Duration = Duration::from_secs(15);
+
+/// Frames of one client in a second.
+const FRAMES: u32 = 60;
 
 /// Events that wait for one client.
 const QUEUE: usize = 512;
@@ -126,8 +130,9 @@ async fn serve(app: App, socket: &mut WebSocket) -> (u16, &'static str) {
         }
         Err(_) => return (4002, "no ticket came"),
     };
-    let Joined { call, id, mut events } = joined;
-    let mut session = Session { app: &app, call, id };
+    let Joined { call, signalling, mut events } = joined;
+    let mut session =
+        Session { app: &app, call, signalling, farewell: false, second: (Instant::now(), 0) };
     let mut ping = tokio::time::interval(PING);
     let mut heard = Instant::now();
     loop {
@@ -155,7 +160,7 @@ async fn serve(app: App, socket: &mut WebSocket) -> (u16, &'static str) {
 
 struct Joined {
     call: Uuid,
-    id: ParticipantId,
+    signalling: Signalling,
     events: mpsc::Receiver<Event>,
 }
 
@@ -182,14 +187,18 @@ async fn first(app: &App, socket: &mut WebSocket) -> Result<Joined, Problem> {
         .thread(ticket.call)
         .with(ticket.call, move |room, around| room.join(around, who, rights, sender, resume))
         .await?;
-    let id = joined.ok_or(Refused::Full)?;
-    Ok(Joined { call: ticket.call, id, events })
+    let signalling = joined.ok_or(Refused::Full)?;
+    Ok(Joined { call: ticket.call, signalling, events })
 }
 
 struct Session<'a> {
     app: &'a App,
     call: Uuid,
-    id: ParticipantId,
+    signalling: Signalling,
+    /// Whether the room said that this ends.
+    farewell: bool,
+    /// Since when frames are counted, and how many came.
+    second: (Instant, u32),
 }
 
 type Step = Result<(), (u16, &'static str)>;
@@ -200,6 +209,7 @@ impl Session<'_> {
             Event::Bye { resume, reason } => Some((if *resume { 4009 } else { 4000 }, *reason)),
             _ => None,
         };
+        self.farewell |= bye.is_some();
         write(socket, &event).await?;
         bye.map_or(Ok(()), Err)
     }
@@ -215,6 +225,14 @@ impl Session<'_> {
             Some(Ok(Message::Binary(_))) => return Err((1003, "text frames only")),
             Some(Ok(Message::Close(_)) | Err(_)) | None => return Err((1000, "closed")),
         };
+        // Each description is work for a thread that others need.
+        if self.second.0.elapsed() >= Duration::from_secs(1) {
+            self.second = (Instant::now(), 0);
+        }
+        self.second.1 += 1;
+        if self.second.1 > FRAMES {
+            return Err((4029, "too many frames"));
+        }
         match serde_json::from_str::<Frame>(&text) {
             Ok(frame) => self.act(socket, frame).await,
             Err(_) => {
@@ -224,13 +242,17 @@ impl Session<'_> {
     }
 
     async fn act(&mut self, socket: &mut WebSocket, frame: Frame) -> Step {
-        let (thread, call, who) = (self.app.thread(self.call), self.call, self.id);
+        let (thread, call, who) = (self.app.thread(self.call), self.call, self.signalling.0);
         let (id, result) = match frame {
             Frame::Join { .. } => (Value::Null, Ok(Err(Refused::Unknown))),
             Frame::Leave {} => return Err((4000, "left")),
             Frame::Publish { id, sdp, sources } => {
+                let offer = match Description::read(&sdp) {
+                    Ok(offer) => offer,
+                    Err(error) => return refuse(socket, id, Refused::from(error)).await,
+                };
                 let order = thread
-                    .with(call, move |room, around| room.publish(around, who, &sdp, &sources));
+                    .with(call, move |room, around| room.publish(around, who, &offer, &sources));
                 match order.await {
                     Ok(Ok(answer)) => {
                         let frame = json!({ "type": "published", "id": id, "sdp": answer });
@@ -243,8 +265,12 @@ impl Session<'_> {
                 (id, thread.with(call, move |room, around| room.subscribe(around, who)).await)
             }
             Frame::Answer { id, serial, sdp } => {
-                let order =
-                    thread.with(call, move |room, around| room.answer(around, who, serial, &sdp));
+                let answer = match Description::read(&sdp) {
+                    Ok(answer) => answer,
+                    Err(error) => return refuse(socket, id, Refused::from(error)).await,
+                };
+                let order = thread
+                    .with(call, move |room, around| room.answer(around, who, serial, &answer));
                 (id, order.await)
             }
             Frame::Restart { id } => {
@@ -272,16 +298,24 @@ impl Session<'_> {
 
     /// The socket ended: by wish the participation does, else it may be resumed.
     async fn gone(&mut self, (code, _): (u16, &'static str)) {
-        let id = self.id;
-        let left = code == 4000;
-        let order = self.app.thread(self.call).with(self.call, move |room, around| match left {
-            true => room.leave(around, id, "left"),
-            false => room.away(id, around.now),
-        });
+        // What the room ended itself is not told to it: somebody else may be in its place.
+        if self.farewell {
+            return;
+        }
+        let (signalling, wished) = (self.signalling, code == 4000);
+        let order = self
+            .app
+            .thread(self.call)
+            .with(self.call, move |room, around| room.ended(around, signalling, wished));
         if order.await.is_err() {
             tracing::debug!("a room was not told that a socket ended");
         }
     }
+}
+
+async fn refuse(socket: &mut WebSocket, id: Value, refused: Refused) -> Step {
+    let problem = Problem::from(refused);
+    write(socket, &json!({ "type": "error", "id": id, "problem": problem.slug() })).await
 }
 
 async fn write(socket: &mut WebSocket, frame: &impl serde::Serialize) -> Step {

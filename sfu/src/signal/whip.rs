@@ -14,6 +14,7 @@ use super::admit;
 use crate::App;
 use crate::room::event::ParticipantId;
 use crate::room::{Refused, Who};
+use crate::sdp::Description;
 
 const SDP: &str = "application/sdp";
 const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
@@ -26,10 +27,11 @@ pub(super) async fn publish(
     body: String,
 ) -> Result<Response, Problem> {
     let ticket = admitted(&app, call, &headers)?;
+    let offer = Description::read(&body).map_err(Refused::from)?;
     let id = join(&app, &ticket).await?;
     let answer = app
         .thread(call)
-        .with(call, move |room, around| room.publish(around, id, &body, &HashMap::new()));
+        .with(call, move |room, around| room.publish(around, id, &offer, &HashMap::new()));
     begun(&app, "whip", call, id, answer.await?).await
 }
 
@@ -41,8 +43,9 @@ pub(super) async fn view(
     body: String,
 ) -> Result<Response, Problem> {
     let ticket = admitted(&app, call, &headers)?;
+    let offer = Description::read(&body).map_err(Refused::from)?;
     let id = join(&app, &ticket).await?;
-    let answer = app.thread(call).with(call, move |room, around| room.view(around, id, &body));
+    let answer = app.thread(call).with(call, move |room, around| room.view(around, id, &offer));
     begun(&app, "whep", call, id, answer.await?).await
 }
 
@@ -108,7 +111,7 @@ async fn join(app: &App, ticket: &Ticket) -> Result<ParticipantId, Problem> {
     let rights = ticket.rights;
     let joined = app.thread(ticket.call).with(ticket.call, move |room, around| {
         // Nobody listens to its events: the media says whether it is there.
-        let id = room.join(around, who, rights, mpsc::channel(1).0, false)?;
+        let (id, _) = room.join(around, who, rights, mpsc::channel(1).0, false)?;
         room.without_signalling(id, around.now);
         Some(id)
     });

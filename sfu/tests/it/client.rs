@@ -13,9 +13,12 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use crate::peer::{PATIENCE, Packet, Peer};
 use crate::world::World;
 
+/// A socket of the signalling.
+pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
 /// Somebody in a call.
 pub(crate) struct Client {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    socket: Socket,
     /// What was told at the beginning.
     pub(crate) joined: Value,
     pub(crate) publish: Peer,
@@ -25,7 +28,7 @@ pub(crate) struct Client {
     sent: u64,
 }
 
-pub(crate) async fn socket(world: &World) -> WebSocketStream<MaybeTlsStream<TcpStream>> {
+pub(crate) async fn socket(world: &World) -> Socket {
     let mut request = format!("ws://{}/v1/sfu", world.address).into_client_request().unwrap();
     let protocol = "roundtable.sfu.v1".parse().unwrap();
     request.headers_mut().insert("sec-websocket-protocol", protocol);
@@ -53,12 +56,24 @@ impl Client {
         client
     }
 
-    /// Comes back with another socket; the connections stay.
-    pub(crate) async fn reconnect(&mut self, world: &World, person: u128) {
-        self.socket = socket(world).await;
+    /// Comes back with another socket; the connections stay. Returns the old socket.
+    pub(crate) async fn reconnect(&mut self, world: &World, person: u128) -> Socket {
+        let old = std::mem::replace(&mut self.socket, socket(world).await);
         let ticket = world.ticket(person);
         self.tell(json!({ "type": "join", "ticket": ticket, "resume": true })).await;
         self.joined = self.frame("joined").await;
+        old
+    }
+
+    /// The last frame of a socket, once it has ended.
+    pub(crate) async fn farewell(socket: &mut Socket) -> Value {
+        let mut last = Value::Null;
+        while let Some(Ok(message)) = timeout(PATIENCE, socket.next()).await.expect("it goes on") {
+            if let Message::Text(text) = message {
+                last = serde_json::from_str(&text).unwrap();
+            }
+        }
+        last
     }
 
     /// Sends one large packet of a layer: `offset` and its number are in the payload.

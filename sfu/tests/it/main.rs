@@ -1,8 +1,11 @@
 //! The SFU from outside: real sockets, real DTLS, an independent WebRTC implementation as client.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod browser;
 mod client;
 mod congestion;
+mod facts;
 mod forwarding;
 mod hostile;
 mod peer;

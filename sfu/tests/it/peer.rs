@@ -82,7 +82,7 @@ impl Peer {
         self.with(move |rtc| {
             let mut change = rtc.sdp_api();
             let simulcast = (!layers.is_empty()).then(|| Simulcast {
-                send: layers.iter().map(|rid| SimulcastLayer::new((*rid).into())).collect(),
+                send: layers.iter().map(|rid| SimulcastLayer::new(rid)).collect(),
                 recv: Vec::new(),
             });
             let send = Direction::SendOnly;

@@ -128,7 +128,7 @@ fn is_lost(datagram: &[u8], count: &mut u64, one_of: u64) -> bool {
     *count += 1;
     // Not each at the same distance: a fixed step would meet the same packet each time.
     let mixed = count.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33;
-    mixed % one_of == 0
+    mixed.is_multiple_of(one_of)
 }
 
 async fn later(delay: Duration, socket: Arc<UdpSocket>, datagram: Vec<u8>, to: SocketAddr) {

@@ -50,7 +50,7 @@ async fn who_comes_back_with_a_new_socket_goes_on_with_the_same_connections() {
     ada.send_video(None, 1, true).await;
     assert_eq!(number_of(&ben.subscribe.packet().await.payload), 1);
     let before = ben.joined["participant"].clone();
-    ben.reconnect(&world, 2).await;
+    drop(ben.reconnect(&world, 2).await);
     assert_eq!((ben.joined["participant"].clone(), &ben.joined["resumed"]), (before, &json!(true)));
     ada.send_video(None, 2, false).await;
     assert_eq!(number_of(&ben.subscribe.packet().await.payload), 2);
@@ -59,4 +59,25 @@ async fn who_comes_back_with_a_new_socket_goes_on_with_the_same_connections() {
     cleo.publish(&[]).await;
     let offer = ben.take_offer().await;
     assert_eq!(offer["sections"].as_array().unwrap().len(), 4);
+}
+
+#[tokio::test]
+async fn a_socket_that_was_replaced_ends_without_ending_the_new_one() {
+    let world = World::start().await;
+    let mut ada = Client::join(&world, 1).await;
+    ada.publish(&[]).await;
+    let mut ben = Client::join(&world, 2).await;
+    ben.subscribe().await;
+    ada.publish.asked_for_key_frame(None).await;
+    // The old socket is half open: it is still there when the new one comes.
+    let mut old = ben.reconnect(&world, 2).await;
+    assert_eq!(ben.joined["resumed"], true);
+    let reason = Client::farewell(&mut old).await;
+    assert_eq!(reason["reason"], "joined_again");
+    ada.send_video(None, 1, true).await;
+    assert_eq!(number_of(&ben.subscribe.packet().await.payload), 1);
+    let mut cleo = Client::join(&world, 3).await;
+    assert_eq!(cleo.joined["participants"].as_array().unwrap().len(), 2);
+    cleo.publish(&[]).await;
+    ben.take_offer().await;
 }

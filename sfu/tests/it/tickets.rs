@@ -96,7 +96,8 @@ async fn another_device_is_another_participant_and_the_same_one_goes_on() {
     let again = told(&world, &frame).await;
     assert_eq!(again["participant"], first.joined["participant"]);
     assert_eq!(again["resumed"], true);
-    let device = world.ticket_with(1, Rights::PARTICIPANT, |t| t.device = Uuid::new_v4());
+    let device =
+        world.ticket_with(1, Rights::PARTICIPANT, |t| t.device = Uuid::from_u128(rand::random()));
     let frame = json!({ "type": "join", "ticket": device }).to_string();
     assert_ne!(told(&world, &frame).await["participant"], first.joined["participant"]);
 }

@@ -9,6 +9,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
+/// The name of the node.
+pub(crate) const NODE: &str = "sfu-of-a-test";
+
 /// An SFU that ends with the test.
 pub(crate) struct World {
     pub(crate) address: SocketAddr,
@@ -23,10 +26,15 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// With a log, which is told who is connected.
+    pub(crate) async fn start_with(log: Option<event_log::EventLog>) -> Self {
         let servers = servers::shared_for_tests().await.unwrap();
         let secrets = tempfile::tempdir().unwrap();
         let keys = service::Secrets::generate(secrets.path()).unwrap();
-        let node = "sfu-of-a-test".to_owned();
+        let node = NODE.to_owned();
         let variables = HashMap::from([
             ("ROUNDTABLE_POSTGRES_URL", servers.postgres_url.clone()),
             ("ROUNDTABLE_REDIS_URL", servers.redis_url.clone()),
@@ -47,7 +55,7 @@ impl World {
         let address = listener.local_addr().unwrap();
         let url = format!("http://{address}");
         let (settings, namespace) = (settings.unwrap(), servers::prefix());
-        let app = sfu::App::start(&config, &settings, &url, &namespace, None, shutdown.clone());
+        let app = sfu::App::start(&config, &settings, &url, &namespace, log, shutdown.clone());
         let app = app.await.unwrap();
         let routes = service::http::app(app.router(), &config, app.health());
         let serving = tokio::spawn({
@@ -61,7 +69,7 @@ impl World {
         Self {
             address,
             node,
-            call: Uuid::new_v4(),
+            call: Uuid::from_u128(rand::random()),
             tickets: Tickets::new(&keys.signing),
             _shutdown: shutdown.drop_guard(),
             _serving: serving,
@@ -87,7 +95,7 @@ impl World {
             device: Uuid::from_u128(person + 1_000_000),
             node: self.node.clone(),
             rights,
-            id: Uuid::new_v4(),
+            id: Uuid::from_u128(rand::random()),
         };
         change(&mut ticket);
         self.tickets.issue(ticket, service::clock::now())

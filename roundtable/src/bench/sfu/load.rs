@@ -15,13 +15,15 @@ use reqwest::{Client, StatusCode};
 use service::tickets::Rights;
 use str0m::{
     Candidate, Event, Input, Output, Rtc,
-    change::SdpAnswer,
+    change::{SdpAnswer, SdpOffer, SdpPendingOffer},
     media::{Direction, MediaKind, Mid},
     net::{Protocol, Receive},
     rtp::{ExtensionValues, RtpWrite, SeqNo},
 };
 use tokio::{net::UdpSocket, task::JoinSet};
 use uuid::Uuid;
+
+use super::janus::Janus;
 
 /// Pictures and sounds a second.
 const PICTURES: Duration = Duration::from_micros(33_333);
@@ -98,13 +100,44 @@ pub(super) struct Load {
     first_frame_ms: f64,
 }
 
+/// What is measured: where everybody joins.
+pub(super) enum Server<'a> {
+    /// Ours, over WHIP and WHEP.
+    Own { address: &'a str, http: Client, ticket: &'a dyn Fn(Uuid, Rights) -> String },
+    /// Janus, over its own API.
+    Janus(&'a Janus),
+}
+
+impl Server<'_> {
+    async fn publish(&self, call: Uuid) -> Result<Peer> {
+        let Self::Own { address, http, ticket } = self else {
+            return self.janus()?.publish(call).await;
+        };
+        let ticket = ticket(call, Rights { publish: true, ..Rights::default() });
+        let url = format!("http://{address}/v1/whip/{call}");
+        Peer::join(http, &url, &ticket, 1, Direction::SendOnly).await
+    }
+
+    async fn view(&self, call: Uuid, tracks: usize) -> Result<Peer> {
+        let Self::Own { address, http, ticket } = self else {
+            return self.janus()?.view(call, tracks).await;
+        };
+        let ticket = ticket(call, Rights { subscribe: true, ..Rights::default() });
+        let url = format!("http://{address}/v1/whep/{call}");
+        Peer::join(http, &url, &ticket, tracks, Direction::RecvOnly).await
+    }
+
+    fn janus(&self) -> Result<&Janus> {
+        match self {
+            Self::Janus(janus) => Ok(janus),
+            Self::Own { .. } => anyhow::bail!("this is not Janus"),
+        }
+    }
+}
+
 impl Load {
     /// Everybody joins.
-    pub(super) async fn begin(
-        sfu: &str,
-        shape: Shape,
-        ticket: impl Fn(Uuid, Rights) -> String,
-    ) -> Result<Self> {
+    pub(super) async fn begin(server: &Server<'_>, shape: Shape) -> Result<Self> {
         let tally = Arc::new(Tally {
             begun: Instant::now(),
             packets: AtomicU64::new(0),
@@ -113,22 +146,17 @@ impl Load {
             latency: Mutex::new(Histogram::new(3)?),
             ended: AtomicBool::new(false),
         });
-        let (http, mut tasks) = (Client::new(), JoinSet::new());
+        let mut tasks = JoinSet::new();
         let mut first_frame_ms = 0.0f64;
         for _ in 0..shape.rooms {
             let call = Uuid::from_u128(rand::random());
             for _ in 0..shape.publishers {
-                let url = format!("http://{sfu}/v1/whip/{call}");
-                let ticket = ticket(call, Rights { publish: true, ..Rights::default() });
-                let peer = Peer::join(&http, &url, &ticket, 1, Direction::SendOnly).await?;
+                let peer = server.publish(call).await?;
                 tasks.spawn(peer.run(Some(shape.packets), tally.clone(), None));
             }
             for viewer in 0..shape.viewers {
-                let url = format!("http://{sfu}/v1/whep/{call}");
-                let ticket = ticket(call, Rights { subscribe: true, ..Rights::default() });
                 let began = Instant::now();
-                let peer =
-                    Peer::join(&http, &url, &ticket, shape.tracks, Direction::RecvOnly).await?;
+                let peer = server.view(call, shape.tracks).await?;
                 let (told, first) = tokio::sync::oneshot::channel();
                 tasks.spawn(peer.run(None, tally.clone(), Some(told)));
                 if viewer == 0 {
@@ -167,7 +195,7 @@ impl Load {
 }
 
 /// Somebody who sends or receives.
-struct Peer {
+pub(super) struct Peer {
     rtc: Rtc,
     socket: UdpSocket,
     local: SocketAddr,
@@ -177,13 +205,7 @@ struct Peer {
 type First = tokio::sync::oneshot::Sender<Instant>;
 
 impl Peer {
-    async fn join(
-        http: &Client,
-        url: &str,
-        ticket: &str,
-        tracks: usize,
-        direction: Direction,
-    ) -> Result<Self> {
+    async fn new() -> Result<Self> {
         let socket = UdpSocket::bind("127.0.0.1:0").await?;
         let local = socket.local_addr()?;
         let mut rtc = Rtc::builder()
@@ -192,20 +214,50 @@ impl Peer {
             .set_reordering_size_video(0)
             .build(Instant::now());
         rtc.add_local_candidate(Candidate::host(local, "udp")?);
-        let mut change = rtc.sdp_api();
-        let mut mids = Vec::new();
+        Ok(Self { rtc, socket, local, mids: Vec::new() })
+    }
+
+    /// Offers so many tracks of each kind.
+    pub(super) async fn offer(
+        tracks: usize,
+        direction: Direction,
+    ) -> Result<(Self, String, SdpPendingOffer)> {
+        let mut peer = Self::new().await?;
+        let mut change = peer.rtc.sdp_api();
         for kind in [MediaKind::Audio, MediaKind::Video] {
             for _ in 0..tracks {
-                mids.push(change.add_media(kind, direction, None, None, None));
+                peer.mids.push(change.add_media(kind, direction, None, None, None));
             }
         }
         let (offer, pending) = change.apply().context("there is nothing to offer")?;
+        Ok((peer, offer.to_sdp_string(), pending))
+    }
+
+    /// Takes the answer to an offer.
+    pub(super) fn accept(&mut self, pending: SdpPendingOffer, answer: SdpAnswer) -> Result<()> {
+        Ok(self.rtc.sdp_api().accept_answer(pending, answer)?)
+    }
+
+    /// Answers an offer.
+    pub(super) async fn answer(offer: SdpOffer) -> Result<(Self, String)> {
+        let mut peer = Self::new().await?;
+        let answer = peer.rtc.sdp_api().accept_offer(offer)?;
+        Ok((peer, answer.to_sdp_string()))
+    }
+
+    async fn join(
+        http: &Client,
+        url: &str,
+        ticket: &str,
+        tracks: usize,
+        direction: Direction,
+    ) -> Result<Self> {
+        let (mut peer, offer, pending) = Self::offer(tracks, direction).await?;
         let request = http.post(url).bearer_auth(ticket).header("content-type", "application/sdp");
-        let answer = request.body(offer.to_sdp_string()).send().await?;
+        let answer = request.body(offer).send().await?;
         ensure!(answer.status() == StatusCode::CREATED, "{url}: {}", answer.status());
-        let answer = SdpAnswer::from_sdp_string(&answer.text().await?)?;
-        rtc.sdp_api().accept_answer(pending, answer)?;
-        Ok(Self { rtc, socket, local, mids })
+        peer.accept(pending, SdpAnswer::from_sdp_string(&answer.text().await?)?)?;
+        Ok(peer)
     }
 
     async fn run(
@@ -372,17 +424,18 @@ impl Seen {
             return;
         };
         match self.streams.get_mut(&ssrc) {
-            None => drop(self.streams.insert(ssrc, number)),
+            None => {
+                self.streams.insert(ssrc, number);
+            }
             Some(last) if number > *last => {
                 tally.lost.fetch_add(number - *last - 1, Ordering::Relaxed);
                 *last = number;
             }
             // It came late: it is not lost after all.
-            Some(_) => drop(tally.lost.fetch_update(
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-                |lost| lost.checked_sub(1),
-            )),
+            Some(_) => {
+                let less = |lost: u64| lost.checked_sub(1);
+                tally.lost.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).ok();
+            }
         }
         tally.packets.fetch_add(1, Ordering::Relaxed);
         tally.bytes.fetch_add(payload.len() as u64, Ordering::Relaxed);

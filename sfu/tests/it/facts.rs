@@ -1,0 +1,97 @@
+//! What the log is told: which devices are connected, by the rules of the call.
+
+use std::time::Duration;
+
+use domain::call::{self, Call, Place, Start};
+use event_log::{Context, EventLog, Secrets};
+use events::call::{Media, Participant, Toggles};
+use events::{CallId, StreamName, UserId};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use uuid::Uuid;
+
+use crate::client::Client;
+use crate::peer::PATIENCE;
+use crate::world::{NODE, World};
+
+/// An event store of this test's own.
+async fn log(folder: &std::path::Path) -> (EventLog, DropGuard) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let eventstore_url = format!("esdb://{}?tls=false", listener.local_addr().unwrap());
+    let shutdown = CancellationToken::new();
+    tokio::spawn(event_store::serve(event_store::Config::new(folder), listener, shutdown.clone()));
+    // Nothing in a call is sealed, so the vault is not asked.
+    let postgres = sqlx::postgres::PgPoolOptions::new()
+        .acquire_timeout(Duration::from_millis(200))
+        .connect_lazy("postgres://nobody@127.0.0.1:1/nowhere")
+        .unwrap();
+    let secrets = Secrets { master: [1; 32], deployment: [2; 32] };
+    let config = event_log::Config { eventstore_url, postgres, secrets };
+    (EventLog::connect(config).await.unwrap(), shutdown.drop_guard())
+}
+
+/// A call of one device, which the node of the test carries.
+async fn start(log: &EventLog, call: CallId, by: Participant) {
+    let start = Start {
+        call,
+        conversation: Uuid::from_u128(5).into(),
+        place: Place { member: true, blocked: false },
+        by,
+        toggles: Toggles::default(),
+        media: Media::Video,
+        direct: false,
+        on_sfu: true,
+        node: Some(NODE.to_owned()),
+        grows: false,
+        limit: 4,
+        ring: Vec::new(),
+        busy: Vec::new(),
+        ring_seconds: 30,
+        idle_seconds: 300,
+    };
+    let key = Uuid::from_u128(rand::random());
+    let context = Context {
+        actor: by.user,
+        key,
+        body_hash: String::new(),
+        correlation: key,
+        causation: key,
+        now: service::clock::now(),
+        decided_on: None,
+    };
+    let command = call::Command::Start(Box::new(start));
+    log.transact::<Call>(&StreamName::call(call), &command, &context).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_log_knows_which_devices_are_connected() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, _store) = log(folder.path()).await;
+    let world = World::start_with(Some(log.clone())).await;
+    let user: UserId = Uuid::from_u128(1).into();
+    let by = Participant { user, device: Uuid::from_u128(1_000_001).into() };
+    let call: CallId = world.call.into();
+    start(&log, call, by).await;
+    let connected = async || {
+        let known = log.load::<Call>(&StreamName::call(call)).await.unwrap().state;
+        known.begun().unwrap().inside(by).is_some_and(|inside| inside.in_media)
+    };
+    let until = async |wanted: bool| {
+        let begun = Instant::now();
+        while connected().await != wanted {
+            assert!(begun.elapsed() < PATIENCE, "it is not {wanted}");
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    assert!(!connected().await);
+    let mut ada = Client::join(&world, 1).await;
+    // Somebody who is not in the call by its rules: the node says so, and nothing is recorded.
+    let mut stranger = Client::join(&world, 2).await;
+    stranger.publish(&[]).await;
+    ada.publish(&[]).await;
+    until(true).await;
+    ada.tell(json!({ "type": "leave" })).await;
+    until(false).await;
+}
