@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help up build demo bench test api deps deps-test
+.PHONY: help up build demo bench test api deps deps-test deps-bench
 
 # Arguments for the program: make up ARGS='--listen 127.0.0.1:8080', make bench ARGS='chat --quick'
 ARGS ?=
@@ -34,3 +34,6 @@ deps: ## Install PostgreSQL, Redis and NATS if they are missing (starts no servi
 
 deps-test: ## The same, and what the tests need
 	@scripts/deps tests
+
+deps-bench: ## The same, and Janus, which `bench sfu` measures beside our SFU
+	@scripts/deps bench

@@ -294,7 +294,7 @@ impl Peer {
                         if packet.payload.len() > SOUND
                             && let Some(first) = first.take()
                         {
-                            drop(first.send(Instant::now()));
+                            first.send(Instant::now()).ok();
                         }
                     }
                     Output::Event(_) => {}
