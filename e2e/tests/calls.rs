@@ -307,7 +307,8 @@ fn ends_with(error: &Value, slug: &str) -> bool {
 
 #[tokio::test]
 async fn in_a_mesh_the_newcomer_offers_to_all_and_without_an_sfu_it_stays_one() -> Result<()> {
-    let up = Up::with(&[("ROUNDTABLE_CALL_MESH", "3")]).await?;
+    // Processes without an SFU among them.
+    let up = Cluster::with(&[("ROUNDTABLE_CALL_MESH", "3")]).await?;
     let group = Group::new(&up.url, &["Ada", "Ben", "Cleo", "Dora"]).await?;
     let phones = group.people.iter().map(|person| Phone::of(person, &up.url));
     let mut phones = try_join_all(phones).await?;
@@ -383,6 +384,25 @@ async fn in_a_mesh_the_newcomer_offers_to_all_and_without_an_sfu_it_stays_one() 
     ensure!(left["data"]["participant"] == cleo.participant(), "{left}");
     ada.done("call.end", about(call)).await?;
     ben.event("call.ended").await?;
+    up.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn in_the_one_process_stack_a_call_grows_onto_its_sfu() -> Result<()> {
+    let up = Up::start().await?;
+    let group = Group::new(&up.url, &["Ada", "Ben", "Cleo"]).await?;
+    let phones = group.people.iter().map(|person| Phone::of(person, &up.url));
+    let [mut ada, mut ben, mut cleo]: [Phone; 3] =
+        try_join_all(phones).await?.try_into().ok().context("three")?;
+    let ring = json!([ben.session.user(), cleo.session.user()]);
+    let call = ada.calls(group.conversation, json!({ "grows": true, "ring": ring })).await?;
+    ben.done("call.accept", about(call)).await?;
+    cleo.done("call.accept", about(call)).await?;
+    let moved = ada.event("call.moved").await?;
+    let ticket = cleo.posts(&format!("/v1/calls/{call}/ticket")).await?;
+    ensure!(ticket["node"] == moved["data"]["node"], "{ticket} and {moved}");
+    ensure!(ticket["url"].as_str().is_some_and(|url| url.contains("://")), "{ticket}");
     up.end().await
 }
 
