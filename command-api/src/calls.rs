@@ -3,7 +3,6 @@
 
 use domain::call::{self, Begun, Call as Talk};
 use domain::conversation::{self, Conversation};
-use domain::friendship::Friendship;
 use event_log::Context;
 use events::call::{Carrier, Media, Participant, Toggles};
 use events::conversation::ConversationKind;
@@ -15,6 +14,7 @@ use service::{Identity, Problem};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::blocks::is_blocked;
 use crate::{App, problems};
 
 /// The device that somebody has in calls: the log-in that they come with.
@@ -49,13 +49,7 @@ pub(crate) async fn place(
         true => state.members().filter(|other| *other != user).collect(),
         false => vec![],
     };
-    let blocked = match (kind, others.first()) {
-        (Some(ConversationKind::Direct), Some(other)) => {
-            let between = StreamName::friendship(user, *other);
-            app.log().state::<Friendship>(&between).await?.state.is_blocked()
-        }
-        _ => false,
-    };
+    let blocked = is_blocked(app, state, user).await?;
     let moderator = state.may(user, conversation::Action::Moderate);
     let here = call::Place { member, blocked };
     Ok(Place { here, kind, moderator, others, revision: known.revision })

@@ -1,6 +1,7 @@
 //! Writes over REST, and the WebSocket gateway: commands in, live events out.
 
 mod app;
+mod blocks;
 mod calls;
 mod commands;
 mod emoji;

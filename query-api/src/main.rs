@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
-    if let Some(checked) = service::check::asked(Process::Reader).await {
+    if let Some(checked) = service::check::asked(Process::Reader, &[]).await {
         return Ok(checked);
     }
     let config = Config::from_env()?;

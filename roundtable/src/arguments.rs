@@ -182,6 +182,17 @@ pub(crate) enum BenchCommand {
     Serve(ServeCommand),
 }
 
+/// What every bench that runs a stack can be told.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct RunArguments {
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Less of it, for a shorter time: at most 40 s.
+    #[arg(long)]
+    pub(crate) quick: bool,
+}
+
 /// One conversation with 50 subscribers, at a rate that rises until it is too much.
 ///
 /// Latencies count from the moment a message was due (no coordinated omission); a message is
@@ -189,12 +200,8 @@ pub(crate) enum BenchCommand {
 /// folder, on ports of its own; the load comes from this process, on the same machine.
 #[derive(Debug, Args)]
 pub(crate) struct ChatArguments {
-    /// Print one JSON object instead of a table.
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Fewer and shorter steps: at most 40 s.
-    #[arg(long)]
-    pub(crate) quick: bool,
+    #[command(flatten)]
+    pub(crate) run: RunArguments,
     /// Measure a stack that runs, such as http://127.0.0.1:8080.
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,
@@ -204,12 +211,8 @@ pub(crate) struct ChatArguments {
 /// and how many events and rows are written for them.
 #[derive(Debug, Args)]
 pub(crate) struct ReceiptsArguments {
-    /// Print one JSON object instead of a table.
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Shorter: at most 40 s.
-    #[arg(long)]
-    pub(crate) quick: bool,
+    #[command(flatten)]
+    pub(crate) run: RunArguments,
     /// Measure a stack that runs, such as http://127.0.0.1:8080.
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,
@@ -223,12 +226,8 @@ pub(crate) struct ReceiptsArguments {
 /// folder, on ports of its own.
 #[derive(Debug, Args)]
 pub(crate) struct ReadsArguments {
-    /// Print one JSON object instead of a table.
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Fewer messages, for a shorter time: at most 40 s.
-    #[arg(long)]
-    pub(crate) quick: bool,
+    #[command(flatten)]
+    pub(crate) run: RunArguments,
     /// How many messages.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1000..))]
     pub(crate) messages: Option<u32>,
@@ -240,12 +239,8 @@ pub(crate) struct ReadsArguments {
 /// process, on the same machine.
 #[derive(Debug, Args)]
 pub(crate) struct SfuArguments {
-    /// Print one JSON object instead of a table.
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Shorter: at most 40 s.
-    #[arg(long)]
-    pub(crate) quick: bool,
+    #[command(flatten)]
+    pub(crate) run: RunArguments,
 }
 
 /// Many sockets at one gateway, and nobody says anything: what each costs.
@@ -254,12 +249,8 @@ pub(crate) struct SfuArguments {
 /// memory with no socket is subtracted. Presence and heartbeats go on as always.
 #[derive(Debug, Args)]
 pub(crate) struct IdleArguments {
-    /// Print one JSON object instead of a table.
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Fewer sockets, for a shorter time: at most 40 s.
-    #[arg(long)]
-    pub(crate) quick: bool,
+    #[command(flatten)]
+    pub(crate) run: RunArguments,
     /// How many sockets.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) sockets: Option<u32>,

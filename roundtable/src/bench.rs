@@ -13,6 +13,7 @@ mod processes;
 mod reads;
 mod receipts;
 mod report;
+mod served;
 mod sfu;
 mod store;
 mod wire;

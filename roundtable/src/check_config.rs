@@ -10,7 +10,7 @@ use crate::UpArguments;
 /// Prints it; the status says whether the stack would start and work.
 pub(crate) async fn run(arguments: &UpArguments) -> Result<ExitCode> {
     let servers = &arguments.servers;
-    let report = check::check(Process::Stack, |name| {
+    let report = check::check(Process::Stack, &sfu::OWN_SETTINGS, |name| {
         let url = |url: &Option<String>| url.clone();
         let value = match name {
             "ROUNDTABLE_POSTGRES_URL" => url(&servers.postgres_url),

@@ -143,40 +143,40 @@ async fn demo_on_its_own() -> Result<demo::Outcome> {
 }
 
 fn chat(arguments: ChatArguments) -> Result<ExitCode> {
-    let chat = bench::Chat { quick: arguments.quick, url: arguments.url };
+    let chat = bench::Chat { quick: arguments.run.quick, url: arguments.url };
     // One thread: the load generator must leave the other core to the stack.
     let report = one_thread()?.block_on(unless_ended(bench::chat(&chat)))?;
-    print(arguments.json, &report)?;
+    print(arguments.run.json, &report)?;
     bench::check(&report)?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn receipts(arguments: ReceiptsArguments) -> Result<ExitCode> {
-    let bench = bench::Receipts { quick: arguments.quick, url: arguments.url };
+    let bench = bench::Receipts { quick: arguments.run.quick, url: arguments.url };
     let report = one_thread()?.block_on(unless_ended(bench::receipts(&bench)))?;
-    print(arguments.json, &report)?;
+    print(arguments.run.json, &report)?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn reads(arguments: &ReadsArguments) -> Result<ExitCode> {
-    let reads = bench::Reads { quick: arguments.quick, messages: arguments.messages };
+    let reads = bench::Reads { quick: arguments.run.quick, messages: arguments.messages };
     let report = many_threads()?.block_on(unless_ended(bench::reads(&reads)))?;
-    print(arguments.json, &report)?;
+    print(arguments.run.json, &report)?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn idle(arguments: &IdleArguments) -> Result<ExitCode> {
     let sockets = arguments.sockets.map(|sockets| sockets as usize);
-    let idle = bench::Idle { quick: arguments.quick, sockets };
+    let idle = bench::Idle { quick: arguments.run.quick, sockets };
     let report = many_threads()?.block_on(unless_ended(bench::idle(&idle)))?;
-    print(arguments.json, &report)?;
+    print(arguments.run.json, &report)?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn sfu(arguments: &SfuArguments) -> Result<ExitCode> {
-    let bench = bench::Sfu { quick: arguments.quick };
+    let bench = bench::Sfu { quick: arguments.run.quick };
     let report = many_threads()?.block_on(unless_ended(bench::sfu(&bench)))?;
-    print(arguments.json, &report)?;
+    print(arguments.run.json, &report)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -82,6 +82,17 @@ pub enum Process {
     Stack,
 }
 
+/// A setting that only one process has.
+#[derive(Clone, Copy, Debug)]
+pub struct Own {
+    /// The variable.
+    pub name: &'static str,
+    /// What it is when nothing is said.
+    pub default: &'static str,
+    /// Whether a value is well formed; the error names the variable.
+    pub check: fn(&str) -> Result<(), String>,
+}
+
 /// The value of a setting, and where it comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
@@ -135,16 +146,16 @@ impl Report {
 }
 
 /// Checks, prints and returns the status if the process was started with `--check-config`.
-pub async fn asked(process: Process) -> Option<ExitCode> {
+pub async fn asked(process: Process, own: &[Own]) -> Option<ExitCode> {
     std::env::args().skip(1).any(|argument| argument == "--check-config").then_some(())?;
     #[expect(clippy::disallowed_methods, reason = "this is what is checked")]
     let environment = |name: &str| std::env::var(name).ok();
     let said = |name: &str| Some(Said { value: environment(name)?, source: "environment" });
-    Some(check(process, said).await.print())
+    Some(check(process, own, said).await.print())
 }
 
 /// Checks the settings.
-pub async fn check(process: Process, said: impl Fn(&str) -> Option<Said>) -> Report {
+pub async fn check(process: Process, own: &[Own], said: impl Fn(&str) -> Option<Said>) -> Report {
     crate::tls::prepare();
     let said = |name: &str| said(name).filter(|said| !said.value.trim().is_empty());
     let mut report = Report::default();
@@ -184,6 +195,13 @@ pub async fn check(process: Process, said: impl Fn(&str) -> Option<Said>) -> Rep
     }
     for Number { name, default, .. } in &NUMBERS {
         report.line(name, said(name), format!("({default})"));
+    }
+    for Own { name, default, check } in own {
+        let value = said(name);
+        if let Some(Err(fault)) = value.as_ref().map(|said| check(&said.value)) {
+            report.faults.insert(name, fault);
+        }
+        report.line(name, value, format!("({default})"));
     }
     report
 }
@@ -350,6 +368,7 @@ mod tests {
         let secrets = tempfile::tempdir().unwrap();
         let report = check(
             Process::Reader,
+            &[],
             from(vec![
                 (POSTGRES, "postgres://a:secret-word@127.0.0.1:1/b".to_owned()),
                 (REDIS, "redis://:secret-word@127.0.0.1:1".to_owned()),
@@ -416,7 +435,7 @@ mod tests {
         ] {
             let (address, hello) = listener(greeting).await;
             let url = format!("{before}{address}{after}");
-            let report = check(Process::Stack, from(vec![(name, url), listen()])).await;
+            let report = check(Process::Stack, &[], from(vec![(name, url), listen()])).await;
             assert!(report.faults.contains_key(name), "{report}");
             // A record of the handshake (RFC 8446, section 5.1).
             assert_eq!(hello.await.unwrap(), [22, 3], "{name}");
@@ -429,7 +448,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_up_makes_itself_is_no_fault() {
-        let report = check(Process::Stack, from(vec![listen()])).await;
+        let report = check(Process::Stack, &[], from(vec![listen()])).await;
         assert!(report.is_good(), "{report}");
         assert!(report.to_string().contains("made by `up`"), "{report}");
     }

@@ -16,4 +16,4 @@ mod settings;
 mod signal;
 
 pub use app::{App, serve};
-pub use settings::Settings;
+pub use settings::{OWN_SETTINGS, Settings};

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use anyhow::{Context, bail};
+use service::check::Own;
 
 const LISTEN: &str = "ROUNDTABLE_SFU_LISTEN";
 const ADDRESSES: &str = "ROUNDTABLE_SFU_ADDRESSES";
@@ -11,6 +12,23 @@ const THREADS: &str = "ROUNDTABLE_SFU_THREADS";
 
 /// The most media threads.
 const MOST: usize = 64;
+
+/// What `--check-config` says of these settings.
+pub const OWN_SETTINGS: [Own; 4] = [
+    Own { name: LISTEN, default: "0.0.0.0:0", check: |value| check(LISTEN, value) },
+    Own {
+        name: ADDRESSES,
+        default: "those of this machine",
+        check: |value| check(ADDRESSES, value),
+    },
+    Own { name: URL, default: "where it listens", check: |value| check(URL, value) },
+    Own { name: THREADS, default: "one for each core", check: |value| check(THREADS, value) },
+];
+
+fn check(name: &str, value: &str) -> Result<(), String> {
+    let read = Settings::read(|asked| (asked == name).then(|| value.to_owned()));
+    read.map(|_| ()).map_err(|error| format!("{error:#}"))
+}
 
 /// What the SFU is told at its start.
 #[derive(Clone, Debug)]

@@ -5,10 +5,8 @@ use std::sync::Arc;
 
 use domain::conversation::{self, Conversation};
 use domain::file::File;
-use domain::friendship::Friendship;
 use domain::message::{self, Action, Draft, Message, Place};
 use event_log::Outcome;
-use events::conversation::ConversationKind;
 use events::message::MessageKind;
 use events::{ConversationId, FileId, MessageId, StreamName, UserId};
 use futures::future::try_join_all;
@@ -18,6 +16,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Accepted, Call, Command, Entry, Made};
+use crate::blocks::is_blocked;
 use crate::{App, emoji, problems, slow_mode};
 
 /// What the gateway offers of this file.
@@ -272,24 +271,14 @@ async fn own_files(
 }
 
 /// What a conversation is to somebody now, and the revision of it that says so.
-pub(super) async fn place(
+async fn place(
     app: &App,
     conversation: ConversationId,
     user: UserId,
 ) -> Result<(Place, Option<u64>), Problem> {
     let known = app.log().state::<Conversation>(&StreamName::conversation(conversation)).await?;
     let state = &known.state;
-    let other = match state.kind() {
-        Some(ConversationKind::Direct) => state.members().find(|member| *member != user),
-        Some(ConversationKind::Group | ConversationKind::Study) | None => None,
-    };
-    let blocked = match other {
-        Some(other) if state.has_member(user) => {
-            let between = StreamName::friendship(user, other);
-            app.log().state::<Friendship>(&between).await?.state.is_blocked()
-        }
-        Some(_) | None => false,
-    };
+    let blocked = is_blocked(app, state, user).await?;
     let member = state.has_member(user);
     let moderator = state.may(user, conversation::Action::Moderate);
     Ok((Place { conversation, member, blocked, moderator }, known.revision))

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Accepted, Call, Command, Entry, messages};
+use crate::blocks::is_blocked;
 use crate::{App, problems};
 
 /// What the gateway offers of this file.
@@ -75,8 +76,8 @@ impl Command for Unpin {
 
 /// Nothing passes between two of whom one blocks the other.
 async fn not_blocked(app: &App, conversation: ConversationId, call: &Call) -> Result<(), Problem> {
-    let (place, _) = messages::place(app, conversation, call.actor).await?;
-    match place.blocked {
+    let known = app.log().state::<Conversation>(&StreamName::conversation(conversation)).await?;
+    match is_blocked(app, &known.state, call.actor).await? {
         true => Err(problems::of_message(message::Rejection::NotFriends)),
         false => Ok(()),
     }

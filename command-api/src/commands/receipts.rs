@@ -11,7 +11,8 @@ use service::{Identity, Problem};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Accepted, Command, Entry, messages};
+use super::{Accepted, Command, Entry};
+use crate::blocks::is_blocked;
 use crate::receipts::{Cursor, append};
 use crate::{App, problems};
 
@@ -85,7 +86,8 @@ async fn receive(
     match app.receipts().put(&cursor).await {
         // It is not in the log yet: what it is about is, and reads know of the buffer.
         Ok(new) => {
-            if new && small {
+            // While it is not known whether one blocks the other, nobody is told at once.
+            if new && small && matches!(is_blocked(app, &place.state, user).await, Ok(false)) {
                 tell(app, &cursor).await;
             }
             Ok(Accepted::at(upto))
@@ -100,9 +102,6 @@ async fn receive(
 /// Tells those in the conversation. Failing at that, they hear of it by the event.
 async fn tell(app: &App, cursor: &Cursor) {
     let Cursor { user, conversation, kind, message, upto, .. } = *cursor;
-    if is_blocked(app, conversation, user).await {
-        return;
-    }
     let kind = match kind {
         Kind::Delivered => "delivered",
         Kind::Read => "read",
@@ -115,10 +114,4 @@ async fn tell(app: &App, cursor: &Cursor) {
     if let Err(error) = app.gateway().whispers().say(audience, frame.to_string(), None).await {
         tracing::debug!(%error, "a receipt is not told at once");
     }
-}
-
-/// Nothing passes at once between two of whom one blocks the other; nor while that is not known.
-async fn is_blocked(app: &App, conversation: ConversationId, user: UserId) -> bool {
-    let place = messages::place(app, conversation, user).await;
-    place.map_or(true, |(place, _)| place.blocked)
 }

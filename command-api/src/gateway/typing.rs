@@ -3,8 +3,6 @@
 use std::time::Duration;
 
 use domain::conversation::Conversation;
-use domain::friendship::Friendship;
-use events::conversation::ConversationKind;
 use events::{Audience, ConversationId, StreamName, UserId};
 use serde::Deserialize;
 use serde_json::json;
@@ -14,6 +12,7 @@ use tokio::time::Instant;
 use super::SocketId;
 use super::bucket::Bucket;
 use crate::App;
+use crate::blocks::is_blocked;
 
 /// How long it holds after the last `start`.
 const EXPIRES: Duration = Duration::from_secs(5);
@@ -110,16 +109,9 @@ async fn tell(
     if !place.state.has_member(user) {
         return Err(Problem::no_such_conversation());
     }
-    if place.state.kind() == Some(ConversationKind::Direct) {
-        let other = place.state.members().find(|member| *member != user);
-        if let Some(other) = other {
-            let between = StreamName::friendship(user, other);
-            let between = app.log().state::<Friendship>(&between).await?;
-            // Nothing passes between the two, and neither is told that it does not.
-            if between.state.is_blocked() {
-                return Ok(());
-            }
-        }
+    // Neither of the two is told that it does not pass.
+    if is_blocked(app, &place.state, user).await? {
+        return Ok(());
     }
     let frame = match typing {
         Typing::Start => json!({

@@ -7,26 +7,17 @@
 mod crowd;
 mod report;
 
-use std::{
-    fs::{self, File},
-    path::Path,
-    process::Stdio,
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::{Child, ChildStdout, Command},
-    time::{Instant, sleep, timeout},
-};
+use tokio::time::{Instant, sleep};
 
 use super::{
     machine::{self, Machine},
-    processes,
     report::rounded,
-    store::{announce, ready_at},
+    served::Served,
+    store::announce,
 };
 use crate::stack::{Stack, StackConfig};
 use crowd::Crowd;
@@ -43,8 +34,6 @@ const QUICK_HEARTBEAT: Duration = Duration::from_secs(8);
 
 /// How long nothing is measured after the last socket came: its coming is told to others.
 const SETTLE: Duration = Duration::from_secs(5);
-
-const START: Duration = Duration::from_secs(120);
 
 /// How to measure.
 #[derive(Clone, Debug, Default)]
@@ -101,7 +90,7 @@ struct Measured {
 async fn measure(stack: &Stack, folder: &Path, sockets: usize, quick: bool) -> Result<Measured> {
     eprintln!("{sockets} people log in, and talk in groups of ten");
     let crowd = Crowd::gather(stack, sockets + 1).await?;
-    let gateway = Gateway::start(stack, folder, heartbeat(quick)).await?;
+    let gateway = gateway(stack, folder, heartbeat(quick)).await?;
     // Whatever is made once is made for the first one.
     let first = crowd.sockets(&gateway.address, 0..1).await?;
     sleep(SETTLE).await;
@@ -142,61 +131,18 @@ fn raise_open_files(wanted: u64) -> Result<u64> {
     Ok(most)
 }
 
-/// The gateway that is measured. Dropping it kills it.
-struct Gateway {
-    process: Child,
-    address: String,
-    _stdout: BufReader<ChildStdout>,
-}
-
-impl Gateway {
-    async fn start(stack: &Stack, folder: &Path, heartbeat: Duration) -> Result<Self> {
-        let log = folder.join("gateway.log");
-        let program = std::env::current_exe().context("this program does not know its path")?;
-        let urls = stack.urls();
-        let mut process = Command::new(program)
-            .args(["bench", "serve", "gateway", "--listen", "127.0.0.1:0"])
-            .env("ROUNDTABLE_POSTGRES_URL", &urls.postgres)
-            .env("ROUNDTABLE_REDIS_URL", &urls.redis)
-            .env("ROUNDTABLE_NATS_URL", &urls.nats)
-            .env("ROUNDTABLE_EVENTSTORE_URL", &urls.eventstore)
-            .env("ROUNDTABLE_SECRETS", stack.data().join("secrets"))
-            .env("ROUNDTABLE_LISTEN", "127.0.0.1:0")
-            .env("ROUNDTABLE_NODE", "idle")
-            .env("ROUNDTABLE_HEARTBEAT_MS", heartbeat.as_millis().to_string())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(File::create(&log)?)
-            .kill_on_drop(true)
-            .spawn()
-            .context("the gateway cannot be started")?;
-        let mut stdout = BufReader::new(process.stdout.take().context("it has no output")?);
-        let mut line = String::new();
-        let read = timeout(START, stdout.read_line(&mut line)).await;
-        let address = read.ok().and_then(Result::ok).and_then(|_| ready_at(&line));
-        let address = address.map(str::to_owned).with_context(|| {
-            let said = fs::read_to_string(&log).unwrap_or_default();
-            format!("the gateway did not become ready; it said:\n{said}")
-        })?;
-        Ok(Self { process, address, _stdout: stdout })
-    }
-
-    /// Resident memory, in bytes.
-    fn resident(&self) -> Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()?))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-        Ok(kib.context("the kernel does not tell its memory")? * 1024)
-    }
-
-    /// Processor time so far, in microseconds.
-    fn cpu_us(&self) -> Result<u64> {
-        processes::own_cpu_us(self.pid()?).context("the kernel does not tell its time")
-    }
-
-    fn pid(&self) -> Result<u32> {
-        self.process.id().context("the gateway has ended")
-    }
+async fn gateway(stack: &Stack, folder: &Path, heartbeat: Duration) -> Result<Served> {
+    let urls = stack.urls();
+    let variables = [
+        ("ROUNDTABLE_POSTGRES_URL", urls.postgres.clone()),
+        ("ROUNDTABLE_REDIS_URL", urls.redis.clone()),
+        ("ROUNDTABLE_NATS_URL", urls.nats.clone()),
+        ("ROUNDTABLE_EVENTSTORE_URL", urls.eventstore.clone()),
+        ("ROUNDTABLE_SECRETS", stack.data().join("secrets").display().to_string()),
+        ("ROUNDTABLE_NODE", "idle".to_owned()),
+        ("ROUNDTABLE_HEARTBEAT_MS", heartbeat.as_millis().to_string()),
+    ];
+    Served::start("gateway", folder, variables).await
 }
 
 /// Serves the gateway that is measured, until SIGTERM or SIGINT; everything else about it is in

@@ -5,6 +5,8 @@ use std::{
     fs,
 };
 
+use anyhow::{Context, Result};
+
 /// Of a clock tick, in microseconds: `USER_HZ` is 100 wherever Linux shows it to programs.
 const TICK: u64 = 10_000;
 
@@ -84,6 +86,14 @@ impl Processes {
 /// Processor time of one process so far, in microseconds.
 pub(super) fn own_cpu_us(pid: u32) -> Option<u64> {
     stat(pid).map(|stat| stat.own_ticks * TICK)
+}
+
+/// Resident memory of a process, in bytes.
+pub(super) fn resident(pid: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    Ok(kib.context("the kernel does not tell its memory")? * 1024)
 }
 
 fn label(stat: &Stat, stack: u32) -> &'static str {

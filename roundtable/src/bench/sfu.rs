@@ -9,20 +9,13 @@ mod janus;
 mod load;
 mod report;
 
-use std::{
-    fs::{self, File},
-    path::Path,
-    process::Stdio,
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context, Result};
 use service::tickets::{Rights, Ticket, Tickets};
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
     net::TcpListener,
-    process::{Child, ChildStdout, Command},
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep},
 };
 use uuid::Uuid;
 
@@ -30,14 +23,14 @@ use super::{
     machine::{self, Machine},
     processes,
     report::{Latency, rounded},
-    store::{announce, ready_at},
+    served::Served,
+    store::announce,
 };
 use janus::Janus;
 use load::{Load, Server, Shape};
 pub use report::{Scenario, SfuReport};
 
 const NODE: &str = "bench";
-const START: Duration = Duration::from_secs(60);
 
 /// How long nothing is measured after the last one joined.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -76,7 +69,7 @@ pub async fn run(sfu: &Sfu) -> Result<SfuReport> {
     let (mut scenarios, mut janus, mut first_frame_ms) = (Vec::new(), Vec::new(), 0.0f64);
     for (name, shape) in SCENARIOS {
         // Each has a process of its own, so that its memory is that of its peers.
-        let process = Process::start(folder.path()).await?;
+        let process = start(folder.path()).await?;
         eprintln!("{name}");
         let server = Server::Own {
             address: &process.address,
@@ -114,10 +107,10 @@ async fn measure(
     length: Duration,
 ) -> Result<(Scenario, f64)> {
     let cpu_us = || processes::own_cpu_us(pid).context("the kernel does not tell its time");
-    let before = resident(pid)?;
+    let before = processes::resident(pid)?;
     let load = Load::begin(server, shape).await?;
     sleep(SETTLE).await;
-    let after = resident(pid)?;
+    let after = processes::resident(pid)?;
     load.reset();
     let (begun, cpu) = (Instant::now(), cpu_us()?);
     sleep(length).await;
@@ -140,56 +133,18 @@ async fn measure(
     Ok((scenario, counted.first_frame_ms))
 }
 
-/// Resident memory, in bytes.
-fn resident(pid: u32) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    Ok(kib.context("the kernel does not tell its memory")? * 1024)
-}
-
-/// The SFU that is measured. Dropping it kills it.
-struct Process {
-    process: Child,
-    address: String,
-    _stdout: BufReader<ChildStdout>,
-}
-
-impl Process {
-    async fn start(folder: &Path) -> Result<Self> {
-        let log = folder.join("sfu.log");
-        let program = std::env::current_exe().context("this program does not know its path")?;
-        let mut process = Command::new(program)
-            .args(["bench", "serve", "sfu", "--listen", "127.0.0.1:0"])
-            // Nothing of these is asked while media flows.
-            .env("ROUNDTABLE_POSTGRES_URL", "postgres://127.0.0.1:1/none")
-            .env("ROUNDTABLE_REDIS_URL", "redis://127.0.0.1:1")
-            .env("ROUNDTABLE_NATS_URL", "nats://127.0.0.1:1")
-            .env("ROUNDTABLE_EVENTSTORE_URL", "esdb://127.0.0.1:1?tls=false")
-            .env("ROUNDTABLE_SECRETS", folder.join("secrets"))
-            .env("ROUNDTABLE_LISTEN", "127.0.0.1:0")
-            .env("ROUNDTABLE_SFU_LISTEN", "127.0.0.1:0")
-            .env("ROUNDTABLE_NODE", NODE)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(File::create(&log)?)
-            .kill_on_drop(true)
-            .spawn()
-            .context("the SFU cannot be started")?;
-        let mut stdout = BufReader::new(process.stdout.take().context("it has no output")?);
-        let mut line = String::new();
-        let read = timeout(START, stdout.read_line(&mut line)).await;
-        let address = read.ok().and_then(Result::ok).and_then(|_| ready_at(&line));
-        let address = address.map(str::to_owned).with_context(|| {
-            let said = fs::read_to_string(&log).unwrap_or_default();
-            format!("the SFU did not become ready; it said:\n{said}")
-        })?;
-        Ok(Self { process, address, _stdout: stdout })
-    }
-
-    fn pid(&self) -> Result<u32> {
-        self.process.id().context("the SFU ended")
-    }
+/// The SFU and nothing around it: of what the URLs name, nothing is asked while media flows.
+async fn start(folder: &Path) -> Result<Served> {
+    let variables = [
+        ("ROUNDTABLE_POSTGRES_URL", "postgres://127.0.0.1:1/none".to_owned()),
+        ("ROUNDTABLE_REDIS_URL", "redis://127.0.0.1:1".to_owned()),
+        ("ROUNDTABLE_NATS_URL", "nats://127.0.0.1:1".to_owned()),
+        ("ROUNDTABLE_EVENTSTORE_URL", "esdb://127.0.0.1:1?tls=false".to_owned()),
+        ("ROUNDTABLE_SECRETS", folder.join("secrets").display().to_string()),
+        ("ROUNDTABLE_SFU_LISTEN", "127.0.0.1:0".to_owned()),
+        ("ROUNDTABLE_NODE", NODE.to_owned()),
+    ];
+    Served::start("sfu", folder, variables).await
 }
 
 /// The hidden command that serves what is measured.

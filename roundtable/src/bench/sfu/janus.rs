@@ -108,7 +108,15 @@ impl Janus {
         };
         let body = json!({ "request": "join", "ptype": "subscriber", "room": room(call),
             "streams": feeds });
-        let offer = self.ask(session, handle, body, None).await?;
+        // What is sent can be received once its sender is connected.
+        let begun = Instant::now();
+        let offer = loop {
+            match self.ask(session, handle, body.clone(), None).await {
+                Ok(offer) => break offer,
+                Err(error) if begun.elapsed() > START => return Err(error),
+                Err(_) => sleep(Duration::from_millis(100)).await,
+            }
+        };
         let sdp = offer["jsep"]["sdp"].as_str().context("nothing was offered")?;
         let (peer, answer) = Peer::answer(SdpOffer::from_sdp_string(sdp)?).await?;
         let start = json!({ "request": "start", "room": room(call) });
