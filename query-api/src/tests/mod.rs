@@ -9,6 +9,7 @@ mod hostile;
 mod people;
 mod presence;
 mod recommended;
+mod search;
 mod stage;
 mod study;
 mod waiting;

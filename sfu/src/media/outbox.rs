@@ -22,6 +22,8 @@ pub(crate) struct Traffic {
 pub(crate) struct Outbox {
     socket: UdpSocket,
     state: UdpSocketState,
+    /// Whether addresses of IPv4 are written as those of IPv6.
+    is_v6: bool,
     buffer: Vec<u8>,
     sizes: Vec<usize>,
     pub(crate) traffic: Traffic,
@@ -30,7 +32,8 @@ pub(crate) struct Outbox {
 impl Outbox {
     pub(crate) fn new(socket: UdpSocket, state: UdpSocketState) -> Self {
         let (buffer, sizes) = (Vec::with_capacity(64 * 1024), Vec::with_capacity(64));
-        Self { socket, state, buffer, sizes, traffic: Traffic::default() }
+        let is_v6 = socket.local_addr().is_ok_and(|address| address.is_ipv6());
+        Self { socket, state, is_v6, buffer, sizes, traffic: Traffic::default() }
     }
 
     pub(crate) fn state(&self) -> (&UdpSocket, &UdpSocketState) {
@@ -100,10 +103,8 @@ impl Outbox {
 
     /// An address as the socket's family takes it.
     fn mapped(&self, to: SocketAddr) -> SocketAddr {
-        match (to.ip(), self.socket.local_addr()) {
-            (IpAddr::V4(v4), Ok(SocketAddr::V6(_))) => {
-                SocketAddr::new(v4.to_ipv6_mapped().into(), to.port())
-            }
+        match to.ip() {
+            IpAddr::V4(v4) if self.is_v6 => SocketAddr::new(v4.to_ipv6_mapped().into(), to.port()),
             _ => to,
         }
     }

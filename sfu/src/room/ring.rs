@@ -1,6 +1,6 @@
 //! The last packets of a stream, decrypted: what is forwarded from, and sent again from.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::room::codec::Vp8;
 
@@ -24,23 +24,34 @@ pub(crate) struct Stored {
     pub(crate) payload: Vec<u8>,
 }
 
-/// A ring of them. The memory of a packet is used again by the one that takes its place.
+/// How long a packet is kept, if the ring may be large enough: nobody asks for it later than this.
+const KEPT: Duration = Duration::from_millis(1500);
+
+/// The room that a ring begins with.
+const FIRST: usize = 32;
+
+/// A ring of them. The memory of a packet is used again by the one that takes its place, and there
+/// are as many places as packets come while one is kept.
 #[derive(Debug)]
 pub(crate) struct Ring {
     slots: Vec<Option<Stored>>,
+    most: usize,
 }
 
 impl Ring {
-    /// Room for so many, a power of two.
-    pub(crate) fn new(size: usize) -> Self {
-        debug_assert!(size.is_power_of_two());
+    /// Room for so many at the most, a power of two.
+    pub(crate) fn new(most: usize) -> Self {
+        debug_assert!(most.is_power_of_two());
         let mut slots = Vec::new();
-        slots.resize_with(size, || None);
-        Self { slots }
+        slots.resize_with(FIRST.min(most), || None);
+        Self { slots, most }
     }
 
     /// Takes a packet with its payload. Returns false if it is known, or older than what is kept.
     pub(crate) fn put(&mut self, packet: Stored, payload: &[u8]) -> bool {
+        while self.slots.len() < self.most && self.is_needed(&packet) {
+            self.grow();
+        }
         let at = self.index(packet.sequence);
         let mut memory = match &mut self.slots[at] {
             Some(known) if known.sequence >= packet.sequence => return false,
@@ -56,6 +67,24 @@ impl Ring {
     /// A packet that is still kept.
     pub(crate) fn get(&self, sequence: u64) -> Option<&Stored> {
         self.slots[self.index(sequence)].as_ref().filter(|packet| packet.sequence == sequence)
+    }
+
+    /// Whether in the place of a packet is one that may still be asked for.
+    fn is_needed(&self, packet: &Stored) -> bool {
+        self.slots[self.index(packet.sequence)].as_ref().is_some_and(|known| {
+            known.sequence != packet.sequence
+                && packet.arrived.saturating_duration_since(known.arrived) < KEPT
+        })
+    }
+
+    /// Twice as many places. Packets with places of their own keep that.
+    fn grow(&mut self) {
+        let mut slots = Vec::new();
+        slots.resize_with(self.slots.len() * 2, || None);
+        for packet in std::mem::replace(&mut self.slots, slots).into_iter().flatten() {
+            let at = self.index(packet.sequence);
+            self.slots[at] = Some(packet);
+        }
     }
 
     fn index(&self, sequence: u64) -> usize {
@@ -92,5 +121,28 @@ mod tests {
         assert!(!ring.put(packet(11), &[9]), "it is too old");
         assert!(ring.get(11).is_none());
         assert_eq!(ring.get(12).unwrap().payload, [1, 2]);
+    }
+
+    #[test]
+    fn a_ring_is_as_large_as_its_stream_is_fast() {
+        let begin = Instant::now();
+        let fill = |ring: &mut Ring, every: Duration| {
+            for number in 0..2000u32 {
+                let arrived = begin + every * number;
+                let sequence = 70_000 + u64::from(number);
+                assert!(ring.put(Stored { arrived, ..packet(sequence) }, &number.to_be_bytes()));
+                // What came within the time is there, if the ring may be so large.
+                let back = (KEPT.as_micros() / every.as_micros()).min(511) as u32;
+                if let Some(first) = number.checked_sub(back.saturating_sub(1)) {
+                    let known = ring.get(70_000 + u64::from(first)).unwrap();
+                    assert_eq!(known.payload, first.to_be_bytes());
+                }
+            }
+        };
+        for (every, places) in [(50_000, FIRST), (20_000, 128), (8_000, 256), (1_000, 512)] {
+            let mut ring = Ring::new(512);
+            fill(&mut ring, Duration::from_micros(every));
+            assert_eq!(ring.slots.len(), places);
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     fs::{self, File},
+    net::IpAddr,
     path::Path,
     process::Stdio,
     sync::Mutex,
@@ -36,6 +37,8 @@ const TRANSPORTS: &str = "mqtt nanomsg pfunix rabbitmq websockets";
 pub(super) struct Janus {
     process: Child,
     api: String,
+    /// Where it listens for media: it never takes the loopback interface.
+    address: IpAddr,
     http: Client,
     /// What is sent in each room.
     feeds: Mutex<HashMap<Uuid, Vec<u64>>>,
@@ -47,7 +50,8 @@ impl Janus {
         let folder = folder.join("janus");
         fs::create_dir_all(&folder)?;
         let port = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port();
-        configure(&folder, port)?;
+        let address = own_address()?;
+        configure(&folder, port, address)?;
         let mut command = Command::new("janus");
         command.arg(format!("--configs-folder={}", folder.display()));
         let log = File::create(folder.join("log"))?;
@@ -57,7 +61,8 @@ impl Janus {
             spawned => spawned.context("Janus cannot be started")?,
         };
         let api = format!("http://127.0.0.1:{port}/janus");
-        let janus = Self { process, api, http: Client::new(), feeds: Mutex::default() };
+        let feeds = Mutex::default();
+        let janus = Self { process, api, address, http: Client::new(), feeds };
         let begun = Instant::now();
         while janus.http.get(format!("{}/info", janus.api)).send().await.is_err() {
             ensure!(begun.elapsed() < START, "Janus did not become ready");
@@ -81,7 +86,7 @@ impl Janus {
                 "audiolevel_ext": true, "transport_wide_cc_ext": true });
             self.ask(session, handle, body, None).await?;
         }
-        let (mut peer, offer, pending) = Peer::offer(1, Direction::SendOnly).await?;
+        let (mut peer, offer, pending) = Peer::offer(self.address, 1, Direction::SendOnly).await?;
         let body = json!({ "request": "joinandconfigure", "ptype": "publisher", "room": room });
         let answer = self.ask(session, handle, body, Some(("offer", offer))).await?;
         let feed = answer["plugindata"]["data"]["id"].as_u64().context("it has no feed")?;
@@ -118,7 +123,7 @@ impl Janus {
             }
         };
         let sdp = offer["jsep"]["sdp"].as_str().context("nothing was offered")?;
-        let (peer, answer) = Peer::answer(SdpOffer::from_sdp_string(sdp)?).await?;
+        let (peer, answer) = Peer::answer(self.address, SdpOffer::from_sdp_string(sdp)?).await?;
         let start = json!({ "request": "start", "room": room(call) });
         self.ask(session, handle, start, Some(("answer", answer))).await?;
         Ok(peer)
@@ -168,7 +173,15 @@ fn room(call: Uuid) -> u64 {
     (call.as_u64_pair().0 >> 12) | 1
 }
 
-fn configure(folder: &Path, port: u16) -> Result<()> {
+/// The address by which this machine reaches others. Nothing is sent to find out.
+fn own_address() -> Result<IpAddr> {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0")?;
+    // Of an address that nobody has (RFC 5737) only the route matters.
+    socket.connect("198.51.100.1:9").context("Janus needs a network, and there is none")?;
+    Ok(socket.local_addr()?.ip())
+}
+
+fn configure(folder: &Path, port: u16, address: IpAddr) -> Result<()> {
     let all = |names: &str| {
         let files = names.split_whitespace().map(|name| format!("libjanus_{name}.so"));
         files.collect::<Vec<_>>().join(",")
@@ -177,7 +190,7 @@ fn configure(folder: &Path, port: u16) -> Result<()> {
     let general = format!(
         "general: {{ configs_folder = \"{}\"; debug_level = 2; log_to_stdout = true; session_timeout = 0 }}\n\
          media: {{ ipv6 = false }}\n\
-         nat: {{ nice_debug = false; full_trickle = false; ice_lite = true; ice_enforce_list = \"lo\" }}\n\
+         nat: {{ nice_debug = false; full_trickle = false; ice_lite = true; ice_enforce_list = \"{address}\" }}\n\
          plugins: {{ disable = \"{plugins}\" }}\n\
          transports: {{ disable = \"{transports}\" }}\n\
          events: {{ broadcast = false }}\n",

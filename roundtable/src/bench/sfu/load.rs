@@ -1,7 +1,7 @@
 //! The load: peers that send and receive, each with a socket of its own.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -28,6 +28,9 @@ use super::janus::Janus;
 /// Pictures and sounds a second.
 const PICTURES: Duration = Duration::from_micros(33_333);
 const SOUNDS: Duration = Duration::from_millis(20);
+
+/// The longest latency that is told apart.
+const LONGEST_US: u64 = 60_000_000;
 
 /// Bytes of a packet of each.
 const PICTURE: usize = 1050;
@@ -143,7 +146,7 @@ impl Load {
             packets: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             lost: AtomicU64::new(0),
-            latency: Mutex::new(Histogram::new(3)?),
+            latency: Mutex::new(Histogram::new_with_max(LONGEST_US, 3)?),
             ended: AtomicBool::new(false),
         });
         let mut tasks = JoinSet::new();
@@ -205,8 +208,8 @@ pub(super) struct Peer {
 type First = tokio::sync::oneshot::Sender<Instant>;
 
 impl Peer {
-    async fn new() -> Result<Self> {
-        let socket = UdpSocket::bind("127.0.0.1:0").await?;
+    async fn new(address: IpAddr) -> Result<Self> {
+        let socket = UdpSocket::bind((address, 0)).await?;
         let local = socket.local_addr()?;
         let mut rtc = Rtc::builder()
             .set_rtp_mode(true)
@@ -219,10 +222,11 @@ impl Peer {
 
     /// Offers so many tracks of each kind.
     pub(super) async fn offer(
+        address: IpAddr,
         tracks: usize,
         direction: Direction,
     ) -> Result<(Self, String, SdpPendingOffer)> {
-        let mut peer = Self::new().await?;
+        let mut peer = Self::new(address).await?;
         let mut change = peer.rtc.sdp_api();
         for kind in [MediaKind::Audio, MediaKind::Video] {
             for _ in 0..tracks {
@@ -239,8 +243,8 @@ impl Peer {
     }
 
     /// Answers an offer.
-    pub(super) async fn answer(offer: SdpOffer) -> Result<(Self, String)> {
-        let mut peer = Self::new().await?;
+    pub(super) async fn answer(address: IpAddr, offer: SdpOffer) -> Result<(Self, String)> {
+        let mut peer = Self::new(address).await?;
         let answer = peer.rtc.sdp_api().accept_offer(offer)?;
         Ok((peer, answer.to_sdp_string()))
     }
@@ -252,7 +256,8 @@ impl Peer {
         tracks: usize,
         direction: Direction,
     ) -> Result<Self> {
-        let (mut peer, offer, pending) = Self::offer(tracks, direction).await?;
+        let (mut peer, offer, pending) =
+            Self::offer(Ipv4Addr::LOCALHOST.into(), tracks, direction).await?;
         let request = http.post(url).bearer_auth(ticket).header("content-type", "application/sdp");
         let answer = request.body(offer).send().await?;
         ensure!(answer.status() == StatusCode::CREATED, "{url}: {}", answer.status());
