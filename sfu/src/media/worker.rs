@@ -24,6 +24,7 @@ use crate::media::inbox::Inbox;
 use crate::media::outbox::{Outbox, Traffic};
 use crate::room::event::{ParticipantId, Role};
 use crate::room::{Clock, Ids, Room, Surroundings};
+use crate::sdp::Bounds;
 
 const SOCKET: Token = Token(0);
 const WAKER: Token = Token(1);
@@ -130,6 +131,7 @@ pub(crate) struct Worker {
     gauges: Arc<Gauges>,
     ended: mpsc::Sender<Uuid>,
     facts: Facts,
+    bounds: Bounds,
     received: u64,
     swept: Instant,
 }
@@ -146,6 +148,8 @@ pub(crate) struct Start {
     pub(crate) ended: mpsc::Sender<Uuid>,
     /// What the log should know.
     pub(crate) facts: Facts,
+    /// What bounds every publisher.
+    pub(crate) bounds: Bounds,
 }
 
 /// Starts a thread.
@@ -153,7 +157,7 @@ pub(crate) struct Start {
 /// # Errors
 /// When the socket cannot be used.
 pub(crate) fn start(start: Start) -> anyhow::Result<(Handle, JoinHandle<()>)> {
-    let Start { index, threads, socket, addresses, identity, ended, facts } = start;
+    let Start { index, threads, socket, addresses, identity, ended, facts, bounds } = start;
     socket.set_nonblocking(true)?;
     let mut socket = UdpSocket::from_std(socket);
     let state = UdpSocketState::new((&socket).into()).context("the UDP socket cannot be set up")?;
@@ -185,6 +189,7 @@ pub(crate) fn start(start: Start) -> anyhow::Result<(Handle, JoinHandle<()>)> {
         gauges: gauges.clone(),
         ended,
         facts,
+        bounds,
         received: 0,
         swept: now,
     };
@@ -303,6 +308,7 @@ impl Worker {
             now,
             clock: self.clock,
             facts: &self.facts,
+            bounds: self.bounds,
         };
         Some(act(&mut held.room, &mut around))
     }
