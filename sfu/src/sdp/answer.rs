@@ -83,9 +83,7 @@ pub(crate) fn accept(
         let is_media = matches!(media.kind, Kind::Audio | Kind::Video) && !formats.is_empty();
         let is_forbidden = media.kind == Kind::Video && bounds.height == Some(0);
         if media.rejected || !is_media || is_forbidden || taken == bounds.sections {
-            let (name, protocol, line) = (&media.name, &media.protocol, &media.formats_line);
-            sections.push_str(&format!("m={name} 0 {protocol} {line}\r\nc=IN IP4 0.0.0.0\r\n"));
-            sections.push_str(&format!("a=mid:{}\r\na=inactive\r\n", media.mid));
+            sections.push_str(&rejected(media));
             continue;
         }
         taken += 1;
@@ -110,6 +108,21 @@ pub(crate) fn accept(
     }
     accepted.sdp = own.session(id, version, &mids) + &sections;
     accepted
+}
+
+/// A section that is not taken. Its format must be one of those that were offered, and there are
+/// clients that want every format described.
+fn rejected(media: &Media) -> String {
+    let (name, protocol) = (&media.name, &media.protocol);
+    let known = media.formats.first().map(|format| Format { again: None, ..format.clone() });
+    let line = known.as_ref().map(|format| format.payload_type.to_string());
+    let line = line.as_ref().unwrap_or(&media.formats_line);
+    let mut text = format!("m={name} 0 {protocol} {line}\r\nc=IN IP4 0.0.0.0\r\n");
+    text.push_str(&format!("a=mid:{}\r\na=inactive\r\n", media.mid));
+    if let Some(format) = &known {
+        describe(&mut text, format);
+    }
+    text
 }
 
 /// The first codec that is known, and RED beside Opus: a publisher does not change in between.

@@ -16,7 +16,7 @@ use crate::world::World;
 const LAYERS: &[&str] = &["low", "high"];
 
 /// A layer's numbers begin here.
-const STEP: u64 = 1_000_000;
+const STEP: u64 = 30_000;
 
 /// Pictures a second.
 const PICTURES: u64 = 50;
