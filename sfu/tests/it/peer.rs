@@ -65,6 +65,11 @@ impl Peer {
         Self::with_config(None, config).await
     }
 
+    /// A peer that knows RED around Opus.
+    pub(crate) async fn with_red() -> Self {
+        Self::with_config(None, Rtc::builder().clear_codecs().enable_opus(true, true)).await
+    }
+
     async fn with_config(via: Option<SocketAddr>, config: RtcConfig) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let local = socket.local_addr().unwrap();

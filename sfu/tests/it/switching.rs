@@ -2,6 +2,7 @@
 //! key frames are asked for at once, and a layer that stops is not waited for. Time is that of the
 //! media, which is as slow as the machine.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::json;
@@ -109,9 +110,11 @@ impl Scene {
         }
     }
 
-    /// The longest step between pictures that arrived after one another.
+    /// The longest step between pictures that arrived, of whichever layer.
     fn longest_gap(&self) -> u64 {
-        self.seen.windows(2).map(|pair| pair[1].1.saturating_sub(pair[0].1)).max().unwrap()
+        let numbers: BTreeSet<u64> = self.seen.iter().map(|(_, number)| *number).collect();
+        let numbers: Vec<u64> = numbers.into_iter().collect();
+        numbers.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap()
     }
 }
 
