@@ -172,11 +172,10 @@ fn a_spatial_layer_falls_at_once_and_rises_with_a_key_frame() {
     };
     forwarder.want(Some(0));
     let take = |forwarder: &mut Forwarder, number, key| {
-        let both = [0, 1].map(|layer| {
+        [0, 1].map(|layer| {
             let stored = spatial(number, layer, key);
             forwarder.take(0, &stored, |_, _| None).map(|out| (out.sequence, out.marker))
-        });
-        both
+        })
     };
     assert_eq!(take(&mut forwarder, 0, true), [Some((500, false)), Some((501, true))]);
     forwarder.want_part(Some((0, Part { spatial: 0, ..Part::WHOLE })));
