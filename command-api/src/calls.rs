@@ -194,6 +194,7 @@ pub(crate) async fn ticket(
     }
     let now = service::clock::now();
     let caller = known.begun.by == by.user;
+    let voice = known.begun.media == Media::Audio;
     let record = known.begun.direct || caller || known.place.moderator;
     #[expect(clippy::disallowed_methods, reason = "a ticket is made at the edge")]
     let id = Uuid::now_v7();
@@ -202,7 +203,7 @@ pub(crate) async fn ticket(
         call: call.uuid(),
         device: by.device.uuid(),
         node: node.id.clone(),
-        rights: Rights { record, ..Rights::PARTICIPANT },
+        rights: Rights { record, height: voice.then_some(0), ..Rights::PARTICIPANT },
         id,
     };
     let ticket = app.tickets().issue(ticket, now);

@@ -6,6 +6,7 @@
 //! `GET /v1/asyncapi.json` with; a test compares the two.
 
 mod frames;
+mod media;
 
 use std::collections::BTreeMap;
 
@@ -47,9 +48,15 @@ pub fn openapi() -> OpenApi {
         "The same token in an `HttpOnly` cookie. A request that changes something then needs the \
          header `Roundtable-CSRF: 1` as well.",
     );
+    let ticket = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("JWT")
+        .description(Some("A ticket for a call (`POST /v1/calls/{id}/ticket`), good once."))
+        .build();
     let components = ComponentsBuilder::new()
         .schema("Problem", service::Problem::schema())
         .security_scheme("bearer", SecurityScheme::Http(bearer))
+        .security_scheme("ticket", SecurityScheme::Http(ticket))
         .security_scheme("cookie", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)))
         .build();
     let none: [&str; 0] = [];
@@ -63,6 +70,7 @@ pub fn openapi() -> OpenApi {
         .build();
     api.merge(command_api::App::openapi());
     api.merge(query_api::App::openapi());
+    api.merge(sfu::App::openapi());
     name_operations(&mut api);
     api
 }
@@ -112,6 +120,8 @@ pub fn asyncapi(examples: &BTreeMap<String, Vec<Value>>) -> Value {
     let sent = refer(&mut from_server.iter().chain(examples.keys()));
     let received = refer(&mut from_client.keys());
     messages.extend(from_client);
+    let media = media::channel();
+    schemas.extend(media.schemas);
     json!({
         "asyncapi": "3.0.0",
         "info": { "title": TITLE, "version": "1", "description": ABOUT },
@@ -123,6 +133,7 @@ pub fn asyncapi(examples: &BTreeMap<String, Vec<Value>>) -> Value {
                     frame is one JSON object of at most 64 KiB.",
                 "messages": messages,
             },
+            "sfu": media.channel,
         },
         "operations": {
             "receive": {
@@ -137,6 +148,8 @@ pub fn asyncapi(examples: &BTreeMap<String, Vec<Value>>) -> Value {
                 "channel": { "$ref": "#/channels/gateway" },
                 "messages": sent,
             },
+            "receive_media": media.receive,
+            "send_media": media.send,
         },
         "components": { "schemas": schemas },
     })

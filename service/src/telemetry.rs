@@ -14,6 +14,12 @@ pub const REQUEST_SECONDS: &str = "roundtable_http_request_seconds";
 const LATENCY_BUCKETS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
+/// Shares of a whole, such as what is lost: from one in a thousand, which nobody notices.
+const RATIOS: [f64; 9] = [0.0, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5];
+
+/// From a voice to a screen in full.
+const BITRATES: [f64; 10] = [1e4, 3e4, 1e5, 2e5, 5e5, 1e6, 2e6, 5e6, 1e7, 5e7];
+
 /// Starts logs on stderr: readable at a terminal, JSON elsewhere. The filter is `tracing`'s
 /// (`info,projector=debug`); a wrong one is `info`. A second call changes nothing.
 pub fn init(filter: &str) {
@@ -34,6 +40,11 @@ pub fn metrics() -> &'static PrometheusHandle {
     METRICS.get_or_init(|| {
         let recorder = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &LATENCY_BUCKETS)
+            .and_then(|it| it.set_buckets_for_metric(Matcher::Suffix("_ratio".to_owned()), &RATIOS))
+            .and_then(|it| {
+                let rates = Matcher::Suffix("_bits_per_second".to_owned());
+                it.set_buckets_for_metric(rates, &BITRATES)
+            })
             .expect("there are buckets")
             .build_recorder();
         let handle = recorder.handle();

@@ -62,11 +62,16 @@ pub struct Rights {
     pub subscribe: bool,
     /// Begin and end recordings.
     pub record: bool,
+    /// The highest picture that may be sent, in lines; no picture at all with 0, as in a call of
+    /// voices only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub height: Option<u16>,
 }
 
 impl Rights {
     /// Send and receive, as a participant does.
-    pub const PARTICIPANT: Self = Self { publish: true, subscribe: true, record: false };
+    pub const PARTICIPANT: Self =
+        Self { publish: true, subscribe: true, record: false, height: None };
 }
 
 /// Why a ticket is not good.

@@ -21,7 +21,7 @@ use crate::Settings;
 use crate::facts::{self, Facts};
 use crate::media::dtls::Identity;
 use crate::media::worker::{self, Handle};
-use crate::signal::{self, used::Used};
+use crate::signal::{self, Signalling, used::Used};
 
 /// How long sockets have to hear that the node ends.
 const FAREWELL: Duration = Duration::from_millis(300);
@@ -80,6 +80,7 @@ impl App {
             let (handle, thread) = worker::start(worker::Start {
                 index,
                 threads: settings.threads,
+                bounds: settings.bounds(),
                 addresses: settings.reached(&socket)?,
                 socket,
                 identity: identity.clone(),
@@ -110,7 +111,17 @@ impl App {
 
     /// The routes.
     pub fn router(&self) -> Router {
-        signal::router().with_state(self.clone())
+        signal::router().with_state(self.clone()).into()
+    }
+
+    /// The description of the routes (OpenAPI).
+    pub fn openapi() -> utoipa::openapi::OpenApi {
+        signal::router().into_openapi()
+    }
+
+    /// The schemas of the socket's frames.
+    pub fn signalling() -> Signalling {
+        signal::frames()
     }
 
     /// Where clients send media, for people who look.

@@ -17,3 +17,4 @@ mod signal;
 
 pub use app::{App, serve};
 pub use settings::{OWN_SETTINGS, Settings};
+pub use signal::Signalling;

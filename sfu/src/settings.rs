@@ -5,10 +5,14 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use anyhow::{Context, bail};
 use service::check::Own;
 
+use crate::sdp::Bounds;
+
 const LISTEN: &str = "ROUNDTABLE_SFU_LISTEN";
 const ADDRESSES: &str = "ROUNDTABLE_SFU_ADDRESSES";
 const URL: &str = "ROUNDTABLE_SFU_URL";
 const THREADS: &str = "ROUNDTABLE_SFU_THREADS";
+const HEIGHT: &str = "ROUNDTABLE_SFU_MAX_HEIGHT";
+const VIDEO: &str = "ROUNDTABLE_SFU_MAX_VIDEO_BITRATE";
 
 /// The most media threads.
 const MOST: usize = 64;
@@ -44,7 +48,15 @@ pub struct Settings {
     pub url: Option<String>,
     /// `ROUNDTABLE_SFU_THREADS`: media threads; one for each core by default.
     pub threads: usize,
+    /// `ROUNDTABLE_SFU_MAX_HEIGHT`: the highest picture that may be sent, in lines; any by default.
+    pub max_height: Option<u16>,
+    /// `ROUNDTABLE_SFU_MAX_VIDEO_BITRATE`: what a publisher is asked to send at most of one picture,
+    /// all layers together, in bits a second; 6 Mbit/s by default.
+    pub max_video_bitrate: u64,
 }
+
+/// What a publisher is asked to send at most of one picture, unless it is told.
+const VIDEO_BITRATE: u64 = 6_000_000;
 
 impl Settings {
     /// Reads the environment of the process.
@@ -84,7 +96,23 @@ impl Settings {
             bail!("{THREADS} must be from 1 to {MOST}");
         }
         let addresses = addresses.with_context(|| format!("{ADDRESSES} must be IP addresses"))?;
-        Ok(Self { listen, addresses, url, threads })
+        let max_height = optional(HEIGHT).map(|text| text.trim().parse());
+        let max_height = max_height
+            .transpose()
+            .with_context(|| format!("{HEIGHT} must be a number of lines"))?;
+        let max_video_bitrate = match optional(VIDEO) {
+            None => VIDEO_BITRATE,
+            Some(text) => text.trim().parse().with_context(|| format!("{VIDEO} is no number"))?,
+        };
+        if !(50_000..=50_000_000).contains(&max_video_bitrate) {
+            bail!("{VIDEO} must be from 50000 to 50000000 bits a second");
+        }
+        Ok(Self { listen, addresses, url, threads, max_height, max_video_bitrate })
+    }
+
+    /// What bounds every publisher.
+    pub(crate) fn bounds(&self) -> Bounds {
+        Bounds { video: self.max_video_bitrate, height: self.max_height, ..Bounds::default() }
     }
 
     /// Binds one socket for each thread.
@@ -156,6 +184,8 @@ mod tests {
             (URL, "sfu"),
             (THREADS, "0"),
             (THREADS, "x"),
+            (HEIGHT, "high"),
+            (VIDEO, "1"),
         ] {
             let refused = format!("{:#}", read(name, wrong).unwrap_err());
             assert!(refused.contains(name), "{refused}");

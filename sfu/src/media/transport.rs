@@ -9,7 +9,7 @@ use crate::media::outbox::Outbox;
 use crate::media::srtp::Srtp;
 
 /// How a connection is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum State {
     /// The handshake is not done.

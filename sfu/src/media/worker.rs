@@ -24,6 +24,7 @@ use crate::media::inbox::Inbox;
 use crate::media::outbox::{Outbox, Traffic};
 use crate::room::event::{ParticipantId, Role};
 use crate::room::{Clock, Ids, Room, Surroundings};
+use crate::sdp::Bounds;
 
 const SOCKET: Token = Token(0);
 const WAKER: Token = Token(1);
@@ -134,6 +135,7 @@ pub(crate) struct Worker {
     gauges: Arc<Gauges>,
     ended: mpsc::Sender<Uuid>,
     facts: Facts,
+    bounds: Bounds,
     received: u64,
     swept: Instant,
 }
@@ -150,6 +152,8 @@ pub(crate) struct Start {
     pub(crate) ended: mpsc::Sender<Uuid>,
     /// What the log should know.
     pub(crate) facts: Facts,
+    /// What bounds every publisher.
+    pub(crate) bounds: Bounds,
 }
 
 /// Starts a thread.
@@ -157,7 +161,7 @@ pub(crate) struct Start {
 /// # Errors
 /// When the socket cannot be used.
 pub(crate) fn start(start: Start) -> anyhow::Result<(Handle, JoinHandle<()>)> {
-    let Start { index, threads, socket, addresses, identity, ended, facts } = start;
+    let Start { index, threads, socket, addresses, identity, ended, facts, bounds } = start;
     socket.set_nonblocking(true)?;
     let mut socket = UdpSocket::from_std(socket);
     let state = UdpSocketState::new((&socket).into()).context("the UDP socket cannot be set up")?;
@@ -189,6 +193,7 @@ pub(crate) fn start(start: Start) -> anyhow::Result<(Handle, JoinHandle<()>)> {
         gauges: gauges.clone(),
         ended,
         facts,
+        bounds,
         received: 0,
         swept: now,
     };
@@ -312,6 +317,7 @@ impl Worker {
             now,
             clock: self.clock,
             facts: &self.facts,
+            bounds: self.bounds,
         };
         Some(act(&mut held.room, &mut around))
     }

@@ -2,6 +2,7 @@
 
 use events::UserId;
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::media::transport::State;
@@ -11,15 +12,16 @@ use crate::room::track::TrackId;
 pub(crate) type ParticipantId = u64;
 
 /// Somebody in the call.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Present {
     pub(crate) participant: ParticipantId,
+    #[schema(value_type = String, format = Uuid)]
     pub(crate) user: UserId,
     pub(crate) device: Uuid,
 }
 
 /// A track in the call.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Shown {
     pub(crate) track: TrackId,
     pub(crate) participant: ParticipantId,
@@ -33,7 +35,7 @@ pub(crate) struct Shown {
 }
 
 /// Which track is in which section of the offer.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Section {
     pub(crate) mid: String,
     pub(crate) track: TrackId,
@@ -41,26 +43,59 @@ pub(crate) struct Section {
 }
 
 /// Which of the two connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Role {
     Publish,
     Subscribe,
 }
 
-/// One stream in the statistics.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct StreamStats {
+/// A stream that a participant sends, as it arrives.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct SentStats {
     pub(crate) track: TrackId,
     pub(crate) layer: String,
+    #[serde(skip)]
+    pub(crate) audio: bool,
     pub(crate) packets: u64,
-    /// Of a publisher's stream: that did not come. Of a subscriber's: that it reports as lost.
+    /// Packets that did not come, not even when they were asked for.
     pub(crate) lost: u64,
+    /// Of the packets of the last second, from 0 to 1.
+    pub(crate) loss: f64,
+    pub(crate) jitter_ms: f64,
     pub(crate) bits_per_second: u64,
+    /// How high the picture is, in lines, where key frames tell it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) height: Option<u16>,
+}
+
+/// A track that a participant receives, as its own reports say.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct ReceivedStats {
+    pub(crate) track: TrackId,
+    pub(crate) layer: String,
+    #[serde(skip)]
+    pub(crate) audio: bool,
+    pub(crate) packets: u64,
+    /// Packets that did not arrive the first time.
+    pub(crate) lost: u64,
+    /// Packets that were sent again.
+    pub(crate) repeated: u64,
+    /// Of the packets since the report before, from 0 to 1.
+    pub(crate) loss: f64,
+    pub(crate) jitter_ms: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) round_trip_ms: Option<f64>,
+    pub(crate) bits_per_second: u64,
+    /// The highest spatial and temporal layer within the stream, where not all are sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) spatial: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) temporal: Option<u8>,
 }
 
 /// What happens in a room.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Event {
     /// Who and what is there; the first frame after the ticket.
@@ -89,14 +124,20 @@ pub(crate) enum Event {
     Connection { role: Role, state: State },
     /// The layer of a track that this subscriber gets now.
     Layer { track: TrackId, layer: Option<String> },
+    /// A layer that this participant sends is not forwarded: its picture is higher than may be. It
+    /// is again once it is low enough.
+    LayerRefused { track: TrackId, layer: String, height: u16, max_height: u16 },
     /// Statistics of one's own connections, every few seconds.
     Stats {
         #[serde(skip_serializing_if = "Vec::is_empty")]
-        sent: Vec<StreamStats>,
+        sent: Vec<SentStats>,
         #[serde(skip_serializing_if = "Vec::is_empty")]
-        received: Vec<StreamStats>,
+        received: Vec<ReceivedStats>,
         /// What the link to the subscriber bears, in bits a second.
         available: Option<u64>,
+        /// The longest round trip on the way to the subscriber.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        round_trip_ms: Option<f64>,
     },
     /// The server ends this participation.
     Bye { reason: &'static str, resume: bool },

@@ -161,9 +161,13 @@ impl Room {
                 (Role::Publish, rtcp::Packet::Sender { ssrc, ntp, timestamp, .. }) => {
                     self.sender_report(around, id, ssrc, ntp, timestamp);
                 }
-                (Role::Subscribe, rtcp::Packet::Receiver { blocks }) => {
-                    for block in blocks {
-                        self.receiver_report(id, &block);
+                (
+                    Role::Subscribe,
+                    rtcp::Packet::Receiver { blocks } | rtcp::Packet::Sender { blocks, .. },
+                ) => {
+                    let ntp = around.clock.ntp(around.now);
+                    if let Some(participant) = self.participants.get_mut(&id) {
+                        blocks.for_each(|block| participant.reported(&block, ntp));
                     }
                 }
                 (Role::Subscribe, rtcp::Packet::Nack { ssrc, lost }) => {
@@ -205,14 +209,6 @@ impl Room {
         if let Some(track) = self.tracks.get_mut(&stream.track) {
             let report = Report { ntp, timestamp, arrived: around.now };
             track.layers[stream.layer].reception.report = Some(report);
-        }
-    }
-
-    fn receiver_report(&mut self, id: ParticipantId, block: &rtcp::Block) {
-        let subscriber = self.participants.get_mut(&id).and_then(|p| p.subscriber.as_mut());
-        let Some(subscriber) = subscriber else { return };
-        if let Some(at) = subscriber.by_stream.get(&block.ssrc) {
-            subscriber.downs[*at].lost = u64::try_from(block.lost).unwrap_or(0);
         }
     }
 

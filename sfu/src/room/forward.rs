@@ -1,27 +1,35 @@
 //! One stream as one subscriber gets it: numbers and times that go on without a jump, whichever
-//! layer they come from. Pure: packets in, what to write into their headers out.
+//! layer they come from and whatever is left out. Pure: packets in, what to write into their headers
+//! out.
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use crate::room::codec::Part;
+use crate::room::codec::descriptor::Descriptor;
 use crate::room::ring::Stored;
 use crate::rtp::sequence;
 
-/// How many changes back packets can be sent again.
-const EPOCHS: usize = 4;
+/// How many runs back packets can be sent again: as far as packets are kept, where every other one
+/// is left out.
+const RUNS: usize = 256;
 
-/// A time in which packets come from one layer and are shifted alike.
+/// A run of packets that come from one layer, none left out, and are shifted alike.
 #[derive(Clone, Copy, Debug)]
-struct Epoch {
+struct Run {
     layer: usize,
     /// The first sequence number, as the layer has it and as the subscriber sees it.
     first_in: u64,
     first_out: u64,
     /// What is added to timestamps.
     timestamp: u32,
-    /// What is added to VP8 picture ids and base layer indices.
+    /// What is added to picture ids and base layer indices of VP8 and VP9.
     picture: u16,
     base: u8,
+    /// What is added to frame numbers of dependency descriptors.
+    frame: u16,
+    /// The highest spatial layer: with its end a picture ends.
+    spatial: u8,
 }
 
 /// What goes into the header, and the payload, of a packet for one subscriber.
@@ -29,8 +37,13 @@ struct Epoch {
 pub(crate) struct Rewritten {
     pub(crate) sequence: u64,
     pub(crate) timestamp: u32,
-    /// The numbers for the VP8 descriptor.
-    pub(crate) vp8: Option<(u16, u8)>,
+    pub(crate) marker: bool,
+    /// Picture id and base layer index of VP8 and VP9.
+    pub(crate) numbers: Option<(u16, u8)>,
+    /// The frame number of the dependency descriptor.
+    pub(crate) frame: Option<u16>,
+    /// Whether only the place in the numbers is filled: what came late is left out.
+    pub(crate) empty: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -40,38 +53,64 @@ struct Last {
     arrived: Instant,
     picture: u16,
     base: u8,
+    frame: u16,
 }
 
 /// What one subscriber gets of one track.
 #[derive(Debug)]
 pub(crate) struct Forwarder {
     clock: u32,
-    epochs: VecDeque<Epoch>,
+    runs: VecDeque<Run>,
     last: Option<Last>,
     current: Option<usize>,
-    target: Option<usize>,
+    /// The layers within the stream that are sent now.
+    now: Part,
+    target: Option<(usize, Part)>,
     /// Packets go on only with a key frame.
     needs_key: bool,
+    /// The newest packet of the stream that is sent, and the picture that it is of.
+    newest: u64,
+    time: u32,
+    /// Whether the spatial layers may only go down with a key frame.
+    key_to_fall: bool,
+    /// The picture id that was left out last.
+    left_out: Option<u16>,
 }
 
 impl Forwarder {
     /// A stream with so many ticks a second, of which nothing was sent.
     pub(crate) fn new(clock: u32, needs_key: bool) -> Self {
-        let epochs = VecDeque::with_capacity(EPOCHS);
-        Self { clock, epochs, last: None, current: None, target: None, needs_key }
+        Self {
+            clock,
+            runs: VecDeque::new(),
+            last: None,
+            current: None,
+            now: Part::WHOLE,
+            target: None,
+            needs_key,
+            newest: 0,
+            time: 0,
+            key_to_fall: false,
+            left_out: None,
+        }
     }
 
-    /// The layer that is wanted; nothing is sent with none.
+    /// The layer that is wanted whole; nothing is sent with none.
     pub(crate) fn want(&mut self, layer: Option<usize>) {
-        self.target = layer;
-        if layer.is_none() {
+        self.want_part(layer.map(|layer| (layer, Part::WHOLE)));
+    }
+
+    /// The layer that is wanted, and what of it; nothing is sent with none.
+    pub(crate) fn want_part(&mut self, target: Option<(usize, Part)>) {
+        self.target = target;
+        if target.is_none() {
             self.current = None;
         }
     }
 
     /// Another track is sent under the same numbers: what was sent before is not sent again.
     pub(crate) fn begin_another(&mut self) {
-        self.epochs.clear();
+        self.runs.clear();
         self.current = None;
     }
 
@@ -85,14 +124,22 @@ impl Forwarder {
         self.current
     }
 
+    /// The layers within the stream that are sent.
+    pub(crate) fn part(&self) -> Part {
+        self.now
+    }
+
     /// The layer that is wanted.
     pub(crate) fn target(&self) -> Option<usize> {
-        self.target
+        self.target.map(|(layer, _)| layer)
     }
 
     /// The layer whose key frame is waited for.
     pub(crate) fn waits_for(&self) -> Option<usize> {
-        self.target.filter(|target| self.current != Some(*target))
+        let (layer, part) = self.target?;
+        let rises = part.spatial > self.now.spatial;
+        let falls = part.spatial < self.now.spatial && self.key_to_fall;
+        (self.current != Some(layer) || rises || falls).then_some(layer)
     }
 
     /// Begins with whatever comes next: key frames of encrypted media cannot be seen.
@@ -100,7 +147,7 @@ impl Forwarder {
         self.needs_key = false;
     }
 
-    /// A packet came. `since` are the ticks by which the layer's clock is ahead of the clock of the
+    /// A packet came. `ahead` are the ticks by which the layer's clock is ahead of the clock of the
     /// layer before, if both are known by their sender reports.
     pub(crate) fn take(
         &mut self,
@@ -108,25 +155,38 @@ impl Forwarder {
         packet: &Stored,
         ahead: impl FnOnce(usize, usize) -> Option<u32>,
     ) -> Option<Rewritten> {
-        if self.waits_for() == Some(layer) && (packet.key_frame || !self.needs_key) {
+        let begins = packet.key_frame || !self.needs_key;
+        if self.current != Some(layer) && self.waits_for() == Some(layer) && begins {
             self.begin(layer, packet, ahead);
         }
         if self.current != Some(layer) {
             return None;
         }
-        let epoch = *self.epochs.back()?;
-        if packet.sequence < epoch.first_in {
+        let is_new = packet.sequence > self.newest;
+        if is_new {
+            self.newest = packet.sequence;
+            if packet.timestamp != self.time || packet.key_frame {
+                self.time = packet.timestamp;
+                self.adjust(packet);
+            }
+        }
+        let passes = packet.place.is_needed(self.now);
+        if !passes && is_new {
+            self.leave_out(packet);
             return None;
         }
-        let rewritten = rewrite(&epoch, packet);
+        let mut of_layer = self.runs.iter().rev().take_while(|run| run.layer == layer);
+        let run = *of_layer.find(|run| run.first_in <= packet.sequence)?;
+        let rewritten = Rewritten { empty: !passes, ..rewrite(&run, packet) };
         if self.last.is_none_or(|last| rewritten.sequence > last.sequence) {
-            let (picture, base) = rewritten.vp8.unwrap_or_default();
+            let (picture, base) = rewritten.numbers.unwrap_or_default();
             self.last = Some(Last {
                 sequence: rewritten.sequence,
                 timestamp: rewritten.timestamp,
                 arrived: packet.arrived,
                 picture,
                 base,
+                frame: rewritten.frame.unwrap_or(0),
             });
         }
         Some(rewritten)
@@ -139,20 +199,80 @@ impl Forwarder {
         if sequence > last.sequence {
             return None;
         }
-        let epoch = self.epochs.iter().rev().find(|epoch| epoch.first_out <= sequence)?;
-        Some((sequence, epoch.layer, epoch.first_in + (sequence - epoch.first_out)))
+        let run = self.runs.iter().rev().find(|run| run.first_out <= sequence)?;
+        Some((sequence, run.layer, run.first_in + (sequence - run.first_out)))
     }
 
     /// What a packet gets that is sent again.
     pub(crate) fn again(&self, sequence: u64, packet: &Stored) -> Option<Rewritten> {
-        let epoch = self.epochs.iter().rev().find(|epoch| epoch.first_out <= sequence)?;
-        Some(rewrite(epoch, packet))
+        let run = self.runs.iter().rev().find(|run| run.first_out <= sequence)?;
+        Some(rewrite(run, packet))
     }
 
     /// What to add to a layer's timestamps now.
     pub(crate) fn timestamp_shift(&self) -> Option<u32> {
         self.current?;
-        self.epochs.back().map(|epoch| epoch.timestamp)
+        self.runs.back().map(|run| run.timestamp)
+    }
+
+    /// A new picture: it may be the one with which the layers within the stream change.
+    fn adjust(&mut self, packet: &Stored) {
+        let (place, before) = (packet.place, self.now.spatial);
+        self.key_to_fall = !place.nested;
+        let Some((layer, part)) = self.target else { return };
+        if self.current != Some(layer) {
+            return;
+        }
+        if packet.key_frame {
+            self.now = part;
+        } else {
+            self.now.temporal = self.now.temporal.min(part.temporal);
+            if place.nested {
+                self.now.spatial = self.now.spatial.min(part.spatial);
+            }
+            let higher = (self.now.temporal + 1..=part.temporal).rev();
+            let mut higher = higher.map(|temporal| Part { temporal, ..self.now });
+            if let Some(risen) = higher.find(|risen| place.may_rise(self.now, *risen)) {
+                self.now = risen;
+            }
+        }
+        if self.now.spatial != before {
+            let spatial = self.now.spatial;
+            self.cut(packet.sequence, |run| run.spatial = spatial);
+        }
+    }
+
+    /// A packet is left out, and the numbers of those after it close up.
+    fn leave_out(&mut self, packet: &Stored) {
+        let dense = packet.numbers.filter(|numbers| numbers.dense);
+        let picture = dense.and_then(|numbers| numbers.picture).map(|(id, ..)| id);
+        let another = picture.is_some() && picture != self.left_out;
+        self.left_out = picture.or(self.left_out);
+        self.cut(packet.sequence, |run| {
+            run.first_in += 1;
+            if another {
+                run.picture = run.picture.wrapping_sub(1);
+            }
+        });
+    }
+
+    /// A new run begins at this number of the current one, changed in some way.
+    fn cut(&mut self, at: u64, change: impl FnOnce(&mut Run)) {
+        let Some(back) = self.runs.back_mut() else { return };
+        if back.first_in >= at {
+            return change(back);
+        }
+        let mut run =
+            Run { first_in: at, first_out: back.first_out + (at - back.first_in), ..*back };
+        change(&mut run);
+        self.push(run);
+    }
+
+    fn push(&mut self, run: Run) {
+        if self.runs.len() == RUNS {
+            self.runs.pop_front();
+        }
+        self.runs.push_back(run);
     }
 
     fn begin(
@@ -161,40 +281,42 @@ impl Forwarder {
         packet: &Stored,
         ahead: impl FnOnce(usize, usize) -> Option<u32>,
     ) {
-        let before = self.epochs.back().copied();
-        let numbers = packet.vp8.map(|vp8| {
-            (vp8.picture.map_or(0, |(id, ..)| id), vp8.base.map_or(0, |(index, _)| index))
-        });
+        let before = self.runs.back().copied();
+        let numbers = packet.numbers.map(|numbers| numbers.values());
         let (id, index) = numbers.unwrap_or_default();
-        let epoch = match self.last {
-            None => Epoch {
-                layer,
-                first_in: packet.sequence,
-                first_out: packet.sequence,
-                timestamp: 0,
-                picture: 0,
-                base: 0,
-            },
-            Some(last) => Epoch {
-                layer,
-                first_in: packet.sequence,
+        let spatial = self.target.map_or(Part::WHOLE, |(_, part)| part).spatial;
+        let fresh = Run {
+            layer,
+            first_in: packet.sequence,
+            first_out: packet.sequence,
+            timestamp: 0,
+            picture: 0,
+            base: 0,
+            frame: 0,
+            spatial,
+        };
+        let run = match self.last {
+            None => fresh,
+            Some(last) => Run {
                 first_out: last.sequence + 1,
                 timestamp: self.shift(before, last, layer, packet, ahead),
                 picture: last.picture.wrapping_add(1).wrapping_sub(id) & 0x7fff,
                 base: last.base.wrapping_add(1).wrapping_sub(index),
+                frame: last.frame.wrapping_add(1).wrapping_sub(frame_of(packet).unwrap_or(0)),
+                ..fresh
             },
         };
-        if self.epochs.len() == EPOCHS {
-            self.epochs.pop_front();
-        }
-        self.epochs.push_back(epoch);
+        self.push(run);
         self.current = Some(layer);
+        (self.newest, self.time) = (packet.sequence.saturating_sub(1), packet.timestamp);
+        self.now = self.target.map_or(Part::WHOLE, |(_, part)| part);
+        (self.left_out, self.key_to_fall) = (None, !packet.place.nested);
     }
 
     /// What to add to the timestamps of another layer, so that time goes on as it passed.
     fn shift(
         &self,
-        before: Option<Epoch>,
+        before: Option<Run>,
         last: Last,
         layer: usize,
         packet: &Stored,
@@ -221,120 +343,26 @@ impl Forwarder {
     }
 }
 
-fn rewrite(epoch: &Epoch, packet: &Stored) -> Rewritten {
-    let vp8 = packet.vp8.map(|vp8| {
-        let picture = vp8.picture.map_or(0, |(id, ..)| id);
-        let base = vp8.base.map_or(0, |(index, _)| index);
-        (picture.wrapping_add(epoch.picture) & 0x7fff, base.wrapping_add(epoch.base))
+fn frame_of(packet: &Stored) -> Option<u16> {
+    packet.descriptor.as_deref().and_then(Descriptor::number)
+}
+
+fn rewrite(run: &Run, packet: &Stored) -> Rewritten {
+    let numbers = packet.numbers.map(|numbers| {
+        let (picture, base) = numbers.values();
+        (picture.wrapping_add(run.picture) & 0x7fff, base.wrapping_add(run.base))
     });
+    let place = &packet.place;
     Rewritten {
-        sequence: epoch.first_out + (packet.sequence - epoch.first_in),
-        timestamp: packet.timestamp.wrapping_add(epoch.timestamp),
-        vp8,
+        sequence: run.first_out + (packet.sequence - run.first_in),
+        timestamp: packet.timestamp.wrapping_add(run.timestamp),
+        marker: packet.marker || place.ends && place.part.spatial == run.spatial,
+        numbers,
+        frame: frame_of(packet).map(|frame| frame.wrapping_add(run.frame)),
+        empty: false,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::room::codec::Vp8;
-    use proptest::prelude::*;
-    use std::time::Duration;
-
-    fn packet(sequence: u64, timestamp: u32, key_frame: bool, at: Instant) -> Stored {
-        let vp8 = Vp8::read(&[0x90, 0xc0, 0x80 | 1, 2, 7, u8::from(!key_frame)]);
-        Stored {
-            sequence,
-            timestamp,
-            marker: false,
-            payload_type: 96,
-            arrived: at,
-            key_frame,
-            vp8,
-            level: None,
-            turned: None,
-            payload: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn nothing_is_forwarded_before_a_key_frame() {
-        let (mut forwarder, now) = (Forwarder::new(90_000, true), Instant::now());
-        forwarder.want(Some(0));
-        assert_eq!(forwarder.take(0, &packet(1, 0, false, now), |_, _| None), None);
-        assert_eq!(forwarder.waits_for(), Some(0));
-        assert!(forwarder.take(0, &packet(2, 0, true, now), |_, _| None).is_some());
-        assert_eq!(forwarder.waits_for(), None);
-    }
-
-    #[test]
-    fn a_switch_waits_for_the_key_frame_and_goes_on_without_a_jump() {
-        let (mut forwarder, now) = (Forwarder::new(90_000, true), Instant::now());
-        let at = |millis| now + Duration::from_millis(millis);
-        forwarder.want(Some(0));
-        let first = forwarder.take(0, &packet(100, 5000, true, at(0)), |_, _| None).unwrap();
-        forwarder.want(Some(2));
-        let second = forwarder.take(0, &packet(101, 8000, false, at(33)), |_, _| None).unwrap();
-        assert_eq!(second.sequence, first.sequence + 1);
-        assert_eq!(forwarder.take(2, &packet(900, 77, false, at(50)), |_, _| None), None);
-        let third = forwarder.take(2, &packet(901, 77, true, at(66)), |_, _| None).unwrap();
-        assert_eq!(third.sequence, second.sequence + 1);
-        let step = third.timestamp.wrapping_sub(second.timestamp);
-        assert!((2900..3100).contains(&step), "{step}");
-        let (picture, base) = second.vp8.unwrap();
-        assert_eq!(third.vp8, Some((picture + 1, base + 1)));
-        assert_eq!(forwarder.take(0, &packet(102, 11_000, false, at(67)), |_, _| None), None);
-        // What was sent before the switch is found in the layer before.
-        assert_eq!(forwarder.origin(101), Some((101, 0, 101)));
-        assert_eq!(forwarder.origin(102), Some((102, 2, 901)));
-        assert_eq!(forwarder.origin(103), None);
-    }
-
-    #[test]
-    fn sender_reports_make_the_time_exact() {
-        let (mut forwarder, now) = (Forwarder::new(90_000, true), Instant::now());
-        forwarder.want(Some(0));
-        forwarder.take(0, &packet(1, 1_000_000, true, now), |_, _| None);
-        forwarder.want(Some(1));
-        // It arrived 40 ms later, but was captured 33 1/3 ms later.
-        let later = packet(1, 503_000, true, now + Duration::from_millis(40));
-        let out = forwarder.take(1, &later, |_, _| Some(500_000u32.wrapping_sub(1_000_000)));
-        assert_eq!(out.unwrap().timestamp, 1_003_000);
-    }
-
-    #[test]
-    fn a_late_packet_of_the_layer_gets_the_place_that_was_left_for_it() {
-        let (mut forwarder, now) = (Forwarder::new(90_000, true), Instant::now());
-        forwarder.want(Some(0));
-        forwarder.take(0, &packet(10, 0, true, now), |_, _| None);
-        let after = forwarder.take(0, &packet(12, 0, false, now), |_, _| None).unwrap();
-        let late = forwarder.take(0, &packet(11, 0, false, now), |_, _| None).unwrap();
-        assert_eq!(late.sequence + 1, after.sequence);
-    }
-
-    proptest! {
-        #[test]
-        fn numbers_never_repeat_and_times_never_go_back(
-            steps in proptest::collection::vec((0usize..3, any::<bool>(), 0usize..4), 1..200),
-        ) {
-            let (mut forwarder, begin) = (Forwarder::new(90_000, true), Instant::now());
-            let (mut sequences, mut last) = ([1000u64, 5000, 9000], None::<Rewritten>);
-            for (index, (layer, key, want)) in steps.into_iter().enumerate() {
-                forwarder.want((want < 3).then_some(want));
-                let at = begin + Duration::from_millis(index as u64 * 20);
-                sequences[layer] += 1;
-                let timestamp = (index as u32 * 1800).wrapping_add(layer as u32 * 1_000_000_000);
-                let stored = packet(sequences[layer], timestamp, key, at);
-                let Some(out) = forwarder.take(layer, &stored, |_, _| None) else { continue };
-                if let Some(last) = last {
-                    prop_assert!(out.sequence > last.sequence);
-                    prop_assert!(out.timestamp.wrapping_sub(last.timestamp).cast_signed() > 0);
-                }
-                #[expect(clippy::cast_possible_truncation, reason = "the low bits are meant")]
-                let origin = forwarder.origin(out.sequence as u16);
-                prop_assert_eq!(origin, Some((out.sequence, layer, stored.sequence)));
-                last = Some(out);
-            }
-        }
-    }
-}
+#[path = "forward_tests.rs"]
+mod tests;

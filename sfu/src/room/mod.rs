@@ -8,10 +8,12 @@ pub(crate) mod event;
 mod flow;
 pub(crate) mod forward;
 mod publish;
+mod quality;
 pub(crate) mod reception;
 pub(crate) mod ring;
 mod sending;
 pub(crate) mod speaker;
+mod stats;
 mod subscribe;
 mod tick;
 pub(crate) mod track;
@@ -31,6 +33,7 @@ use crate::media::dtls::Identity;
 use crate::media::ice::{Answered, Check};
 use crate::media::outbox::Outbox;
 use crate::media::transport::{State, Transport};
+use crate::sdp::Bounds;
 use event::{Event, ParticipantId, Present, Role, Shown};
 use publish::Publisher;
 use speaker::Speakers;
@@ -110,6 +113,7 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) now: Instant,
     pub(crate) clock: Clock,
     pub(crate) facts: &'a Facts,
+    pub(crate) bounds: Bounds,
 }
 
 /// Ids that are unique on a thread; the threads take turns in them.

@@ -152,7 +152,9 @@ impl Room {
             addresses: around.addresses,
         };
         let (session, version) = (publisher.session, publisher.version);
-        let accepted = accept(description, &own, session, version, Bounds::default());
+        let height = around.bounds.height.into_iter().chain(participant.rights.height).min();
+        let bounds = Bounds { height, ..around.bounds };
+        let accepted = accept(description, &own, session, version, bounds);
         let same = publisher.transport.describe(
             around.identity,
             &description.fingerprint,
@@ -168,6 +170,9 @@ impl Room {
         publisher.wide = accepted.transport;
         let Accepted { media, sdp, .. } = accepted;
         self.reconcile(around, id, &media, sources);
+        for track in self.tracks.values_mut().filter(|track| track.owner == id) {
+            track.most = height;
+        }
         Ok(sdp)
     }
 

@@ -39,6 +39,8 @@ pub(crate) struct Reception {
     expected_before: u64,
     received_before: u64,
     jitter: f64,
+    /// Of the packets between the last two reports, in 256ths.
+    fraction: u8,
     transit: Option<(Instant, u32)>,
     pub(crate) report: Option<Report>,
     pub(crate) nacks: Nacks,
@@ -58,6 +60,7 @@ impl Reception {
             expected_before: 0,
             received_before: 0,
             jitter: 0.0,
+            fraction: 0,
             transit: None,
             report: None,
             nacks: Nacks::default(),
@@ -112,6 +115,7 @@ impl Reception {
         (self.expected_before, self.received_before) = (expected, self.received);
         let missing = interval.saturating_sub(got);
         let fraction = (missing * 256).checked_div(interval).unwrap_or(0).min(255);
+        self.fraction = u8::try_from(fraction).unwrap_or(255);
         let (last_report, delay) = match self.report {
             None => (0, 0),
             Some(report) => (middle(report.ntp), fixed(now - report.arrived)),
@@ -124,7 +128,7 @@ impl Reception {
         let (highest, jitter) = ((highest - (1 << 16)) as u32, self.jitter as u32);
         Some(Block {
             ssrc,
-            fraction: u8::try_from(fraction).unwrap_or(255),
+            fraction: self.fraction,
             lost: i32::try_from(lost.clamp(-0x80_0000, 0x7f_ffff)).unwrap_or(0),
             highest,
             jitter,
@@ -136,6 +140,16 @@ impl Reception {
     /// Bits a second, lately.
     pub(crate) fn bitrate(&mut self, now: Instant) -> u64 {
         self.rate.bits(now)
+    }
+
+    /// What part of the packets between the last two reports is missing, from 0 to 1.
+    pub(crate) fn loss(&self) -> f64 {
+        f64::from(self.fraction) / 256.0
+    }
+
+    /// By how much packets come unevenly.
+    pub(crate) fn jitter(&self) -> Duration {
+        Duration::from_secs_f64(self.jitter / f64::from(self.clock))
     }
 
     /// Packets that came, and how many did not.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::room::codec::Vp8;
+use crate::room::codec::{Numbers, Place};
 
 /// A packet of a stream.
 #[derive(Debug)]
@@ -16,7 +16,12 @@ pub(crate) struct Stored {
     pub(crate) arrived: Instant,
     /// Whether a key frame begins here.
     pub(crate) key_frame: bool,
-    pub(crate) vp8: Option<Vp8>,
+    /// Numbers in its payload that count pictures.
+    pub(crate) numbers: Option<Numbers>,
+    /// Which layer of the stream it is of.
+    pub(crate) place: Place,
+    /// Its dependency descriptor, as its extension says.
+    pub(crate) descriptor: Option<Box<[u8]>>,
     /// How loud it is (RFC 6464), as its extension says.
     pub(crate) level: Option<u8>,
     /// How the picture is turned, as its extension says.
@@ -104,7 +109,9 @@ mod tests {
             payload_type: 96,
             arrived: Instant::now(),
             key_frame: false,
-            vp8: None,
+            numbers: None,
+            place: Place::default(),
+            descriptor: None,
             level: None,
             turned: None,
             payload: Vec::new(),

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::Pending;
 use super::bandwidth::Bandwidth;
+use super::codec::descriptor::{Descriptor, LONGEST};
 use super::codec::{self, Codec};
 use super::forward::Rewritten;
 use super::ring::Stored;
@@ -103,7 +104,8 @@ impl Sending<'_> {
         let size = stored.payload.len() + rtp::FIXED + 24;
         let (wide, level, turned) =
             (self.wide(size), [stored.level.unwrap_or(0)], [stored.turned.unwrap_or(0)]);
-        let mut extensions: [(u8, &[u8]); 3] = [(0, &[]); 3];
+        let mut described = [0; LONGEST];
+        let mut extensions: [(u8, &[u8]); 4] = [(0, &[]); 4];
         let mut count = 0;
         if let Some(id) = self.ids.transport {
             extensions[count] = (id, &wide);
@@ -117,7 +119,15 @@ impl Sending<'_> {
             extensions[count] = (id, &turned);
             count += 1;
         }
-        let (marker, timestamp) = (stored.marker, rewritten.timestamp);
+        if let (Some(id), Some(descriptor)) = (self.ids.descriptor, &stored.descriptor)
+            && let Some(copy) = described.get_mut(..descriptor.len())
+        {
+            copy.copy_from_slice(descriptor);
+            Descriptor::renumber(copy, rewritten.frame.unwrap_or(0));
+            extensions[count] = (id, copy);
+            count += 1;
+        }
+        let (marker, timestamp) = (rewritten.marker, rewritten.timestamp);
         let outgoing = Outgoing { marker, payload_type, sequence, timestamp, ssrc };
         self.scratch.clear();
         let len = write_header(self.scratch, outgoing, &extensions[..count]);
@@ -125,9 +135,11 @@ impl Sending<'_> {
             self.scratch.extend_from_slice(&original.to_be_bytes());
         }
         let payload = self.scratch.len();
-        self.scratch.extend_from_slice(&stored.payload);
-        if let (Some(vp8), Some((picture, base))) = (&stored.vp8, rewritten.vp8) {
-            vp8.renumber(&mut self.scratch[payload..], picture, base);
+        if !rewritten.empty {
+            self.scratch.extend_from_slice(&stored.payload);
+            if let (Some(numbers), Some((picture, base))) = (&stored.numbers, rewritten.numbers) {
+                numbers.renumber(&mut self.scratch[payload..], picture, base);
+            }
         }
         if mapped.codec == Codec::Red {
             let opus = down.types.iter().find(|mapped| mapped.codec == Codec::Opus);

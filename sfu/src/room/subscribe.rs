@@ -10,6 +10,7 @@ use super::codec::Codec;
 use super::event::{Event, ParticipantId, Section};
 use super::forward::Forwarder;
 use super::reception::Rate;
+use super::stats::Reported;
 use super::track::{Track, TrackId};
 use super::{Refused, Room, Surroundings};
 use crate::media::transport::Transport;
@@ -65,7 +66,7 @@ pub(crate) struct Down {
     pub(super) packets: u32,
     pub(super) octets: u32,
     pub(super) rate: Rate,
-    pub(super) lost: u64,
+    pub(super) reported: Reported,
     pub(super) repeated: u64,
     /// The layer that the client was told of.
     pub(super) told: Option<usize>,
@@ -94,7 +95,7 @@ impl Down {
             packets: 0,
             octets: 0,
             rate: Rate::default(),
-            lost: 0,
+            reported: Reported::default(),
             repeated: 0,
             told: None,
             offered: Vec::new(),
@@ -324,6 +325,7 @@ impl Room {
             return Err(Refused::Certificate);
         }
         subscriber.open = None;
+        subscriber.extensions.answered(description);
         for (down, media) in subscriber.downs.iter_mut().zip(&description.media) {
             let takes = !media.rejected && media.kind != Kind::Other && media.mid == down.mid;
             if takes && down.track.is_some() && !down.answered {

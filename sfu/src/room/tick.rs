@@ -4,7 +4,8 @@
 use std::time::{Duration, Instant};
 
 use super::allocate::{Wanted, allocate};
-use super::event::{Event, ParticipantId, Role, StreamStats};
+use super::codec::Part;
+use super::event::{Event, ParticipantId, Role};
 use super::speaker;
 use super::{AWAY, Room, Surroundings};
 use crate::media::transport::State;
@@ -62,6 +63,7 @@ impl Room {
             if let Some(participant) = self.speakers.tick(now) {
                 self.tell_all(|_| Some(Event::Speaker { participant }));
             }
+            self.tell_too_high();
             let all: Vec<ParticipantId> = self.participants.keys().copied().collect();
             for id in all {
                 self.allocate_for(id, now);
@@ -74,6 +76,17 @@ impl Room {
         }
         if is_due(&mut self.due.stats, STATS, now) {
             self.tell_stats(now);
+        }
+    }
+
+    /// Tells publishers which of their layers are not forwarded.
+    fn tell_too_high(&mut self) {
+        for track in self.tracks.values_mut() {
+            for (layer, height, most) in track.too_high() {
+                let Some(owner) = self.participants.get_mut(&track.owner) else { continue };
+                let track = track.id;
+                owner.tell(Event::LayerRefused { track, layer, height, max_height: most });
+            }
         }
     }
 
@@ -200,26 +213,33 @@ impl Room {
                 sound += down.rate.bits(now);
                 continue;
             }
-            let layers = track.rates(now);
+            let qualities = track.qualities(now);
             let priority = match (track.source.as_str(), Some(track.owner) == speaker) {
                 ("screen", _) => 2,
                 (_, true) => 1,
                 (_, false) => 0,
             };
             let seen = down.visible && !track.muted;
-            let highest = seen.then_some(down.highest.min(layers.len().saturating_sub(1)));
-            let current = down.forwarder.current();
+            let highest = qualities.iter().rposition(|quality| quality.rank <= down.highest);
+            let highest = seen.then_some(highest.unwrap_or(0));
+            let forwarder = &down.forwarder;
+            let current = qualities.iter().rposition(|quality| {
+                Some(quality.layer) == forwarder.current()
+                    && quality.part.is_within(forwarder.part())
+            });
+            let layers = qualities.iter().map(|quality| quality.bits).collect();
             wanted.push(Wanted { layers, highest, current, priority });
-            indices.push(index);
+            indices.push((index, qualities));
         }
         let budget = subscriber.bandwidth.estimate().unwrap_or(u64::MAX / 4);
         let (given, missing) = allocate(budget.saturating_sub(sound), &wanted);
         let mut events = Vec::new();
-        for ((index, given), wanted) in indices.into_iter().zip(given).zip(wanted) {
+        for (((index, qualities), given), wanted) in indices.into_iter().zip(given).zip(wanted) {
             let down = &mut subscriber.downs[index];
+            let given = given.map(|at| (qualities[at].layer, qualities[at].part));
             // What is wanted but does not come yet is waited for, from the lowest.
-            let target = given.or(wanted.highest.map(|_| down.forwarder.current().unwrap_or(0)));
-            down.forwarder.want(target);
+            let current = down.forwarder.current().unwrap_or(0);
+            down.forwarder.want_part(given.or(wanted.highest.map(|_| (current, Part::WHOLE))));
             if down.forwarder.waits_for().is_none() {
                 down.waits = None;
             } else if down.answered && down.forwarder.current().is_none() {
@@ -298,41 +318,6 @@ impl Room {
             }
             if !out.is_empty() {
                 subscriber.transport.send_report(&out, around.out);
-            }
-        }
-    }
-
-    fn tell_stats(&mut self, now: Instant) {
-        for participant in self.participants.values_mut() {
-            let mut sent = Vec::new();
-            for track in self.tracks.values_mut().filter(|track| track.owner == participant.id) {
-                for layer in &mut track.layers {
-                    let (packets, lost) = layer.reception.counts();
-                    let bits_per_second = layer.reception.bitrate(now);
-                    let (track, layer) = (track.id, layer.name.clone());
-                    sent.push(StreamStats { track, layer, packets, lost, bits_per_second });
-                }
-            }
-            let mut received = Vec::new();
-            let mut available = None;
-            if let Some(subscriber) = &mut participant.subscriber {
-                available = subscriber.bandwidth.estimate();
-                for down in &mut subscriber.downs {
-                    let Some(track) = down.track.and_then(|t| self.tracks.get(&t)) else {
-                        continue;
-                    };
-                    let layer = down.forwarder.current().and_then(|l| track.layers.get(l));
-                    received.push(StreamStats {
-                        track: track.id,
-                        layer: layer.map(|layer| layer.name.clone()).unwrap_or_default(),
-                        packets: down.packets.into(),
-                        lost: down.lost,
-                        bits_per_second: down.rate.bits(now),
-                    });
-                }
-            }
-            if !sent.is_empty() || !received.is_empty() {
-                participant.tell(Event::Stats { sent, received, available });
             }
         }
     }

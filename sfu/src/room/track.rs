@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::room::codec::{self, Codec, Vp8};
+use crate::room::codec::descriptor::{Descriptor, Structure};
+use crate::room::codec::{self, Codec, Key};
+use crate::room::quality::Parts;
 use crate::room::reception::Reception;
 use crate::room::ring::{Ring, Stored};
 use crate::rtp::Header;
@@ -35,6 +37,12 @@ pub(crate) struct Layer {
     wanted: bool,
     /// How high its picture is, if that is known.
     pub(crate) height: Option<u16>,
+    /// Whether its publisher was told that it is higher than may be.
+    told: bool,
+    /// What it said of its layers in dependency descriptors.
+    structure: Option<Structure>,
+    /// What comes of its own temporal and spatial layers.
+    pub(crate) parts: Parts,
 }
 
 /// A track.
@@ -48,8 +56,11 @@ pub(crate) struct Track {
     pub(crate) formats: Vec<Format>,
     pub(crate) level: Option<u8>,
     pub(crate) turned: Option<u8>,
+    pub(crate) descriptor: Option<u8>,
     pub(crate) layers: Vec<Layer>,
     pub(crate) muted: bool,
+    /// The highest picture that is forwarded, in lines.
+    pub(crate) most: Option<u16>,
 }
 
 impl Track {
@@ -66,6 +77,9 @@ impl Track {
             asked: None,
             wanted: false,
             height: None,
+            told: false,
+            structure: None,
+            parts: Parts::default(),
         });
         Self {
             id,
@@ -76,8 +90,10 @@ impl Track {
             formats: media.formats.clone(),
             level: media.level,
             turned: media.turned,
+            descriptor: media.descriptor,
             layers: layers.collect(),
             muted: false,
+            most: None,
         }
     }
 
@@ -116,14 +132,25 @@ impl Track {
             number = u16::from_be_bytes([first[0], first[1]]);
             payload = rest;
         }
-        let (mut level, mut turned) = (None, None);
+        let (mut level, mut turned, mut descriptor) = (None, None, None);
         for (id, value) in header.extensions(packet) {
             level = level.or(value.first().filter(|_| Some(id) == self.level).copied());
             turned = turned.or(value.first().filter(|_| Some(id) == self.turned).copied());
+            descriptor = descriptor.or(Some(value).filter(|_| Some(id) == self.descriptor));
         }
         let layer = &mut self.layers[layer];
         let sequence = layer.reception.unwrap(number);
-        let key_frame = !codec.is_audio() && codec::begins_key_frame(codec, payload);
+        let mut look = codec::look(codec, payload);
+        let descriptor = descriptor.filter(|_| codec == Codec::Av1);
+        if let Some(bytes) = descriptor {
+            layer.describe(bytes, &mut look);
+        }
+        let key_frame = !codec.is_audio()
+            && match look.key {
+                Key::Begins => true,
+                Key::No => false,
+                Key::IfFirst => layer.is_first(sequence, header.timestamp),
+            };
         let stored = Stored {
             sequence,
             timestamp: header.timestamp,
@@ -131,7 +158,9 @@ impl Track {
             payload_type,
             arrived: now,
             key_frame,
-            vp8: if codec == Codec::Vp8 { Vp8::read(payload) } else { None },
+            numbers: look.numbers,
+            place: look.place,
+            descriptor: descriptor.map(Box::from),
             level,
             turned,
             payload: Vec::new(),
@@ -140,12 +169,16 @@ impl Track {
             return None;
         }
         if key_frame {
-            layer.height = codec::height(codec, payload).or(layer.height);
+            layer.height = look.height.or(layer.height);
             layer.wanted = false;
         }
+        layer.parts.add(look.place.part, packet.len(), now);
         let whole = layer.reception.arrived(sequence, header.timestamp, packet.len(), now, again);
         if !whole && !codec.is_audio() {
             layer.wanted = true;
+        }
+        if layer.is_above(self.most) {
+            return None;
         }
         // Padding alone is forwarded as well: its place in the numbers must not stay empty.
         Some(sequence)
@@ -153,11 +186,28 @@ impl Track {
 
     /// Somebody needs a key frame of a layer.
     pub(crate) fn want_key_frame(&mut self, layer: usize) {
+        // What is too high is not forwarded with a key frame either.
         if !self.audio
             && let Some(layer) = self.layers.get_mut(layer)
+            && !layer.is_above(self.most)
         {
             layer.wanted = true;
         }
+    }
+
+    /// The layers that are not forwarded because they are higher than may be, where their publisher
+    /// was not told that yet: name, height, and what is permitted.
+    pub(crate) fn too_high(&mut self) -> Vec<(String, u16, u16)> {
+        let mut found = Vec::new();
+        for layer in &mut self.layers {
+            let is_above = layer.is_above(self.most);
+            if is_above && !layer.told {
+                let (height, most) = (layer.height.unwrap_or(0), self.most.unwrap_or(0));
+                found.push((layer.name.clone(), height, most));
+            }
+            layer.told = is_above;
+        }
+        found
     }
 
     /// The streams of which key frames are to be asked for now.
@@ -173,13 +223,38 @@ impl Track {
         }
         due
     }
+}
 
-    /// Bits a second of each layer, from the lowest; `None` where nothing comes.
-    pub(crate) fn rates(&mut self, now: Instant) -> Vec<Option<u64>> {
-        let rates = self.layers.iter_mut().map(|layer| {
-            let comes = layer.reception.last.is_some_and(|last| now - last < SILENT);
-            comes.then(|| layer.reception.bitrate(now))
-        });
-        rates.collect()
+impl Layer {
+    /// Whether something comes.
+    pub(crate) fn comes(&self, now: Instant) -> bool {
+        self.reception.last.is_some_and(|last| now - last < SILENT)
+    }
+
+    /// Whether its picture is higher than may be.
+    pub(crate) fn is_above(&self, most: Option<u16>) -> bool {
+        self.height.zip(most).is_some_and(|(height, most)| height > most)
+    }
+
+    /// What a dependency descriptor says of a packet is believed more than its payload.
+    fn describe(&mut self, bytes: &[u8], look: &mut codec::Look) {
+        let Some(read) = Descriptor::read(bytes, self.structure.as_ref()) else { return };
+        look.key = if read.key_frame { Key::Begins } else { Key::No };
+        look.place = read.place;
+        if let Some(structure) = read.structure {
+            look.height = structure.height.or(look.height);
+            if self.structure.as_ref() != Some(&structure) {
+                self.structure = Some(structure);
+            }
+        }
+    }
+
+    /// Whether no packet of the same picture came before this one.
+    fn is_first(&self, sequence: u64, timestamp: u32) -> bool {
+        match self.ring.get(sequence.wrapping_sub(1)) {
+            Some(before) => before.timestamp != timestamp,
+            // What is missing before it may be the begin of the picture.
+            None => self.reception.last.is_none(),
+        }
     }
 }

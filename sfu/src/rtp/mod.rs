@@ -122,8 +122,8 @@ pub(crate) struct Outgoing {
     pub(crate) ssrc: u32,
 }
 
-/// Appends a header with one-byte extensions and returns its length. Each value has 1 to 16 bytes
-/// and an id from 1 to 14.
+/// Appends a header with extensions and returns its length. Each value has an id from 1 to 14 and
+/// 1 to 255 bytes; only where one has more than 16 the form with two bytes is taken.
 pub(crate) fn write_header(
     out: &mut Vec<u8>,
     header: Outgoing,
@@ -137,12 +137,16 @@ pub(crate) fn write_header(
     out.extend_from_slice(&header.timestamp.to_be_bytes());
     out.extend_from_slice(&header.ssrc.to_be_bytes());
     if extended {
-        out.extend_from_slice(&ONE_BYTE.to_be_bytes());
+        let long = extensions.iter().any(|(_, value)| value.len() > 16);
+        out.extend_from_slice(&if long { TWO_BYTE } else { ONE_BYTE }.to_be_bytes());
         let words = out.len();
         out.extend_from_slice(&[0, 0]);
         for (id, value) in extensions {
-            let len = u8::try_from(value.len() - 1).expect("an extension has at most 16 bytes");
-            out.push(id << 4 | len);
+            let len = u8::try_from(value.len()).expect("an extension has at most 255 bytes");
+            match long {
+                true => out.extend_from_slice(&[*id, len]),
+                false => out.push(id << 4 | (len - 1)),
+            }
             out.extend_from_slice(value);
         }
         while !(out.len() - words - 2).is_multiple_of(4) {
@@ -184,6 +188,17 @@ mod tests {
         let found: Vec<_> = header.extensions(packet).collect();
         assert_eq!(found, [(3, &[1, 2][..]), (4, b"mid")]);
         assert_eq!(header.payload(packet), Some(&b"payload"[..]));
+    }
+
+    #[test]
+    fn a_long_extension_takes_the_other_form() {
+        let (mut packet, long) = (Vec::new(), [7; 40]);
+        let len = write_header(&mut packet, outgoing(), &[(3, &[1, 2]), (12, &long)]);
+        packet.extend_from_slice(b"payload");
+        let header = Header::read(&packet).unwrap();
+        assert_eq!(header.len, len);
+        let found: Vec<_> = header.extensions(&packet).collect();
+        assert_eq!(found, [(3, &[1, 2][..]), (12, &long[..])]);
     }
 
     #[test]

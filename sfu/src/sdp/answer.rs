@@ -19,6 +19,7 @@ pub(crate) struct AcceptedMedia {
     pub(crate) streams: Vec<(u32, Option<u32>)>,
     pub(crate) level: Option<u8>,
     pub(crate) turned: Option<u8>,
+    pub(crate) descriptor: Option<u8>,
 }
 
 /// What was agreed on.
@@ -44,11 +45,13 @@ pub(crate) struct Bounds {
     pub(crate) audio: u64,
     /// Sections that are accepted at once.
     pub(crate) sections: usize,
+    /// The highest picture, in lines; none at all with 0.
+    pub(crate) height: Option<u16>,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { video: 6_000_000, audio: 256_000, sections: 16 }
+        Self { video: 6_000_000, audio: 256_000, sections: 16, height: None }
     }
 }
 
@@ -78,10 +81,9 @@ pub(crate) fn accept(
         let formats = chosen(media);
         let sends = matches!(media.direction, Direction::Send | Direction::Both);
         let is_media = matches!(media.kind, Kind::Audio | Kind::Video) && !formats.is_empty();
-        if media.rejected || !is_media || taken == bounds.sections {
-            let (name, protocol, line) = (&media.name, &media.protocol, &media.formats_line);
-            sections.push_str(&format!("m={name} 0 {protocol} {line}\r\nc=IN IP4 0.0.0.0\r\n"));
-            sections.push_str(&format!("a=mid:{}\r\na=inactive\r\n", media.mid));
+        let is_forbidden = media.kind == Kind::Video && bounds.height == Some(0);
+        if media.rejected || !is_media || is_forbidden || taken == bounds.sections {
+            sections.push_str(&rejected(media));
             continue;
         }
         taken += 1;
@@ -100,11 +102,27 @@ pub(crate) fn accept(
                 streams: media.streams.clone(),
                 level: media.extension(extension::LEVEL),
                 turned: media.extension(extension::TURNED),
+                descriptor: media.extension(extension::DESCRIPTOR),
             });
         }
     }
     accepted.sdp = own.session(id, version, &mids) + &sections;
     accepted
+}
+
+/// A section that is not taken. Its format must be one of those that were offered, and there are
+/// clients that want every format described.
+fn rejected(media: &Media) -> String {
+    let (name, protocol) = (&media.name, &media.protocol);
+    let known = media.formats.first().map(|format| Format { again: None, ..format.clone() });
+    let line = known.as_ref().map(|format| format.payload_type.to_string());
+    let line = line.as_ref().unwrap_or(&media.formats_line);
+    let mut text = format!("m={name} 0 {protocol} {line}\r\nc=IN IP4 0.0.0.0\r\n");
+    text.push_str(&format!("a=mid:{}\r\na=inactive\r\n", media.mid));
+    if let Some(format) = &known {
+        describe(&mut text, format);
+    }
+    text
 }
 
 /// The first codec that is known, and RED beside Opus: a publisher does not change in between.
@@ -164,7 +182,9 @@ fn section(
         extension::REPAIRED,
         extension::TURNED,
     ];
-    for uri in known {
+    // Other codecs say in their payloads what it would.
+    let described = formats.iter().any(|format| format.codec == Codec::Av1);
+    for uri in known.into_iter().chain(described.then_some(extension::DESCRIPTOR)) {
         if let Some(id) = media.extension(uri) {
             text.push_str(&format!("a=extmap:{id} {uri}\r\n"));
         }
@@ -174,7 +194,9 @@ fn section(
     }
     if sends && !media.layers.is_empty() {
         for layer in &media.layers {
-            text.push_str(&format!("a=rid:{layer} recv\r\n"));
+            // What a layer may be (RFC 8851).
+            let most = bounds.height.map(|height| format!(" max-height={height}"));
+            text.push_str(&format!("a=rid:{layer} recv{}\r\n", most.unwrap_or_default()));
         }
         text.push_str(&format!("a=simulcast:recv {}\r\n", media.layers.join(";")));
     }

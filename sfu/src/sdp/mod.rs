@@ -20,6 +20,8 @@ pub(crate) mod extension {
     pub(crate) const RID: &str = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id";
     pub(crate) const REPAIRED: &str = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id";
     pub(crate) const TURNED: &str = "urn:3gpp:video-orientation";
+    pub(crate) const DESCRIPTOR: &str =
+        "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension";
 }
 
 /// The ids under which one subscriber knows extensions.
@@ -28,12 +30,23 @@ pub(crate) struct Extensions {
     pub(crate) transport: Option<u8>,
     pub(crate) level: Option<u8>,
     pub(crate) turned: Option<u8>,
+    /// Of the dependency descriptor, which not every client knows.
+    pub(crate) descriptor: Option<u8>,
+}
+
+impl Extensions {
+    /// What an answer to an offer of ours says.
+    pub(crate) fn answered(&mut self, answer: &Description) {
+        let mut sections = answer.media.iter();
+        self.descriptor = sections.find_map(|media| media.extension(extension::DESCRIPTOR));
+    }
 }
 
 impl Default for Extensions {
     fn default() -> Self {
         use offer::{LEVEL, TRANSPORT, TURNED};
-        Self { transport: Some(TRANSPORT), level: Some(LEVEL), turned: Some(TURNED) }
+        let (transport, level, turned) = (Some(TRANSPORT), Some(LEVEL), Some(TURNED));
+        Self { transport, level, turned, descriptor: None }
     }
 }
 

@@ -11,6 +11,7 @@ pub(super) const LEVEL: u8 = 1;
 pub(super) const TRANSPORT: u8 = 3;
 const MID: u8 = 4;
 pub(super) const TURNED: u8 = 13;
+const DESCRIPTOR: u8 = 12;
 
 /// A format as a subscriber knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,6 +106,9 @@ fn section(text: &mut String, media: &LocalMedia, port: u16, transport: &str) ->
     match media.audio {
         true => write!(text, "a=extmap:{LEVEL} {}\r\n", extension::LEVEL)?,
         false => write!(text, "a=extmap:{TURNED} {}\r\n", extension::TURNED)?,
+    }
+    if media.formats.iter().any(|(codec, ..)| *codec == Codec::Av1) {
+        write!(text, "a=extmap:{DESCRIPTOR} {}\r\n", extension::DESCRIPTOR)?;
     }
     let opus = media.formats.iter().find(|(codec, ..)| *codec == Codec::Opus);
     for (codec, parameters, number, again) in &media.formats {

@@ -35,6 +35,7 @@ pub(crate) fn extensions(offer: &Description) -> Extensions {
         transport: find(extension::TRANSPORT),
         level: find(extension::LEVEL),
         turned: find(extension::TURNED),
+        descriptor: find(extension::DESCRIPTOR),
     }
 }
 
@@ -74,7 +75,7 @@ fn section(
     let port = own.addresses.first().map_or(9, std::net::SocketAddr::port);
     write!(text, "m={name} {port} {protocol} {}\r\nc=IN IP4 0.0.0.0\r\n", types.join(" "))?;
     write!(text, "{transport}a=mid:{}\r\na=rtcp-mux\r\na=rtcp-rsize\r\na=sendonly\r\n", media.mid)?;
-    for uri in [extension::TRANSPORT, extension::LEVEL, extension::TURNED] {
+    for uri in [extension::TRANSPORT, extension::LEVEL, extension::TURNED, extension::DESCRIPTOR] {
         if let Some(id) = media.extension(uri) {
             write!(text, "a=extmap:{id} {uri}\r\n")?;
         }

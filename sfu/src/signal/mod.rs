@@ -8,26 +8,48 @@ mod whip;
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use axum::Router;
-use axum::routing::{get, patch, post};
 use http::StatusCode;
 use service::Problem;
 use service::tickets::Ticket;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::App;
 use crate::media::worker::Busy;
 use crate::room::Refused;
-use crate::room::event::ParticipantId;
+use crate::room::event::{Event, ParticipantId};
 
-/// The routes.
-pub(crate) fn router() -> Router<App> {
-    Router::new()
-        .route("/v1/sfu", get(socket::open))
-        .route("/v1/whip/{call}", post(whip::publish))
-        .route("/v1/whip/{call}/{session}", patch(whip::change).delete(whip::end))
-        .route("/v1/whep/{call}", post(whip::view))
-        .route("/v1/whep/{call}/{session}", patch(whip::change).delete(whip::end))
+/// The routes, and their descriptions.
+pub(crate) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(socket::open))
+        .routes(routes!(whip::publish))
+        .routes(routes!(whip::change, whip::end))
+        .routes(routes!(whip::view))
+        .routes(routes!(whip::change_view, whip::end_view))
+}
+
+/// The schemas of the frames of the socket.
+pub struct Signalling {
+    /// What a client may send.
+    pub client: RefOr<Schema>,
+    /// What the server sends: answers, and events.
+    pub server: [RefOr<Schema>; 2],
+    /// The schemas that these refer to, by name.
+    pub uses: Vec<(String, RefOr<Schema>)>,
+}
+
+/// The schemas of the frames of the socket.
+pub(crate) fn frames() -> Signalling {
+    let mut uses = Vec::new();
+    socket::Frame::schemas(&mut uses);
+    socket::Answer::schemas(&mut uses);
+    Event::schemas(&mut uses);
+    let server = [socket::Answer::schema(), Event::schema()];
+    Signalling { client: socket::Frame::schema(), server, uses }
 }
 
 /// Verifies a ticket, which is good for one time.

@@ -6,11 +6,13 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use service::Problem;
+use service::openapi::Refusal;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::admit;
@@ -45,9 +47,9 @@ const FRAMES: u32 = 60;
 const QUEUE: usize = 512;
 
 /// What a client says.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
-enum Frame {
+pub(crate) enum Frame {
     /// The first: whose call, and what is permitted.
     Join {
         ticket: String,
@@ -58,6 +60,7 @@ enum Frame {
     /// An offer to send; the same again changes or restarts it.
     Publish {
         #[serde(default)]
+        #[schema(value_type = Option<Value>)]
         id: Value,
         sdp: String,
         /// What each section is: `microphone`, `camera`, `screen`.
@@ -67,11 +70,13 @@ enum Frame {
     /// Wants to receive what others send: the server will offer.
     Subscribe {
         #[serde(default)]
+        #[schema(value_type = Option<Value>)]
         id: Value,
     },
     /// Answers an offer.
     Answer {
         #[serde(default)]
+        #[schema(value_type = Option<Value>)]
         id: Value,
         serial: u64,
         sdp: String,
@@ -79,11 +84,13 @@ enum Frame {
     /// The network changed: the server offers again, with new credentials.
     Restart {
         #[serde(default)]
+        #[schema(value_type = Option<Value>)]
         id: Value,
     },
     /// What is wanted of a track.
     Prefer {
         #[serde(default)]
+        #[schema(value_type = Option<Value>)]
         id: Value,
         track: TrackId,
         #[serde(default)]
@@ -95,6 +102,7 @@ enum Frame {
     /// Mutes a track of one's own, or not any more.
     Mute {
         #[serde(default)]
+        #[schema(value_type = Option<Value>)]
         id: Value,
         track: TrackId,
         muted: bool,
@@ -103,7 +111,47 @@ enum Frame {
     Leave {},
 }
 
-/// Opens the socket.
+/// How a frame is answered.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum Answer {
+    /// Answers `publish`.
+    Published {
+        #[schema(value_type = Option<Value>)]
+        id: Value,
+        sdp: String,
+    },
+    /// Answers any other frame that has an `id`: it was done.
+    Done {
+        #[schema(value_type = Value)]
+        id: Value,
+    },
+    /// The frame had no effect.
+    Error {
+        #[serde(skip_serializing_if = "Value::is_null")]
+        #[schema(value_type = Option<Value>)]
+        id: Value,
+        /// The last part of the problem's type.
+        problem: &'static str,
+    },
+    /// The ticket is not good; the socket closes.
+    Refused {
+        /// The last part of the problem's type.
+        problem: &'static str,
+    },
+}
+
+/// Opens the socket of the SFU
+///
+/// A WebSocket (RFC 6455), subprotocol `roundtable.sfu.v1`; its frames are in the AsyncAPI document.
+/// The first one carries the ticket, so this request needs none.
+#[utoipa::path(
+    get,
+    path = "/v1/sfu",
+    tag = "media",
+    responses((status = 101, description = "Frames follow"), Refusal),
+    security(()),
+)]
 pub(super) async fn open(State(app): State<App>, upgrade: WebSocketUpgrade) -> Response {
     let upgrade = upgrade.protocols([PROTOCOL]).max_message_size(LONGEST).max_frame_size(LONGEST);
     let tracker = app.shared.sockets.clone();
@@ -123,7 +171,7 @@ async fn serve(app: App, socket: &mut WebSocket) -> (u16, &'static str) {
     let joined = match timeout(PATIENCE, first(&app, socket)).await {
         Ok(Ok(joined)) => joined,
         Ok(Err(problem)) => {
-            let refused = json!({ "type": "refused", "problem": problem.slug() });
+            let refused = Answer::Refused { problem: problem.slug() };
             // Who is gone already does not hear it.
             write(socket, &refused).await.ok();
             return (4001, "refused");
@@ -236,7 +284,8 @@ impl Session<'_> {
         match serde_json::from_str::<Frame>(&text) {
             Ok(frame) => self.act(socket, frame).await,
             Err(_) => {
-                write(socket, &json!({ "type": "error", "problem": "malformed-frame" })).await
+                let (id, problem) = (Value::Null, "malformed-frame");
+                write(socket, &Answer::Error { id, problem }).await
             }
         }
     }
@@ -255,8 +304,7 @@ impl Session<'_> {
                     .with(call, move |room, around| room.publish(around, who, &offer, &sources));
                 match order.await {
                     Ok(Ok(answer)) => {
-                        let frame = json!({ "type": "published", "id": id, "sdp": answer });
-                        return write(socket, &frame).await;
+                        return write(socket, &Answer::Published { id, sdp: answer }).await;
                     }
                     other => (id, other.map(|refused| refused.map(|_| ()))),
                 }
@@ -288,12 +336,11 @@ impl Session<'_> {
         };
         let problem = match result {
             Ok(Ok(())) if id.is_null() => return Ok(()),
-            Ok(Ok(())) => return write(socket, &json!({ "type": "done", "id": id })).await,
+            Ok(Ok(())) => return write(socket, &Answer::Done { id }).await,
             Ok(Err(refused)) => Problem::from(refused),
             Err(busy) => Problem::from(busy),
         };
-        let frame = json!({ "type": "error", "id": id, "problem": problem.slug() });
-        write(socket, &frame).await
+        write(socket, &Answer::Error { id, problem: problem.slug() }).await
     }
 
     /// The socket ended: by wish the participation does, else it may be resumed.
@@ -314,8 +361,7 @@ impl Session<'_> {
 }
 
 async fn refuse(socket: &mut WebSocket, id: Value, refused: Refused) -> Step {
-    let problem = Problem::from(refused);
-    write(socket, &json!({ "type": "error", "id": id, "problem": problem.slug() })).await
+    write(socket, &Answer::Error { id, problem: Problem::from(refused).slug() }).await
 }
 
 async fn write(socket: &mut WebSocket, frame: &impl serde::Serialize) -> Step {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
+use service::openapi::Refusal;
 use service::tickets::Ticket;
 use service::{Path, Problem};
 use tokio::sync::mpsc;
@@ -19,7 +20,22 @@ use crate::sdp::Description;
 const SDP: &str = "application/sdp";
 const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 
-/// `POST /v1/whip/{call}`: sends into the call.
+/// Sends into a call (WHIP, RFC 9725)
+///
+/// The `Location` of the answer is where the session is changed and ended.
+#[utoipa::path(
+    post,
+    path = "/v1/whip/{call}",
+    tag = "media",
+    params(("call" = Uuid, Path)),
+    request_body(content = String, content_type = "application/sdp", description = "The offer"),
+    responses(
+        (status = 201, body = String, content_type = "application/sdp", description = "The answer",
+         headers(("Location" = String, description = "The session"))),
+        Refusal,
+    ),
+    security(("ticket" = [])),
+)]
 pub(super) async fn publish(
     State(app): State<App>,
     Path(call): Path<Uuid>,
@@ -35,7 +51,22 @@ pub(super) async fn publish(
     begun(&app, "whip", call, id, answer.await?).await
 }
 
-/// `POST /v1/whep/{call}`: receives what is sent in the call.
+/// Receives what is sent in a call (WHEP)
+///
+/// The `Location` of the answer is where the session is changed and ended.
+#[utoipa::path(
+    post,
+    path = "/v1/whep/{call}",
+    tag = "media",
+    params(("call" = Uuid, Path)),
+    request_body(content = String, content_type = "application/sdp", description = "The offer"),
+    responses(
+        (status = 201, body = String, content_type = "application/sdp", description = "The answer",
+         headers(("Location" = String, description = "The session"))),
+        Refusal,
+    ),
+    security(("ticket" = [])),
+)]
 pub(super) async fn view(
     State(app): State<App>,
     Path(call): Path<Uuid>,
@@ -49,7 +80,24 @@ pub(super) async fn view(
     begun(&app, "whep", call, id, answer.await?).await
 }
 
-/// `PATCH`: candidates, which nobody needs here (the client's checks bring them), or a restart.
+/// Restarts ICE of a session of WHIP
+///
+/// Candidates are taken and nobody needs them: the client's checks bring them. Who knows the URL of
+/// the session needs nothing else.
+#[utoipa::path(
+    patch,
+    path = "/v1/whip/{call}/{session}",
+    tag = "media",
+    params(("call" = Uuid, Path), ("session" = Uuid, Path)),
+    request_body(content = String, content_type = "application/trickle-ice-sdpfrag"),
+    responses(
+        (status = 200, body = String, content_type = "application/trickle-ice-sdpfrag",
+         description = "The new credentials"),
+        (status = 204, description = "Nothing had to change"),
+        Refusal,
+    ),
+    security(()),
+)]
 pub(super) async fn change(
     State(app): State<App>,
     Path((call, session)): Path<(Uuid, Uuid)>,
@@ -72,7 +120,15 @@ pub(super) async fn change(
     }
 }
 
-/// `DELETE`: ends it.
+/// Ends a session of WHIP
+#[utoipa::path(
+    delete,
+    path = "/v1/whip/{call}/{session}",
+    tag = "media",
+    params(("call" = Uuid, Path), ("session" = Uuid, Path)),
+    responses((status = 200, description = "It has ended"), Refusal),
+    security(()),
+)]
 pub(super) async fn end(
     State(app): State<App>,
     Path((call, session)): Path<(Uuid, Uuid)>,
@@ -81,6 +137,48 @@ pub(super) async fn end(
     app.thread(call).with(call, move |room, around| room.leave(around, id, "left")).await?;
     app.shared.sessions.end(session);
     Ok(StatusCode::OK)
+}
+
+/// Restarts ICE of a session of WHEP
+///
+/// As that of WHIP.
+#[utoipa::path(
+    patch,
+    path = "/v1/whep/{call}/{session}",
+    tag = "media",
+    params(("call" = Uuid, Path), ("session" = Uuid, Path)),
+    request_body(content = String, content_type = "application/trickle-ice-sdpfrag"),
+    responses(
+        (status = 200, body = String, content_type = "application/trickle-ice-sdpfrag",
+         description = "The new credentials"),
+        (status = 204, description = "Nothing had to change"),
+        Refusal,
+    ),
+    security(()),
+)]
+pub(super) async fn change_view(
+    app: State<App>,
+    path: Path<(Uuid, Uuid)>,
+    headers: HeaderMap,
+    body: String,
+) -> Result<Response, Problem> {
+    change(app, path, headers, body).await
+}
+
+/// Ends a session of WHEP
+#[utoipa::path(
+    delete,
+    path = "/v1/whep/{call}/{session}",
+    tag = "media",
+    params(("call" = Uuid, Path), ("session" = Uuid, Path)),
+    responses((status = 200, description = "It has ended"), Refusal),
+    security(()),
+)]
+pub(super) async fn end_view(
+    app: State<App>,
+    path: Path<(Uuid, Uuid)>,
+) -> Result<StatusCode, Problem> {
+    end(app, path).await
 }
 
 fn admitted(app: &App, call: Uuid, headers: &HeaderMap) -> Result<Ticket, Problem> {

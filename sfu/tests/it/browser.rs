@@ -28,12 +28,12 @@ struct Told {
 }
 
 /// Where pages come from, and where they report to.
-struct Site {
+pub(crate) struct Site {
     address: SocketAddr,
     told: Arc<Mutex<Told>>,
 }
 
-async fn site() -> Site {
+pub(crate) async fn site() -> Site {
     let told: Arc<Mutex<Told>> = Arc::default();
     let report = |State(told): State<Arc<Mutex<Told>>>, body: String| async move {
         let report: Value = serde_json::from_str(&body).unwrap();
@@ -51,12 +51,14 @@ async fn site() -> Site {
     Site { address, told }
 }
 
-struct Browser {
+/// A browser, until this is dropped.
+pub(crate) struct Browser {
     _child: Child,
     _profile: tempfile::TempDir,
 }
 
-fn open(world: &World, site: &Site, name: &str, person: u128, more: &str) -> Browser {
+/// Opens a page for somebody.
+pub(crate) fn open(world: &World, site: &Site, name: &str, person: u128, more: &str) -> Browser {
     let profile = tempfile::tempdir().unwrap();
     let (sfu, ticket) = (format!("ws://{}/v1/sfu", world.address), world.ticket(person));
     let url = format!("http://{}/?name={name}&sfu={sfu}&ticket={ticket}{more}", site.address);
@@ -75,7 +77,8 @@ fn open(world: &World, site: &Site, name: &str, person: u128, more: &str) -> Bro
 }
 
 impl Site {
-    fn report(&self, name: &str) -> Value {
+    /// What a page said last.
+    pub(crate) fn report(&self, name: &str) -> Value {
         let report = self.told.lock().unwrap().last.get(name).cloned().unwrap_or_default();
         assert!(report["failed"].is_null(), "{report}");
         report
@@ -92,7 +95,13 @@ impl Site {
         (alive.iter().filter(|value| **value > 0.0).count(), alive.iter().sum())
     }
 
-    async fn until(&self, what: &str, mut fact: impl FnMut() -> bool) {
+    /// From now on all want this layer of all tracks.
+    pub(crate) fn want(&self, layer: usize) {
+        self.told.lock().unwrap().layer = Some(layer);
+    }
+
+    /// Waits for a fact.
+    pub(crate) async fn until(&self, what: &str, mut fact: impl FnMut() -> bool) {
         let begun = Instant::now();
         while !fact() {
             let told = self.told.lock().unwrap().last.clone();
@@ -102,7 +111,7 @@ impl Site {
     }
 
     /// Waits until somebody decodes so many pictures and sounds, and goes on doing so.
-    async fn sees(&self, name: &str, others: usize) {
+    pub(crate) async fn sees(&self, name: &str, others: usize) {
         self.until(&format!("{name} sees {others}"), || {
             self.sum(name, "video", "frames").0 >= others
                 && self.sum(name, "audio", "energy").0 >= others
@@ -137,9 +146,9 @@ async fn three_pages_of_chromium_see_and_hear_each_other() {
         let heights = streams.iter().filter(|stream| stream["kind"] == "video");
         heights.map(|stream| stream["height"].as_u64().unwrap()).collect::<Vec<_>>()
     };
-    site.told.lock().unwrap().layer = Some(0);
+    site.want(0);
     site.until("small", || height("cleo").iter().all(|height| *height == 180)).await;
-    site.told.lock().unwrap().layer = Some(1);
+    site.want(1);
     site.until("large again", || height("cleo").iter().all(|height| *height == 360)).await;
     site.sees("cleo", 2).await;
     let (_, frozen) = site.sum("cleo", "video", "frozen");

@@ -40,6 +40,11 @@ impl Client {
         Self::join_via(world, person, None, None).await
     }
 
+    /// Joins with a ticket.
+    pub(crate) async fn join_as(world: &World, ticket: &str) -> Self {
+        Self::begin(world, ticket, None, None).await
+    }
+
     /// Joins with relays between it and the SFU: one for each direction.
     pub(crate) async fn join_via(
         world: &World,
@@ -47,11 +52,20 @@ impl Client {
         publish: Option<SocketAddr>,
         subscribe: Option<SocketAddr>,
     ) -> Self {
+        Self::begin(world, &world.ticket(person), publish, subscribe).await
+    }
+
+    async fn begin(
+        world: &World,
+        ticket: &str,
+        publish: Option<SocketAddr>,
+        subscribe: Option<SocketAddr>,
+    ) -> Self {
         let socket = socket(world).await;
         let (publish, subscribe) = (Peer::new(publish).await, Peer::new(subscribe).await);
         let (joined, audio, video) = (Value::Null, None, None);
         let mut client = Self { socket, joined, publish, subscribe, audio, video, sent: 0 };
-        client.tell(json!({ "type": "join", "ticket": world.ticket(person) })).await;
+        client.tell(json!({ "type": "join", "ticket": ticket })).await;
         client.joined = client.frame("joined").await;
         client
     }

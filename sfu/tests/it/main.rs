@@ -3,7 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod browser;
+mod browser_codecs;
+mod caps;
 mod client;
+mod clips;
+mod codecs;
 mod congestion;
 mod facts;
 mod forwarding;
@@ -13,6 +17,9 @@ mod relay;
 mod repair;
 mod restart;
 mod simulcast;
+mod switching;
+mod temporal;
 mod tickets;
+mod webrtc_rs;
 mod whip;
 mod world;

@@ -9,10 +9,12 @@ use str0m::media::{
 };
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite, SeqNo};
-use str0m::{Candidate, Event, Input, Output, Rtc};
+use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
+
+use crate::clips::Codec;
 
 /// How long a test waits for a fact.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -48,9 +50,30 @@ pub(crate) struct Packet {
 impl Peer {
     /// A peer that sends to the SFU through `via` if that is given, directly otherwise.
     pub(crate) async fn new(via: Option<SocketAddr>) -> Self {
+        Self::with_config(via, Rtc::builder()).await
+    }
+
+    /// A peer that knows one codec of pictures only.
+    pub(crate) async fn only(codec: Codec) -> Self {
+        let config = Rtc::builder().clear_codecs().enable_opus(true, false);
+        let config = match codec {
+            Codec::Vp8 => config.enable_vp8(true),
+            Codec::Vp9 => config.enable_vp9(true),
+            Codec::H264 => config.enable_h264(true),
+            Codec::Av1 => config.enable_av1(true),
+        };
+        Self::with_config(None, config).await
+    }
+
+    /// A peer that knows RED around Opus.
+    pub(crate) async fn with_red() -> Self {
+        Self::with_config(None, Rtc::builder().clear_codecs().enable_opus(true, true)).await
+    }
+
+    async fn with_config(via: Option<SocketAddr>, config: RtcConfig) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let local = socket.local_addr().unwrap();
-        let mut rtc = Rtc::builder()
+        let mut rtc = config
             .set_rtp_mode(true)
             .enable_raw_packets(false)
             .enable_bwe(None)

@@ -9,7 +9,8 @@ use crate::world::World;
 
 const LAYERS: &[&str] = &["low", "mid", "high"];
 
-fn video(joined: &Value) -> Value {
+/// The track with pictures, among those that were there.
+pub(crate) fn video(joined: &Value) -> Value {
     let tracks = joined["tracks"].as_array().unwrap();
     tracks.iter().find(|track| track["kind"] == "video").unwrap()["track"].clone()
 }

@@ -31,6 +31,14 @@ impl World {
 
     /// With a log, which is told who is connected.
     pub(crate) async fn start_with(log: Option<event_log::EventLog>) -> Self {
+        Self::start_set(log, &[]).await
+    }
+
+    /// With settings of its own.
+    pub(crate) async fn start_set(
+        log: Option<event_log::EventLog>,
+        set: &'static [(&'static str, &'static str)],
+    ) -> Self {
         let servers = servers::shared_for_tests().await.unwrap();
         let secrets = tempfile::tempdir().unwrap();
         let keys = service::Secrets::generate(secrets.path()).unwrap();
@@ -48,7 +56,7 @@ impl World {
         let settings = sfu::Settings::read(|name| match name {
             "ROUNDTABLE_SFU_LISTEN" => Some("127.0.0.1:0".to_owned()),
             "ROUNDTABLE_SFU_THREADS" => Some("1".to_owned()),
-            _ => None,
+            _ => set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()),
         });
         let (listener, shutdown) =
             (TcpListener::bind("127.0.0.1:0").await.unwrap(), CancellationToken::new());
