@@ -1,6 +1,7 @@
 //! What the SFU is told at its start, beside what every service is told.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 
@@ -8,6 +9,7 @@ const LISTEN: &str = "ROUNDTABLE_SFU_LISTEN";
 const ADDRESSES: &str = "ROUNDTABLE_SFU_ADDRESSES";
 const URL: &str = "ROUNDTABLE_SFU_URL";
 const THREADS: &str = "ROUNDTABLE_SFU_THREADS";
+const RECORDINGS: &str = "ROUNDTABLE_SFU_RECORDINGS";
 
 /// The most media threads.
 const MOST: usize = 64;
@@ -26,6 +28,9 @@ pub struct Settings {
     pub url: Option<String>,
     /// `ROUNDTABLE_SFU_THREADS`: media threads; one for each core by default.
     pub threads: usize,
+    /// `ROUNDTABLE_SFU_RECORDINGS`: the folder where recordings are written until they are stored as
+    /// files, `.roundtable/recordings` by default. It should outlive the process.
+    pub recordings: PathBuf,
 }
 
 impl Settings {
@@ -66,7 +71,9 @@ impl Settings {
             bail!("{THREADS} must be from 1 to {MOST}");
         }
         let addresses = addresses.with_context(|| format!("{ADDRESSES} must be IP addresses"))?;
-        Ok(Self { listen, addresses, url, threads })
+        let recordings = optional(RECORDINGS).unwrap_or_else(|| ".roundtable/recordings".to_owned());
+        let recordings = recordings.into();
+        Ok(Self { listen, addresses, url, threads, recordings })
     }
 
     /// Binds one socket for each thread.

@@ -82,8 +82,8 @@ pub(crate) struct Vp8 {
     pub(crate) picture: Option<(u16, usize, bool)>,
     /// The index of the base temporal layer and its place.
     pub(crate) base: Option<(u8, usize)>,
-    /// The index of the key picture and its place.
-    len: usize,
+    /// How long the descriptor is: where the picture begins.
+    pub(crate) len: usize,
 }
 
 impl Vp8 {

@@ -13,6 +13,7 @@ pub(crate) mod ring;
 mod sending;
 pub(crate) mod speaker;
 mod subscribe;
+mod taping;
 mod tick;
 pub(crate) mod track;
 mod view;
@@ -49,7 +50,7 @@ const PEOPLE: usize = 500;
 pub(crate) type Signalling = (ParticipantId, u32);
 
 /// Who takes part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Who {
     pub(crate) user: UserId,
     pub(crate) device: Uuid,
@@ -176,6 +177,7 @@ pub(crate) struct Room {
     /// Subscribers who would get more if their link bore so many bits a second.
     due_probes: Vec<(ParticipantId, u64)>,
     scratch: Vec<u8>,
+    tape: Option<crate::recording::Tape>,
     /// Since when nobody is there.
     pub(crate) empty: Option<Instant>,
 }
@@ -191,6 +193,7 @@ impl Room {
             due: tick::Due::new(now),
             due_probes: Vec::new(),
             scratch: Vec::with_capacity(2048),
+            tape: None,
             empty: Some(now),
         }
     }

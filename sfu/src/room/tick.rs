@@ -62,6 +62,7 @@ impl Room {
             if let Some(participant) = self.speakers.tick(now) {
                 self.tell_all(|_| Some(Event::Speaker { participant }));
             }
+            self.tape_tick(now);
             let all: Vec<ParticipantId> = self.participants.keys().copied().collect();
             for id in all {
                 self.allocate_for(id, now);

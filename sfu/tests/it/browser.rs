@@ -28,12 +28,12 @@ struct Told {
 }
 
 /// Where pages come from, and where they report to.
-struct Site {
+pub(crate) struct Site {
     address: SocketAddr,
     told: Arc<Mutex<Told>>,
 }
 
-async fn site() -> Site {
+pub(crate) async fn site() -> Site {
     let told: Arc<Mutex<Told>> = Arc::default();
     let report = |State(told): State<Arc<Mutex<Told>>>, body: String| async move {
         let report: Value = serde_json::from_str(&body).unwrap();
@@ -51,15 +51,20 @@ async fn site() -> Site {
     Site { address, told }
 }
 
-struct Browser {
+/// A browser that ends with this.
+pub(crate) struct Browser {
     _child: Child,
     _profile: tempfile::TempDir,
 }
 
-fn open(world: &World, site: &Site, name: &str, person: u128, more: &str) -> Browser {
-    let profile = tempfile::tempdir().unwrap();
+pub(crate) fn open(world: &World, site: &Site, name: &str, person: u128, more: &str) -> Browser {
     let (sfu, ticket) = (format!("ws://{}/v1/sfu", world.address), world.ticket(person));
-    let url = format!("http://{}/?name={name}&sfu={sfu}&ticket={ticket}{more}", site.address);
+    launch(&format!("http://{}/?name={name}&sfu={sfu}&ticket={ticket}{more}", site.address))
+}
+
+/// Opens a page, until this is dropped.
+pub(crate) fn launch(url: &str) -> Browser {
+    let profile = tempfile::tempdir().unwrap();
     let child = Command::new("chromium")
         .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
         .args(["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"])

@@ -5,10 +5,13 @@
 mod browser;
 mod client;
 mod congestion;
+mod encoder;
 mod facts;
 mod forwarding;
 mod hostile;
 mod peer;
+mod player;
+mod recording;
 mod relay;
 mod repair;
 mod restart;

@@ -48,9 +48,27 @@ pub(crate) struct Packet {
 impl Peer {
     /// A peer that sends to the SFU through `via` if that is given, directly otherwise.
     pub(crate) async fn new(via: Option<SocketAddr>) -> Self {
+        Self::of(via, None).await
+    }
+
+    /// A peer that knows one codec of pictures only.
+    pub(crate) async fn speaking(codec: &'static str, via: Option<SocketAddr>) -> Self {
+        Self::of(via, Some(codec)).await
+    }
+
+    async fn of(via: Option<SocketAddr>, codec: Option<&'static str>) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let local = socket.local_addr().unwrap();
-        let mut rtc = Rtc::builder()
+        let builder = match codec {
+            None => Rtc::builder(),
+            Some(codec) => Rtc::builder()
+                .clear_codecs()
+                .enable_opus(true, false)
+                .enable_vp8(codec == "vp8")
+                .enable_vp9(codec == "vp9")
+                .enable_h264(codec == "h264"),
+        };
+        let mut rtc = builder
             .set_rtp_mode(true)
             .enable_raw_packets(false)
             .enable_bwe(None)
@@ -104,24 +122,13 @@ impl Peer {
         self.with(move |rtc| rtc.sdp_api().accept_offer(offer).unwrap().to_sdp_string()).await
     }
 
+    /// For a task that sends.
+    pub(crate) fn orders(&self) -> Orders {
+        Orders(self.orders.clone())
+    }
+
     pub(crate) async fn send(&self, packet: Packet) {
-        self.with(move |rtc| {
-            let Packet { mid, rid, number, timestamp, marker, level, payload } = packet;
-            let pt = rtc.media(mid).unwrap().remote_pts()[0];
-            let mut api = rtc.direct_api();
-            let stream = api.stream_tx_by_mid(mid, rid).unwrap();
-            let values = ExtensionValues {
-                audio_level: level,
-                voice_activity: level.map(|_| true),
-                mid: Some(mid),
-                rid,
-                ..ExtensionValues::default()
-            };
-            let number = SeqNo::from(number);
-            let write = RtpWrite::new(pt, number, timestamp, Instant::now(), payload);
-            stream.write_rtp(write.marker(marker).ext_vals(values).nackable(true));
-        })
-        .await;
+        self.with(move |rtc| write(rtc, packet)).await;
     }
 
     pub(crate) async fn next(&mut self) -> Fact {
@@ -151,6 +158,35 @@ impl Peer {
             }
         }
     }
+}
+
+/// What a task sends packets with, as long as the peer is there.
+#[derive(Clone)]
+pub(crate) struct Orders(mpsc::UnboundedSender<Order>);
+
+impl Orders {
+    /// Sends a packet.
+    pub(crate) fn send(&self, packet: Packet) {
+        // A peer that is gone sends nothing.
+        drop(self.0.send(Box::new(move |rtc| write(rtc, packet))));
+    }
+}
+
+fn write(rtc: &mut Rtc, packet: Packet) {
+    let Packet { mid, rid, number, timestamp, marker, level, payload } = packet;
+    let pt = rtc.media(mid).unwrap().remote_pts()[0];
+    let mut api = rtc.direct_api();
+    let stream = api.stream_tx_by_mid(mid, rid).unwrap();
+    let values = ExtensionValues {
+        audio_level: level,
+        voice_activity: level.map(|_| true),
+        mid: Some(mid),
+        rid,
+        ..ExtensionValues::default()
+    };
+    let number = SeqNo::from(number);
+    let write = RtpWrite::new(pt, number, timestamp, Instant::now(), payload);
+    stream.write_rtp(write.marker(marker).ext_vals(values).nackable(true));
 }
 
 async fn run(
