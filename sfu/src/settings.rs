@@ -71,7 +71,8 @@ impl Settings {
             bail!("{THREADS} must be from 1 to {MOST}");
         }
         let addresses = addresses.with_context(|| format!("{ADDRESSES} must be IP addresses"))?;
-        let recordings = optional(RECORDINGS).unwrap_or_else(|| ".roundtable/recordings".to_owned());
+        let recordings =
+            optional(RECORDINGS).unwrap_or_else(|| ".roundtable/recordings".to_owned());
         let recordings = recordings.into();
         Ok(Self { listen, addresses, url, threads, recordings })
     }

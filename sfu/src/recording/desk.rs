@@ -130,9 +130,7 @@ impl Desk {
         let here = begun.filter(|it| !it.is_over() && it.node.as_ref() == Some(&self.node));
         let wanted = here.and_then(|begun| wanted(call.into(), begun));
         let wanted = wanted.filter(|(slate, _)| !self.given_up.contains(&slate.recording));
-        if here.is_none() {
-            self.calls.remove(&call);
-        }
+        let elsewhere = here.is_none();
         let recording = self.running.get(&call).map(|running| running.slate.recording);
         match (recording, wanted) {
             (None, None) => {}
@@ -141,6 +139,9 @@ impl Desk {
                 self.go_on(call, recording, users).await;
             }
             (Some(_), _) => self.stop(call).await,
+        }
+        if elsewhere && !self.running.contains_key(&call) {
+            self.calls.remove(&call);
         }
     }
 

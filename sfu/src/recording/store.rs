@@ -184,7 +184,13 @@ impl Store {
                     times.started = Some(recorded.created);
                 }
                 CallEvent::RecordingStopped { recording, .. } if recording == label.recording => {
-                    times.stopped = Some(recorded.created);
+                    times.end(recorded.created);
+                }
+                // Consent ends with it, should they come back or not.
+                CallEvent::Left { participant, .. }
+                    if participant == label.of && recorded.created > label.begun =>
+                {
+                    times.end(recorded.created);
                 }
                 _ => {}
             }
@@ -248,11 +254,17 @@ impl Store {
     }
 }
 
-/// When a recording was begun and stopped.
+/// When a recording was begun, and when it stopped for whose media it is.
 #[derive(Clone, Copy, Debug, Default)]
 struct Times {
     started: Option<Moment>,
     stopped: Option<Moment>,
+}
+
+impl Times {
+    fn end(&mut self, at: Moment) {
+        self.stopped = Some(self.stopped.map_or(at, |before| before.min(at)));
+    }
 }
 
 fn of_transaction<R: std::error::Error + Send + Sync + 'static>(

@@ -143,7 +143,7 @@ impl Take {
         let beside = self.sound.as_ref().and_then(|clock| {
             let (captured, ticks) = clock.captured?;
             let later = picture.captured?.wrapping_sub(captured).cast_signed();
-            let later = i64::try_from((i128::from(later) * 1000) >> 32).ok()?;
+            let later = i64::try_from((i128::from(later) * 1000 + (1 << 31)) >> 32).ok()?;
             let time = ticks / MILLISECOND + later;
             ((time - arrived).abs() <= BELIEVED).then_some(time)
         });
@@ -256,6 +256,6 @@ mod tests {
         picture(Some(ntp(3_600_000)), 7 + 9000, 900);
         take.close().unwrap();
         let times: Vec<i64> = blocks(folder.path(), 1).iter().map(|block| block.0).collect();
-        assert_eq!(times, [499, 539, 900]);
+        assert_eq!(times, [500, 540, 900]);
     }
 }

@@ -20,7 +20,7 @@ pub(crate) struct Encoded {
     pub(crate) payload: Vec<u8>,
 }
 
-/// How each codec is encoded quickly, with a key frame every second.
+/// How each codec is encoded quickly, with two key frames in a second.
 fn arguments(codec: &str) -> &'static [&'static str] {
     match codec {
         "vp8" => &["-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-b:v", "400k"],
@@ -57,7 +57,7 @@ impl Encoder {
             .args(["-re", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"])
             .args(["-map", "0:v"])
             .args(arguments(codec))
-            .args(["-g", "25", "-strict", "experimental", "-f", "rtp"])
+            .args(["-g", "12", "-strict", "experimental", "-f", "rtp"])
             .arg(to(&video))
             .args(["-map", "1:a", "-c:a", "libopus", "-b:a", "32k", "-f", "rtp"])
             .arg(to(&audio))
