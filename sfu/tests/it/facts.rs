@@ -16,8 +16,14 @@ use crate::client::Client;
 use crate::peer::PATIENCE;
 use crate::world::{NODE, World};
 
+/// What is behind a log, until this is dropped.
+pub(crate) struct Behind {
+    _store: DropGuard,
+    _servers: servers::TestServers,
+}
+
 /// An event store of this test's own.
-pub(crate) async fn log(folder: &std::path::Path) -> (EventLog, DropGuard) {
+pub(crate) async fn log(folder: &std::path::Path) -> (EventLog, Behind) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let eventstore_url = format!("esdb://{}?tls=false", listener.local_addr().unwrap());
     let shutdown = CancellationToken::new();
@@ -26,7 +32,8 @@ pub(crate) async fn log(folder: &std::path::Path) -> (EventLog, DropGuard) {
     let postgres = sqlx::postgres::PgPoolOptions::new().connect_lazy(&servers.postgres_url).unwrap();
     let secrets = Secrets { master: [1; 32], deployment: [2; 32] };
     let config = event_log::Config { eventstore_url, postgres, secrets };
-    (EventLog::connect(config).await.unwrap(), shutdown.drop_guard())
+    let behind = Behind { _store: shutdown.drop_guard(), _servers: servers };
+    (EventLog::connect(config).await.unwrap(), behind)
 }
 
 /// A call of one device, which the node of the test carries.

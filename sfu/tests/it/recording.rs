@@ -12,13 +12,12 @@ use events::call::Participant;
 use events::{CallEvent, DomainEvent, FileId, RecordingId, StreamName};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
-use tokio_util::sync::DropGuard;
 use uuid::Uuid;
 
 use crate::browser::{open, site};
 use crate::client::Client;
 use crate::encoder::{Encoded, Encoder, packet, probe};
-use crate::facts::{act, log, start};
+use crate::facts::{Behind, act, log, start};
 use crate::peer::{Packet, Peer};
 use crate::player::play;
 use crate::relay::{Relay, Weather, media_address};
@@ -38,7 +37,7 @@ fn device(person: u128) -> Participant {
 struct Stage {
     world: World,
     log: EventLog,
-    _store: DropGuard,
+    _behind: Behind,
     _folder: tempfile::TempDir,
 }
 
@@ -51,10 +50,10 @@ impl Stage {
         change: impl FnOnce(&mut std::collections::HashMap<&'static str, String>),
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (log, store) = log(folder.path()).await;
+        let (log, behind) = log(folder.path()).await;
         let world = World::start_changed(Some(log.clone()), change).await;
         start(&log, world.call.into(), device(1)).await;
-        Self { world, log, _store: store, _folder: folder }
+        Self { world, log, _behind: behind, _folder: folder }
     }
 
     async fn act(&self, command: Command) {
