@@ -238,7 +238,7 @@ async fn check(path: &std::path::Path, seconds: f64) -> Result<()> {
     let decoded = Command::new("ffmpeg")
         .args(["-nostdin", "-v", "error", "-xerror", "-i"])
         .arg(path)
-        .args(["-f", "null", "-"])
+        .args(["-vsync", "passthrough", "-enc_time_base", "-1", "-f", "null", "-"])
         .output()
         .await?;
     ensure!(decoded.status.success() && decoded.stderr.is_empty(), "it is not decoded");

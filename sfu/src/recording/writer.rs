@@ -28,7 +28,7 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// Who begins to send has both sound and pictures within this time; what comes later begins another
 /// file.
-const BOTH: Duration = Duration::from_millis(1500);
+const BOTH: Duration = Duration::from_millis(2500);
 
 /// A track without packets for this long gives its place in a file to the next one.
 const GONE: Duration = Duration::from_millis(800);

@@ -90,7 +90,8 @@ pub(crate) async fn probe(file: &std::path::Path) -> serde_json::Value {
     let decoded = Command::new("ffmpeg")
         .args(["-nostdin", "-v", "error", "-xerror", "-i"])
         .arg(file)
-        .args(["-f", "null", "-"])
+        // As many frames as there are, at their times: nothing is rounded to a rate.
+        .args(["-vsync", "passthrough", "-enc_time_base", "-1", "-f", "null", "-"])
         .output()
         .await
         .unwrap();

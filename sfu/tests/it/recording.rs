@@ -198,6 +198,8 @@ impl Sender {
         let orders = client.publish.orders();
         let encoder = Encoder::start(codec).await;
         let sending = tokio::spawn(async move {
+            // All of it: without its process it sends nothing.
+            let encoder = encoder;
             let mut first = [None; 2];
             loop {
                 let (index, mid, encoded) = tokio::select! {
