@@ -10,7 +10,6 @@ use e2e::refusal::{accepted, refused};
 use e2e::talk::{Group, Person};
 use e2e::up::Up;
 use events::{CallId, Position};
-use futures::StreamExt;
 use reqwest::Method;
 use roundtable::client::{key, new_id};
 use serde_json::{Value, json};
@@ -197,12 +196,7 @@ async fn a_call_is_recorded_and_those_who_were_in_it_have_the_files() -> Result<
     ensure!(says(answer.headers(), "content-type") == "video/webm", "{:?}", answer.headers());
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("recording.webm");
-    let mut bytes = answer.bytes_stream();
-    let mut saved = tokio::fs::File::create(&path).await?;
-    while let Some(piece) = bytes.next().await {
-        saved.write_all(&piece?).await?;
-    }
-    saved.flush().await?;
+    tokio::fs::write(&path, answer.bytes().await?).await?;
     let milliseconds = stored["data"]["milliseconds"].as_f64().context("a length")?;
     check(&path, milliseconds / 1000.0).await?;
 
