@@ -188,6 +188,10 @@ fn environment(
         ("ROUNDTABLE_EVENTSTORE_URL", format!("esdb://{store}?tls=false")),
         ("ROUNDTABLE_SECRETS", secrets.to_string_lossy().into_owned()),
         ("ROUNDTABLE_FILES_URL", secrets.with_file_name("files").to_string_lossy().into_owned()),
+        (
+            "ROUNDTABLE_SFU_RECORDINGS",
+            secrets.with_file_name("recordings").to_string_lossy().into_owned(),
+        ),
         ("ROUNDTABLE_LOG", "info".to_owned()),
         // Hashing passwords slowly is not what is tested.
         ("ROUNDTABLE_ARGON2_KIB", "64".to_owned()),

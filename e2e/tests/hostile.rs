@@ -89,6 +89,7 @@ impl Stage {
             (("participants", "user"), user.clone()),
             (("whiteboard", "element"), element.clone()),
             (("calls", "id"), call.clone()),
+            (("recordings", "recording"), new_id().to_string()),
         ]);
         let fields = BTreeMap::from([
             ("conversation", json!(conversation)),
@@ -110,6 +111,7 @@ impl Stage {
             ("session", json!(study)),
             ("element", json!(element)),
             ("call", json!(call)),
+            ("recording", json!(new_id())),
             ("report", json!(report)),
             ("invite", json!(invite)),
             ("login", json!(login)),

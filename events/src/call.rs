@@ -230,8 +230,15 @@ pub enum CallEvent {
         /// Whose media is in it; absent if it is everybody's.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         of: Option<Participant>,
+        /// What is heard and seen: `camera` (with the microphone), `screen`, or what the device
+        /// called it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        source: Option<String>,
         /// How long it plays, in milliseconds.
         milliseconds: u64,
+        /// How long after the recording's begin it begins, in milliseconds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        offset: Option<u64>,
     },
     /// A recording, or a part of it, could not be kept.
     #[serde(rename = "call.recording_failed")]

@@ -47,6 +47,11 @@ impl Kind {
     /// What a file is that begins like this.
     pub fn of(head: &[u8]) -> Self {
         let head = &head[..head.len().min(LOOKED_AT)];
+        // WebM is Matroska by another name, which stands in the header.
+        let is_matroska = head.get(..64).unwrap_or(head).windows(8).any(|name| name == b"matroska");
+        if head.starts_with(b"\x1A\x45\xDF\xA3") && is_matroska {
+            return Self::Other("video/x-matroska");
+        }
         if let Some((_, kind)) = SIGNATURES.iter().find(|(magic, _)| head.starts_with(magic)) {
             return *kind;
         }
@@ -119,6 +124,8 @@ mod tests {
             (b"%PDF-1.7", "application/pdf"),
             (b"PK\x03\x04....", "application/zip"),
             (b"\0\0\0\x18ftypisom", "video/mp4"),
+            (b"\x1A\x45\xDF\xA3\x9f\x42\x82\x84webm", "video/webm"),
+            (b"\x1A\x45\xDF\xA3\xa3\x42\x82\x88matroska", "video/x-matroska"),
             (b"\0\0\0\x18ftypheic", "application/octet-stream"),
             ("\u{FEFF}Grüße\r\n".as_bytes(), "text/plain"),
             (b"", "application/octet-stream"),

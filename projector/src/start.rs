@@ -22,7 +22,7 @@ use crate::notifications::{self, Deliveries, Raiser};
 use crate::projections::{
     Block, CallHistory, ChangeFeed, Conversation, ConversationBan, File, FileRemoval, FriendList,
     FriendRequest, Invite, Login, Member, Mention, Message, MessageSearch, NotificationLog, Pin,
-    Projection, Reaction, ReadCursor, Report, Retention, Standing, StudySession, Timer,
+    Projection, Reaction, ReadCursor, Recording, Report, Retention, Standing, StudySession, Timer,
     UserProfile, Whiteboard,
 };
 use crate::relay::Relay;
@@ -225,6 +225,7 @@ projections![
     Pin,
     Reaction,
     ReadCursor,
+    Recording,
     Report,
     Standing,
     StudySession,

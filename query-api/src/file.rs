@@ -21,9 +21,9 @@ use crate::file_part::{Part, part};
 use crate::page::{Limit, Page};
 use crate::reads::Reads;
 
-/// Who may see a file hangs on who is in the conversations it was sent to,
-/// and, of somebody's picture, on whom they block.
-const PROJECTIONS: &[&str] = &["file", "member", "block"];
+/// Who may see a file hangs on who is in the conversations it was sent to, of somebody's picture on whom
+/// they block, and of a recording on who was in the call.
+const PROJECTIONS: &[&str] = &["file", "member", "block", "recording", "call_history"];
 
 /// In the reader's own browser, for as long as nobody is surprised by it.
 const CACHING: HeaderValue = HeaderValue::from_static("private, max-age=300");
@@ -84,7 +84,8 @@ struct ById {
 /// Of the links, row-level security shows those in the reader's conversations.
 const COLUMNS: &str = "file_id, owner_id, conversation_id,
     case when owner_id = (select reader())
-      or exists (select from file_link l where l.file_id = file.file_id) then name end as name,
+      or exists (select from file_link l where l.file_id = file.file_id)
+      or exists (select from recording_file r where r.file_id = file.file_id) then name end as name,
     media_type, bytes, digest, width, height, uploaded_at";
 
 /// The files of the one who asks, in the order of their ids; the next page with `?after_id=`.

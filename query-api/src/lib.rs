@@ -31,6 +31,7 @@ mod presence;
 mod reads;
 mod receipts;
 mod recommended;
+mod recording;
 mod report;
 mod standing;
 mod study_session;
@@ -195,6 +196,7 @@ fn routes() -> OpenApiRouter<Reads> {
         .merge(file::router())
         .merge(notification::router())
         .merge(call_history::router())
+        .merge(recording::router())
         .merge(ice_servers::router())
 }
 

@@ -164,7 +164,7 @@ impl Stack {
         let urls = urls(&config.given, &servers, store.as_ref(), &data, api)?;
         migrate(&urls.postgres, Some(&urls.postgres_reader)).await?;
         let service = configuration(&urls, &secrets, &data, config.limits.as_deref())?;
-        let (edge, inside) = services(&service, listener).await?;
+        let (edge, inside) = services(&service, &data, listener).await?;
         connected(&urls.api).await?;
         Ok(Self { urls, data, edge, inside, servers, store })
     }
@@ -253,7 +253,11 @@ impl Stack {
 }
 
 /// Starts the services on one log and one listener.
-async fn services(config: &service::Config, listener: TcpListener) -> Result<(Edge, Inside)> {
+async fn services(
+    config: &service::Config,
+    data: &Path,
+    listener: TcpListener,
+) -> Result<(Edge, Inside)> {
     let postgres = pool(&config.postgres_url)?;
     let log = EventLog::connect(event_log::Config {
         eventstore_url: config.eventstore_url.clone(),
@@ -273,7 +277,7 @@ async fn services(config: &service::Config, listener: TcpListener) -> Result<(Ed
     let queries = query_api::App::start(config, log.clone(), shutdown.clone())
         .await
         .context("query-api did not start")?;
-    let sfu = media(config, listener.local_addr()?, log, shutdown.clone()).await?;
+    let sfu = media(config, data, listener.local_addr()?, log, shutdown.clone()).await?;
     let health = commands.health().and(queries.health()).and(projector.health()).and(sfu.health());
     let routes = commands.router().merge(queries.router()).merge(index::router());
     let routes = routes.merge(sfu.router());
@@ -286,6 +290,7 @@ async fn services(config: &service::Config, listener: TcpListener) -> Result<(Ed
 /// The SFU, which takes media where the API listens unless the environment says otherwise.
 async fn media(
     config: &service::Config,
+    data: &Path,
     api: SocketAddr,
     log: EventLog,
     shutdown: CancellationToken,
@@ -295,6 +300,9 @@ async fn media(
     let settings = sfu::Settings::read(|name| match name {
         "ROUNDTABLE_SFU_LISTEN" => {
             environment(name).or_else(|| Some(SocketAddr::new(api.ip(), 0).to_string()))
+        }
+        "ROUNDTABLE_SFU_RECORDINGS" => {
+            environment(name).or_else(|| Some(data.join("recordings").display().to_string()))
         }
         _ => environment(name),
     })?;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use event_log::EventLog;
+use files::Storage;
 use service::health::Need;
 use service::sfu_registry::{BEAT, Node};
 use service::{Health, SfuRegistry, Tickets};
@@ -21,6 +22,7 @@ use crate::Settings;
 use crate::facts::{self, Facts};
 use crate::media::dtls::Identity;
 use crate::media::worker::{self, Handle};
+use crate::recording::{Folder, Studio};
 use crate::signal::{self, Signalling, used::Used};
 
 /// How long sockets have to hear that the node ends.
@@ -69,11 +71,18 @@ impl App {
         let registry = SfuRegistry::new(nats.clone(), namespace);
         let identity = Arc::new(Identity::new()?);
         let tasks = TaskTracker::new();
-        let facts = log.map_or_else(Facts::default, |log| {
-            let (facts, append) = facts::queue(log, config.node.clone(), shutdown.clone());
+        let (mut studio, mut facts) = (None, Facts::default());
+        if let Some(log) = log {
+            let (connected, calls) = mpsc::unbounded_channel();
+            let (node, shutdown) = (config.node.clone(), shutdown.clone());
+            let (queue, append) =
+                facts::queue(log.clone(), node.clone(), shutdown.clone(), connected);
             tasks.spawn(append);
-            facts
-        });
+            facts = queue;
+            let folder = Folder::open(&settings.recordings, &node)?;
+            let storage = Storage::open(&config.files.url, config.files.cloud.iter().cloned())?;
+            studio = Some((Studio { folder, storage, log, node, shutdown }, calls));
+        }
         let (ended, over) = mpsc::channel(1024);
         let (mut media, mut threads) = (Vec::new(), Vec::new());
         for (index, socket) in settings.sockets()?.into_iter().enumerate() {
@@ -106,6 +115,9 @@ impl App {
         let app = Self { shared };
         app.shared.tasks.spawn(app.clone().live(settings.url.clone().unwrap_or(url.to_owned())));
         app.shared.tasks.spawn(app.clone().release(over));
+        if let Some((studio, calls)) = studio {
+            app.shared.tasks.spawn(studio.run(app.clone(), calls));
+        }
         Ok(app)
     }
 

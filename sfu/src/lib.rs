@@ -9,6 +9,7 @@
 mod app;
 mod facts;
 mod media;
+mod recording;
 mod room;
 mod rtp;
 mod sdp;

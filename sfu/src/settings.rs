@@ -1,6 +1,7 @@
 //! What the SFU is told at its start, beside what every service is told.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use service::check::Own;
@@ -13,12 +14,13 @@ const URL: &str = "ROUNDTABLE_SFU_URL";
 const THREADS: &str = "ROUNDTABLE_SFU_THREADS";
 const HEIGHT: &str = "ROUNDTABLE_SFU_MAX_HEIGHT";
 const VIDEO: &str = "ROUNDTABLE_SFU_MAX_VIDEO_BITRATE";
+const RECORDINGS: &str = "ROUNDTABLE_SFU_RECORDINGS";
 
 /// The most media threads.
 const MOST: usize = 64;
 
 /// What `--check-config` says of these settings.
-pub const OWN_SETTINGS: [Own; 4] = [
+pub const OWN_SETTINGS: [Own; 7] = [
     Own { name: LISTEN, default: "0.0.0.0:0", check: |value| check(LISTEN, value) },
     Own {
         name: ADDRESSES,
@@ -27,6 +29,13 @@ pub const OWN_SETTINGS: [Own; 4] = [
     },
     Own { name: URL, default: "where it listens", check: |value| check(URL, value) },
     Own { name: THREADS, default: "one for each core", check: |value| check(THREADS, value) },
+    Own { name: HEIGHT, default: "any", check: |value| check(HEIGHT, value) },
+    Own { name: VIDEO, default: "6000000", check: |value| check(VIDEO, value) },
+    Own {
+        name: RECORDINGS,
+        default: ".roundtable/recordings",
+        check: |value| check(RECORDINGS, value),
+    },
 ];
 
 fn check(name: &str, value: &str) -> Result<(), String> {
@@ -53,6 +62,9 @@ pub struct Settings {
     /// `ROUNDTABLE_SFU_MAX_VIDEO_BITRATE`: what a publisher is asked to send at most of one picture,
     /// all layers together, in bits a second; 6 Mbit/s by default.
     pub max_video_bitrate: u64,
+    /// `ROUNDTABLE_SFU_RECORDINGS`: the folder where recordings are written until they are stored as
+    /// files, `.roundtable/recordings` by default. It should outlive the process.
+    pub recordings: PathBuf,
 }
 
 /// What a publisher is asked to send at most of one picture, unless it is told.
@@ -107,7 +119,9 @@ impl Settings {
         if !(50_000..=50_000_000).contains(&max_video_bitrate) {
             bail!("{VIDEO} must be from 50000 to 50000000 bits a second");
         }
-        Ok(Self { listen, addresses, url, threads, max_height, max_video_bitrate })
+        let recordings =
+            optional(RECORDINGS).unwrap_or_else(|| ".roundtable/recordings".to_owned()).into();
+        Ok(Self { listen, addresses, url, threads, max_height, max_video_bitrate, recordings })
     }
 
     /// What bounds every publisher.

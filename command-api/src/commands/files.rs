@@ -20,6 +20,9 @@ pub(crate) const COMMANDS: &[Entry] = &[Entry::of::<RemoveFile>()];
 /// The read model that knows how much everybody has, how long an upload waits for it, and how often
 /// it is asked meanwhile.
 const PROJECTION: &str = "file";
+/// And the one that knows what of it are recordings.
+const RECORDINGS: &str = "recording";
+
 /// What somebody wants to upload, as far as it is known before its bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct Upload {
@@ -208,7 +211,7 @@ async fn must_be_member(
 async fn must_have_room(app: &App, user: UserId, more: u64) -> Result<(), Problem> {
     let head = app.log().head().await?;
     let counted = async {
-        read_models::reach(app, &[PROJECTION], head).await?;
+        read_models::reach(app, &[PROJECTION, RECORDINGS], head).await?;
         count(app, user).await
     };
     let used = counted.await.map_err(|_| problems::files_not_counted())?;
@@ -219,14 +222,16 @@ async fn must_have_room(app: &App, user: UserId, more: u64) -> Result<(), Proble
     }
 }
 
-/// How many bytes somebody has.
+/// How many bytes somebody has. What is recorded of somebody is theirs, and not on their account.
 async fn count(app: &App, user: UserId) -> Result<u64, Problem> {
-    let bytes: i64 =
-        sqlx::query_scalar("select coalesce(sum(bytes), 0)::bigint from file where owner_id = $1")
-            .bind(user.uuid())
-            .fetch_one(app.postgres())
-            .await
-            .map_err(|error| problems::of_postgres(&error))?;
+    let bytes: i64 = sqlx::query_scalar(
+        "select coalesce(sum(bytes), 0)::bigint from file where owner_id = $1
+             and not exists (select from recording_file r where r.file_id = file.file_id)",
+    )
+    .bind(user.uuid())
+    .fetch_one(app.postgres())
+    .await
+    .map_err(|error| problems::of_postgres(&error))?;
     Ok(u64::try_from(bytes).unwrap_or_default())
 }
 

@@ -18,6 +18,7 @@ pub(crate) mod notifications;
 pub(crate) mod pins;
 pub(crate) mod push;
 pub(crate) mod receipts;
+pub(crate) mod recordings;
 pub(crate) mod reports;
 pub(crate) mod sessions;
 pub(crate) mod study;
@@ -27,7 +28,8 @@ pub(crate) mod whiteboard;
 use std::fmt;
 
 use events::{
-    CallId, ConversationId, FileId, MessageId, Position, PushId, ReportId, StudySessionId, UserId,
+    CallId, ConversationId, FileId, MessageId, Position, PushId, RecordingId, ReportId,
+    StudySessionId, UserId,
 };
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -65,6 +67,7 @@ const TABLES: &[&[Entry]] = &[
     push::COMMANDS,
     calls::COMMANDS,
     call_media::COMMANDS,
+    recordings::COMMANDS,
 ];
 
 /// Something that somebody wants done. Its fields, as JSON, are the body of the request.
@@ -128,6 +131,8 @@ pub(crate) enum Made {
     PushSubscription(PushId),
     /// Somebody was called.
     Call(CallId),
+    /// A call is recorded.
+    Recording(RecordingId),
 }
 
 impl Accepted {
@@ -388,6 +393,9 @@ mod tests {
             ("call.move", json!({"call": ID})),
             ("call.ask_consent", json!({"call": ID})),
             ("call.consent", json!({"call": ID, "agrees": false})),
+            ("call.start_recording", json!({"call": ID})),
+            ("call.start_recording", json!({"call": ID, "recording": ID})),
+            ("call.stop_recording", json!({"call": ID, "recording": ID})),
         ] {
             parse(name, body.clone()).unwrap_or_else(|problem| panic!("{name}: {problem:?}"));
             let mut more = body;

@@ -51,6 +51,10 @@ pub(crate) fn of_call(rejection: call::Rejection) -> Problem {
         Rejection::NoConsent => {
             conflict("no-consent", "Not everybody in the call has agreed to be recorded")
         }
+        Rejection::MayNotRecord => forbidden(
+            "may-not-record",
+            "Only who called, or moderates the group, begins and ends recordings",
+        ),
         Rejection::RecordingRuns => {
             conflict("recording-runs", "The call is being recorded already")
         }

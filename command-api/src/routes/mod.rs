@@ -10,6 +10,7 @@ mod messages;
 mod moderation;
 mod notifications;
 mod push;
+mod recordings;
 mod reports;
 mod sessions;
 mod study;
@@ -43,6 +44,7 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .merge(notifications::router())
         .merge(push::router())
         .merge(calls::router())
+        .merge(recordings::router())
         .route("/v1/gateway", get(gateway::upgrade))
 }
 

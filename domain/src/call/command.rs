@@ -163,6 +163,8 @@ pub enum Command {
         by: Participant,
         /// The new id.
         recording: RecordingId,
+        /// Whether they moderate the conversation.
+        moderator: bool,
     },
     /// Record no more.
     StopRecording {
@@ -170,6 +172,8 @@ pub enum Command {
         by: Participant,
         /// Which.
         recording: RecordingId,
+        /// Whether they moderate the conversation.
+        moderator: bool,
     },
     /// A file of a recording was stored.
     StoreRecording {
@@ -179,8 +183,12 @@ pub enum Command {
         file: FileId,
         /// Whose media is in it; `None` if it is everybody's.
         of: Option<Participant>,
+        /// What is heard and seen.
+        source: Option<String>,
         /// How long it plays, in milliseconds.
         milliseconds: u64,
+        /// How long after the recording's begin it begins, in milliseconds.
+        offset: Option<u64>,
     },
     /// A recording, or a part of it, could not be kept.
     FailRecording {
@@ -271,6 +279,9 @@ pub enum Rejection {
     /// Not everybody agreed.
     #[error("not everybody in the call has agreed to be recorded")]
     NoConsent,
+    /// Only who called, or moderates; between two, both.
+    #[error("only who called, or moderates the conversation, begins and ends recordings")]
+    MayNotRecord,
     /// One at a time.
     #[error("the call is being recorded already")]
     RecordingRuns,

@@ -24,7 +24,7 @@ use events::{CallEvent, CallId, ConversationId, RecordingId, UserId};
 
 use crate::Decider;
 pub use command::{Command, Enter, Place, Rejection, Start, Toggle};
-use recording::Recording;
+use recording::{Recording, Stored};
 pub use start::admit as may_talk;
 
 /// At how many people a call rings.
@@ -233,11 +233,21 @@ impl Decider for Call {
             Command::LeaveMedia { participant, node } => self.leave_media(*participant, node),
             Command::AskConsent { by } => self.ask_consent(*by),
             Command::Consent { by, agrees } => self.consent(*by, *agrees),
-            Command::StartRecording { by, recording } => self.record(*by, *recording),
-            Command::StopRecording { by, recording } => self.record_no_more(*by, *recording),
-            Command::StoreRecording { recording, file, of, milliseconds } => {
-                self.store_recording(*recording, *file, *of, *milliseconds)
+            Command::StartRecording { by, recording, moderator } => {
+                self.record(*by, *recording, *moderator)
             }
+            Command::StopRecording { by, recording, moderator } => {
+                self.record_no_more(*by, *recording, *moderator)
+            }
+            Command::StoreRecording { recording, file, of, source, milliseconds, offset } => self
+                .store_recording(&Stored {
+                    recording: *recording,
+                    file: *file,
+                    of: *of,
+                    source: source.as_ref(),
+                    milliseconds: *milliseconds,
+                    offset: *offset,
+                }),
             Command::FailRecording { recording, reason } => self.fail_recording(*recording, reason),
             Command::StopRinging => self.stop_ringing(),
             Command::Lose { participant } => {

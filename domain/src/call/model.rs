@@ -50,7 +50,9 @@ fn of_media() -> Vec<Command> {
             recording: RECORDING,
             file: FileId::new(Uuid::from_u128(0xf)),
             of: None,
+            source: None,
             milliseconds: 1,
+            offset: None,
         },
         Command::FailRecording { recording: RECORDING, reason: String::new() },
     ];
@@ -66,8 +68,9 @@ fn of_media() -> Vec<Command> {
         }
         all.extend([
             Command::AskConsent { by },
-            Command::StartRecording { by, recording: RECORDING },
-            Command::StopRecording { by, recording: RECORDING },
+            Command::StartRecording { by, recording: RECORDING, moderator: false },
+            Command::StartRecording { by, recording: RECORDING, moderator: true },
+            Command::StopRecording { by, recording: RECORDING, moderator: true },
             Command::Join(Enter { agrees: true, ..enter(by) }),
         ]);
     }

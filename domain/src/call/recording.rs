@@ -34,6 +34,16 @@ impl Recording {
     }
 }
 
+/// A file of a recording.
+pub(super) struct Stored<'a> {
+    pub(super) recording: RecordingId,
+    pub(super) file: FileId,
+    pub(super) of: Option<Participant>,
+    pub(super) source: Option<&'a String>,
+    pub(super) milliseconds: u64,
+    pub(super) offset: Option<u64>,
+}
+
 impl Call {
     /// Who asks agrees. Asking again reminds nobody.
     pub(super) fn ask_consent(&self, by: Participant) -> Decision {
@@ -61,8 +71,22 @@ impl Call {
         Ok(stopped.into_iter().chain([withdrawn]).collect())
     }
 
-    pub(super) fn record(&self, by: Participant, recording: RecordingId) -> Decision {
+    /// The call, if this device is in it and its person may record it.
+    fn recordable(&self, by: Participant, moderator: bool) -> Result<&Begun, Rejection> {
         let begun = self.with(by)?;
+        match begun.direct || begun.by == by.user || moderator {
+            true => Ok(begun),
+            false => Err(Rejection::MayNotRecord),
+        }
+    }
+
+    pub(super) fn record(
+        &self,
+        by: Participant,
+        recording: RecordingId,
+        moderator: bool,
+    ) -> Decision {
+        let begun = self.recordable(by, moderator)?;
         match begun.recordings.get(&recording) {
             Some(Recording { runs: true, .. }) => return Ok(vec![]),
             Some(_) => return Err(Rejection::RecordingExists),
@@ -84,8 +108,13 @@ impl Call {
         Ok(vec![CallEvent::RecordingStarted { call, conversation, recording, by }])
     }
 
-    pub(super) fn record_no_more(&self, by: Participant, recording: RecordingId) -> Decision {
-        let begun = self.with(by)?;
+    pub(super) fn record_no_more(
+        &self,
+        by: Participant,
+        recording: RecordingId,
+        moderator: bool,
+    ) -> Decision {
+        let begun = self.recordable(by, moderator)?;
         if !begun.recordings.contains_key(&recording) {
             return Err(Rejection::NoSuchRecording);
         }
@@ -96,13 +125,8 @@ impl Call {
     }
 
     /// Files are stored after the recording stopped, and often after the call ended.
-    pub(super) fn store_recording(
-        &self,
-        recording: RecordingId,
-        file: FileId,
-        of: Option<Participant>,
-        milliseconds: u64,
-    ) -> Decision {
+    pub(super) fn store_recording(&self, stored: &Stored<'_>) -> Decision {
+        let Stored { recording, file, of, source, milliseconds, offset } = *stored;
         let begun = self.known()?;
         let known = begun.recordings.get(&recording).ok_or(Rejection::NoSuchRecording)?;
         if known.files.contains(&file) {
@@ -115,7 +139,9 @@ impl Call {
             recording,
             file,
             of,
+            source: source.cloned(),
             milliseconds,
+            offset,
         }])
     }
 
@@ -132,13 +158,18 @@ impl Call {
 
 impl Begun {
     /// Whether somebody has agreed to be recorded.
-    pub(super) fn agrees(&self, user: UserId) -> bool {
+    pub fn agrees(&self, user: UserId) -> bool {
         self.consent.as_ref().is_some_and(|said| said.get(&user) == Some(&true))
     }
 
     /// The recording that runs.
     pub fn runs(&self) -> Option<RecordingId> {
         self.recordings.iter().find(|(_, recording)| recording.runs).map(|(id, _)| *id)
+    }
+
+    /// Whether a recording has a file.
+    pub fn has_files(&self, recording: RecordingId) -> bool {
+        self.recordings.get(&recording).is_some_and(|known| !known.files.is_empty())
     }
 
     /// The end of the recording that runs, if one does.

@@ -285,7 +285,8 @@ fn nobody_is_recorded_who_has_not_agreed() {
     let sfu = || Start { on_sfu: true, node: Some("a".to_owned()), ..group() };
     let ask = Command::AskConsent { by: device(1, 1) };
     let agree = |who, agrees| Command::Consent { by: device(who, 1), agrees };
-    let record = Command::StartRecording { by: device(1, 1), recording: RECORDING };
+    let (by, recording) = (device(1, 1), RECORDING);
+    let record = Command::StartRecording { by, recording, moderator: false };
     let mesh = after(group(), &[accept(2, 1), ask.clone(), agree(2, true)]);
     assert_eq!(mesh.decide(&record), Err(Rejection::NotOnSfu));
     let two = after(sfu(), &[accept(2, 1)]);
@@ -315,15 +316,49 @@ fn nobody_is_recorded_who_has_not_agreed() {
 }
 
 #[test]
+fn who_called_and_who_moderates_records_and_between_two_both() {
+    let on_sfu = |begin| Start { on_sfu: true, node: Some("a".to_owned()), ..begin };
+    let ask = Command::AskConsent { by: device(1, 1) };
+    let agree = Command::Consent { by: device(2, 1), agrees: true };
+    let record = |person, moderator| Command::StartRecording {
+        by: device(person, 1),
+        recording: RECORDING,
+        moderator,
+    };
+    let stop = |person, moderator| Command::StopRecording {
+        by: device(person, 1),
+        recording: RECORDING,
+        moderator,
+    };
+    let pair = after(on_sfu(direct()), &[accept(2, 1), ask.clone(), agree.clone()]);
+    assert!(pair.decide(&record(2, false)).is_ok());
+    let history = [accept(2, 1), ask, agree];
+    let group = || on_sfu(group());
+    let talks = after(group(), &history);
+    assert_eq!(talks.decide(&record(2, false)), Err(Rejection::MayNotRecord));
+    assert_eq!(talks.decide(&record(4, true)), Err(Rejection::NotInCall));
+    assert!(talks.decide(&record(2, true)).is_ok());
+    let recorded = after(group(), &[&history[..], &[record(1, false)]].concat());
+    assert_eq!(recorded.decide(&stop(2, false)), Err(Rejection::MayNotRecord));
+    assert_eq!(recorded.decide(&stop(2, true)).unwrap().len(), 1);
+    let other = RecordingId::new(Uuid::from_u128(1));
+    let another = Command::StartRecording { by: device(1, 1), recording: other, moderator: false };
+    assert_eq!(recorded.decide(&another), Err(Rejection::RecordingRuns));
+}
+
+#[test]
 fn files_of_a_recording_are_kept_after_the_end_once_each() {
     let begin = Start { on_sfu: true, node: Some("a".to_owned()), ring: vec![], ..group() };
     let ask = Command::AskConsent { by: device(1, 1) };
-    let record = Command::StartRecording { by: device(1, 1), recording: RECORDING };
+    let (by, recording) = (device(1, 1), RECORDING);
+    let record = Command::StartRecording { by, recording, moderator: false };
     let store = |recording| Command::StoreRecording {
         recording,
         file: FileId::new(Uuid::from_u128(0xf)),
         of: None,
+        source: None,
         milliseconds: 7,
+        offset: Some(1),
     };
     let over = after(begin.clone(), &[ask.clone(), record.clone(), leave(1, 1)]);
     assert!(over.begun().unwrap().is_over());

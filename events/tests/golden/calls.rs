@@ -111,7 +111,9 @@ fn of_media(ada: Participant) -> [CallEvent; 10] {
             recording,
             file: FileId::new(Uuid::from_u128(0xf1)),
             of: Some(ada),
+            source: None,
             milliseconds: 61_000,
+            offset: None,
         },
         CallEvent::RecordingFailed {
             call,

@@ -2,7 +2,7 @@
 
 use domain::call::{Call, Command, Enter, Place, Start};
 use events::call::{Media, Participant, Toggles};
-use events::{CallId, ConversationId, LoginId, RecordingId, StreamName};
+use events::{CallId, ConversationId, FileId, LoginId, RecordingId, StreamName};
 use service::sfu_registry::Node;
 use service::{Connections, Redis, SfuRegistry, clock};
 use uuid::Uuid;
@@ -171,7 +171,17 @@ async fn a_rebuild_of_calls_equals_the_live_tables() {
     act(&world, "ada", Command::AskConsent { by: ada }).await;
     act(&world, "bob", Command::Consent { by: device("bob"), agrees: true }).await;
     let recording = RecordingId::new(Uuid::from_u128(0x4ec));
-    act(&world, "ada", Command::StartRecording { by: ada, recording }).await;
+    act(&world, "ada", Command::StartRecording { by: ada, recording, moderator: true }).await;
+    let (file, of) = (FileId::new(Uuid::from_u128(0xf1)), Some(ada));
+    let store = Command::StoreRecording {
+        recording,
+        file,
+        of,
+        source: Some("camera".to_owned()),
+        milliseconds: 61_000,
+        offset: Some(20),
+    };
+    act(&world, "ada", store).await;
     let (lost, node) = ("sfu-1".to_owned(), "sfu-2".to_owned());
     act(&world, "ada", Command::ReplaceNode { lost, node }).await;
     world.settle().await;

@@ -343,6 +343,8 @@ pub(crate) const TABLES: &[&str] = &[
     "file_avatar",
     "notification_log",
     "call_history",
+    "recording",
+    "recording_file",
     "call_person",
     "call_participant",
 ];

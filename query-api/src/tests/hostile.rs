@@ -67,6 +67,10 @@ async fn fill(stage: &Stage, ada: Uuid, bob: Uuid) {
                values ('{talk}', '{talk}', '{ada}', 'audio', false, 'peers', 'connected', now(), {p});
              insert into call_person values ('{talk}', '{ada}', '{talk}', 'called', null, {p}), ('{talk}', '{bob}', '{talk}', 'accepted', null, {p});
              insert into call_participant values ('{talk}', '{ada}', '{ada}', '{talk}', true, false, false, false, now(), null, null, {p}), ('{talk}', '{bob}', '{bob}', '{talk}', true, false, false, false, now(), null, null, {p});
+             insert into recording (call_id, recording_id, conversation_id, started_by, started_at, position)
+               values ('{talk}', '{talk}', '{talk}', '{ada}', now(), {p});
+             insert into recording_file (file_id, call_id, recording_id, conversation_id, user_id, milliseconds, stored_at, position)
+               values ('{bob}', '{talk}', '{talk}', '{talk}', '{bob}', 7, now(), {p});
              insert into timer_call values ('{talk}', '{talk}', 300);
              insert into file values ('{f}', '{ada}', '{talk}', 'secret.txt', 'text/plain', 1, 'e3b0', null, null, now(), {p});
              insert into file_link values ('{f}', '{ada}', '{talk}', now());
@@ -178,6 +182,8 @@ async fn what_two_people_share_is_all_that_one_sees_of_the_other() {
     }
     assert_eq!(count(&mut session, "public", "study_participant").await, Ok(2));
     assert_eq!(count(&mut session, "public", "call_participant").await, Ok(2));
+    assert_eq!(count(&mut session, "public", "recording").await, Ok(1));
+    assert_eq!(count(&mut session, "public", "recording_file").await, Ok(1));
     assert_eq!(count(&mut session, "public", "timer").await, Ok(1), "of two, the grace");
     for column in ["key", "detail", "set_by"] {
         let query = format!("select {column} from timer");
@@ -195,6 +201,7 @@ async fn what_two_people_share_is_all_that_one_sees_of_the_other() {
         "pin",
         "read_cursor",
         "unread_count",
+        "recording",
     ] {
         assert_eq!(count(&mut session, "public", table).await, Ok(0), "{table}");
     }

@@ -93,6 +93,19 @@ impl Handle {
         answer.await.map_err(|_| Busy)
     }
 
+    /// Does something in a room, if it is there, and waits for what it returns.
+    pub(crate) async fn with_known<R: Send + 'static>(
+        &self,
+        call: Uuid,
+        order: impl FnOnce(&mut Room, &mut Surroundings<'_>) -> R + Send + 'static,
+    ) -> Result<Option<R>, Busy> {
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        self.send(Box::new(move |worker| {
+            drop(reply.send(worker.on_room(call, Instant::now(), order)));
+        }))?;
+        answer.await.map_err(|_| Busy)
+    }
+
     /// Ends the thread after it has said farewell.
     pub(crate) fn end(&self) {
         self.gauges.ending.store(true, Ordering::Relaxed);

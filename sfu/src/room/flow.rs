@@ -107,6 +107,7 @@ impl Room {
     pub(crate) fn flush(&mut self, around: &mut Surroundings<'_>) {
         let mut pending = std::mem::take(&mut self.pending);
         pending.sort_unstable();
+        self.tape_pending(&pending);
         for participant in self.participants.values_mut() {
             let Some(Subscriber { transport, downs, by_track, bandwidth, extensions, .. }) =
                 &mut participant.subscriber

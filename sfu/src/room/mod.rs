@@ -15,6 +15,7 @@ mod sending;
 pub(crate) mod speaker;
 mod stats;
 mod subscribe;
+mod taping;
 mod tick;
 pub(crate) mod track;
 mod view;
@@ -52,7 +53,7 @@ const PEOPLE: usize = 500;
 pub(crate) type Signalling = (ParticipantId, u32);
 
 /// Who takes part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Who {
     pub(crate) user: UserId,
     pub(crate) device: Uuid,
@@ -180,6 +181,7 @@ pub(crate) struct Room {
     /// Subscribers who would get more if their link bore so many bits a second.
     due_probes: Vec<(ParticipantId, u64)>,
     scratch: Vec<u8>,
+    tape: Option<crate::recording::Tape>,
     /// Since when nobody is there.
     pub(crate) empty: Option<Instant>,
 }
@@ -195,6 +197,7 @@ impl Room {
             due: tick::Due::new(now),
             due_probes: Vec::new(),
             scratch: Vec::with_capacity(2048),
+            tape: None,
             empty: Some(now),
         }
     }

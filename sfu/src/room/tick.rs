@@ -64,6 +64,7 @@ impl Room {
                 self.tell_all(|_| Some(Event::Speaker { participant }));
             }
             self.tell_too_high();
+            self.tape_tick(now);
             let all: Vec<ParticipantId> = self.participants.keys().copied().collect();
             for id in all {
                 self.allocate_for(id, now);

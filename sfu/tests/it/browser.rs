@@ -51,7 +51,7 @@ pub(crate) async fn site() -> Site {
     Site { address, told }
 }
 
-/// A browser, until this is dropped.
+/// A browser that ends with this.
 pub(crate) struct Browser {
     _child: Child,
     _profile: tempfile::TempDir,
@@ -59,9 +59,13 @@ pub(crate) struct Browser {
 
 /// Opens a page for somebody.
 pub(crate) fn open(world: &World, site: &Site, name: &str, person: u128, more: &str) -> Browser {
-    let profile = tempfile::tempdir().unwrap();
     let (sfu, ticket) = (format!("ws://{}/v1/sfu", world.address), world.ticket(person));
-    let url = format!("http://{}/?name={name}&sfu={sfu}&ticket={ticket}{more}", site.address);
+    launch(&format!("http://{}/?name={name}&sfu={sfu}&ticket={ticket}{more}", site.address))
+}
+
+/// Opens a page, until this is dropped.
+pub(crate) fn launch(url: &str) -> Browser {
+    let profile = tempfile::tempdir().unwrap();
     let child = Command::new("chromium")
         .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
         .args(["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"])

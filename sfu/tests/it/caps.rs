@@ -12,9 +12,12 @@ use crate::peer::Peer;
 use crate::world::World;
 
 async fn a_high_layer_is_kept_back(codec: Codec) {
-    let world = World::start_set(None, &[("ROUNDTABLE_SFU_MAX_HEIGHT", "180")]).await;
+    let world = World::start_changed(None, |variables| {
+        variables.insert("ROUNDTABLE_SFU_MAX_HEIGHT", "180".to_owned());
+    })
+    .await;
     let mut ada = Client::join(&world, 1).await;
-    ada.publish = Peer::only(codec).await;
+    ada.publish = Peer::only(codec, None).await;
     ada.publish(&["low", "high"]).await;
     let mut ben = Client::join(&world, 2).await;
     ben.subscribe().await;

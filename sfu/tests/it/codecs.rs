@@ -108,7 +108,7 @@ impl Receiver {
 async fn both_layers_arrive_whole(codec: Codec) {
     let world = World::start().await;
     let mut ada = Client::join(&world, 1).await;
-    ada.publish = Peer::only(codec).await;
+    ada.publish = Peer::only(codec, None).await;
     ada.publish(LAYERS).await;
     let mut ben = Client::join(&world, 2).await;
     let track = video(&ben.joined);

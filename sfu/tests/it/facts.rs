@@ -16,24 +16,29 @@ use crate::client::Client;
 use crate::peer::PATIENCE;
 use crate::world::{NODE, World};
 
+/// What is behind a log, until this is dropped.
+pub(crate) struct Behind {
+    _store: DropGuard,
+    _servers: servers::TestServers,
+}
+
 /// An event store of this test's own.
-async fn log(folder: &std::path::Path) -> (EventLog, DropGuard) {
+pub(crate) async fn log(folder: &std::path::Path) -> (EventLog, Behind) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let eventstore_url = format!("esdb://{}?tls=false", listener.local_addr().unwrap());
     let shutdown = CancellationToken::new();
     tokio::spawn(event_store::serve(event_store::Config::new(folder), listener, shutdown.clone()));
-    // Nothing in a call is sealed, so the vault is not asked.
-    let postgres = sqlx::postgres::PgPoolOptions::new()
-        .acquire_timeout(Duration::from_millis(200))
-        .connect_lazy("postgres://nobody@127.0.0.1:1/nowhere")
-        .unwrap();
+    let servers = servers::shared_for_tests().await.unwrap();
+    let postgres =
+        sqlx::postgres::PgPoolOptions::new().connect_lazy(&servers.postgres_url).unwrap();
     let secrets = Secrets { master: [1; 32], deployment: [2; 32] };
     let config = event_log::Config { eventstore_url, postgres, secrets };
-    (EventLog::connect(config).await.unwrap(), shutdown.drop_guard())
+    let behind = Behind { _store: shutdown.drop_guard(), _servers: servers };
+    (EventLog::connect(config).await.unwrap(), behind)
 }
 
 /// A call of one device, which the node of the test carries.
-async fn start(log: &EventLog, call: CallId, by: Participant) {
+pub(crate) async fn start(log: &EventLog, call: CallId, by: Participant) {
     let start = Start {
         call,
         conversation: Uuid::from_u128(5).into(),
@@ -51,9 +56,14 @@ async fn start(log: &EventLog, call: CallId, by: Participant) {
         ring_seconds: 30,
         idle_seconds: 300,
     };
+    act(log, call, &call::Command::Start(Box::new(start))).await;
+}
+
+/// Does something in a call that has to be allowed.
+pub(crate) async fn act(log: &EventLog, call: CallId, command: &call::Command) {
     let key = Uuid::from_u128(rand::random());
     let context = Context {
-        actor: by.user,
+        actor: Uuid::from_u128(1).into(),
         key,
         body_hash: String::new(),
         correlation: key,
@@ -61,8 +71,7 @@ async fn start(log: &EventLog, call: CallId, by: Participant) {
         now: service::clock::now(),
         decided_on: None,
     };
-    let command = call::Command::Start(Box::new(start));
-    log.transact::<Call>(&StreamName::call(call), &command, &context).await.unwrap();
+    log.transact::<Call>(&StreamName::call(call), command, &context).await.unwrap();
 }
 
 #[tokio::test]

@@ -54,7 +54,7 @@ impl Peer {
     }
 
     /// A peer that knows one codec of pictures only.
-    pub(crate) async fn only(codec: Codec) -> Self {
+    pub(crate) async fn only(codec: Codec, via: Option<SocketAddr>) -> Self {
         let config = Rtc::builder().clear_codecs().enable_opus(true, false);
         let config = match codec {
             Codec::Vp8 => config.enable_vp8(true),
@@ -62,7 +62,7 @@ impl Peer {
             Codec::H264 => config.enable_h264(true),
             Codec::Av1 => config.enable_av1(true),
         };
-        Self::with_config(None, config).await
+        Self::with_config(via, config).await
     }
 
     /// A peer that knows RED around Opus.
@@ -127,24 +127,13 @@ impl Peer {
         self.with(move |rtc| rtc.sdp_api().accept_offer(offer).unwrap().to_sdp_string()).await
     }
 
+    /// For a task that sends.
+    pub(crate) fn orders(&self) -> Orders {
+        Orders(self.orders.clone())
+    }
+
     pub(crate) async fn send(&self, packet: Packet) {
-        self.with(move |rtc| {
-            let Packet { mid, rid, number, timestamp, marker, level, payload } = packet;
-            let pt = rtc.media(mid).unwrap().remote_pts()[0];
-            let mut api = rtc.direct_api();
-            let stream = api.stream_tx_by_mid(mid, rid).unwrap();
-            let values = ExtensionValues {
-                audio_level: level,
-                voice_activity: level.map(|_| true),
-                mid: Some(mid),
-                rid,
-                ..ExtensionValues::default()
-            };
-            let number = SeqNo::from(number);
-            let write = RtpWrite::new(pt, number, timestamp, Instant::now(), payload);
-            stream.write_rtp(write.marker(marker).ext_vals(values).nackable(true));
-        })
-        .await;
+        self.with(move |rtc| write(rtc, packet)).await;
     }
 
     pub(crate) async fn next(&mut self) -> Fact {
@@ -174,6 +163,35 @@ impl Peer {
             }
         }
     }
+}
+
+/// What a task sends packets with, as long as the peer is there.
+#[derive(Clone)]
+pub(crate) struct Orders(mpsc::UnboundedSender<Order>);
+
+impl Orders {
+    /// Sends a packet.
+    pub(crate) fn send(&self, packet: Packet) {
+        // A peer that is gone sends nothing.
+        drop(self.0.send(Box::new(move |rtc| write(rtc, packet))));
+    }
+}
+
+fn write(rtc: &mut Rtc, packet: Packet) {
+    let Packet { mid, rid, number, timestamp, marker, level, payload } = packet;
+    let pt = rtc.media(mid).unwrap().remote_pts()[0];
+    let mut api = rtc.direct_api();
+    let stream = api.stream_tx_by_mid(mid, rid).unwrap();
+    let values = ExtensionValues {
+        audio_level: level,
+        voice_activity: level.map(|_| true),
+        mid: Some(mid),
+        rid,
+        ..ExtensionValues::default()
+    };
+    let number = SeqNo::from(number);
+    let write = RtpWrite::new(pt, number, timestamp, Instant::now(), payload);
+    stream.write_rtp(write.marker(marker).ext_vals(values).nackable(true));
 }
 
 async fn run(

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use service::tickets::{Rights, Ticket, Tickets};
 use tokio::net::TcpListener;
@@ -20,7 +21,7 @@ pub(crate) struct World {
     tickets: Tickets,
     _shutdown: DropGuard,
     _serving: JoinHandle<()>,
-    _secrets: tempfile::TempDir,
+    secrets: tempfile::TempDir,
     _servers: servers::TestServers,
 }
 
@@ -31,19 +32,19 @@ impl World {
 
     /// With a log, which is told who is connected.
     pub(crate) async fn start_with(log: Option<event_log::EventLog>) -> Self {
-        Self::start_set(log, &[]).await
+        Self::start_changed(log, |_| {}).await
     }
 
-    /// With settings of its own.
-    pub(crate) async fn start_set(
+    /// With other settings.
+    pub(crate) async fn start_changed(
         log: Option<event_log::EventLog>,
-        set: &'static [(&'static str, &'static str)],
+        change: impl FnOnce(&mut HashMap<&'static str, String>),
     ) -> Self {
         let servers = servers::shared_for_tests().await.unwrap();
         let secrets = tempfile::tempdir().unwrap();
         let keys = service::Secrets::generate(secrets.path()).unwrap();
         let node = NODE.to_owned();
-        let variables = HashMap::from([
+        let mut variables = HashMap::from([
             ("ROUNDTABLE_POSTGRES_URL", servers.postgres_url.clone()),
             ("ROUNDTABLE_REDIS_URL", servers.redis_url.clone()),
             ("ROUNDTABLE_NATS_URL", servers.nats_url.clone()),
@@ -51,12 +52,15 @@ impl World {
             ("ROUNDTABLE_LISTEN", "127.0.0.1:0".to_owned()),
             ("ROUNDTABLE_SECRETS", secrets.path().display().to_string()),
             ("ROUNDTABLE_NODE", node.clone()),
+            ("ROUNDTABLE_FILES_URL", secrets.path().join("files").display().to_string()),
+            ("ROUNDTABLE_SFU_RECORDINGS", secrets.path().join("recordings").display().to_string()),
         ]);
+        change(&mut variables);
         let config = service::Config::read(|name| variables.get(name).cloned()).unwrap();
         let settings = sfu::Settings::read(|name| match name {
             "ROUNDTABLE_SFU_LISTEN" => Some("127.0.0.1:0".to_owned()),
             "ROUNDTABLE_SFU_THREADS" => Some("1".to_owned()),
-            _ => set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()),
+            _ => variables.get(name).cloned(),
         });
         let (listener, shutdown) =
             (TcpListener::bind("127.0.0.1:0").await.unwrap(), CancellationToken::new());
@@ -81,9 +85,18 @@ impl World {
             tickets: Tickets::new(&keys.signing),
             _shutdown: shutdown.drop_guard(),
             _serving: serving,
-            _secrets: secrets,
+            secrets,
             _servers: servers,
         }
+    }
+
+    /// Where files are stored, and where recordings are written.
+    pub(crate) fn files(&self) -> PathBuf {
+        self.secrets.path().join("files")
+    }
+
+    pub(crate) fn recordings(&self) -> PathBuf {
+        self.secrets.path().join("recordings")
     }
 
     /// A ticket of a person: the same number is the same person and device.

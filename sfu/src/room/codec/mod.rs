@@ -11,6 +11,7 @@ mod vp8;
 mod vp9;
 
 pub(crate) use place::{Part, Place};
+pub(crate) use vp8::descriptor_len as vp8_descriptor;
 
 /// A codec that is forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -2,7 +2,9 @@
 
 use super::{Key, Look, Numbers, Place};
 
-pub(super) fn look(payload: &[u8]) -> Option<Look> {
+/// What a descriptor says: the numbers, the temporal layer and whether it can be begun with, and
+/// how long the descriptor is.
+fn descriptor(payload: &[u8]) -> Option<(Numbers, u8, bool, usize)> {
     let first = *payload.first()?;
     let mut numbers = Numbers { dense: true, ..Numbers::default() };
     let (mut temporal, mut sync) = (0, false);
@@ -25,6 +27,17 @@ pub(super) fn look(payload: &[u8]) -> Option<Look> {
             }
         }
     }
+    Some((numbers, temporal, sync, at))
+}
+
+/// How long the descriptor is: where the picture begins.
+pub(crate) fn descriptor_len(payload: &[u8]) -> Option<usize> {
+    descriptor(payload).map(|(.., len)| len)
+}
+
+pub(super) fn look(payload: &[u8]) -> Option<Look> {
+    let first = *payload.first()?;
+    let (numbers, temporal, sync, at) = descriptor(payload)?;
     let frame = payload.get(at..)?;
     let begins = first & 0x10 != 0 && first & 0x07 == 0;
     let is_key = begins && frame.first()? & 1 == 0;

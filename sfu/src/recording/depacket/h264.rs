@@ -1,0 +1,236 @@
+//! H.264 (RFC 6184): single units, STAP-A and FU-A, into units with their length before each.
+
+use super::bits::Bits;
+use super::{Parts, Pictures};
+use crate::room::codec::Codec;
+
+const IDR: u8 = 5;
+const SPS: u8 = 7;
+const PPS: u8 = 8;
+const DELIMITER: u8 = 9;
+const STAP_A: u8 = 24;
+const FU_A: u8 = 28;
+
+/// A picture of H.264.
+#[derive(Debug, Default)]
+pub(super) struct H264 {
+    data: Vec<u8>,
+    /// A unit that comes in pieces.
+    piece: Option<Vec<u8>>,
+    is_key: bool,
+    /// The parameter sets that came last.
+    sps: Vec<u8>,
+    pps: Vec<u8>,
+}
+
+impl H264 {
+    fn unit(&mut self, unit: &[u8]) -> Option<()> {
+        match unit.first()? & 0x1f {
+            IDR => self.is_key = true,
+            SPS => self.sps = unit.to_vec(),
+            PPS => self.pps = unit.to_vec(),
+            DELIMITER => return Some(()),
+            _ => {}
+        }
+        self.data.extend_from_slice(&u32::try_from(unit.len()).ok()?.to_be_bytes());
+        self.data.extend_from_slice(unit);
+        Some(())
+    }
+
+    fn aggregate(&mut self, mut rest: &[u8]) -> Option<()> {
+        while !rest.is_empty() {
+            let (len, units) = rest.split_at_checked(2)?;
+            let len = usize::from(u16::from_be_bytes([len[0], len[1]]));
+            let (unit, others) = units.split_at_checked(len)?;
+            self.unit(unit)?;
+            rest = others;
+        }
+        Some(())
+    }
+
+    fn fragment(&mut self, payload: &[u8]) -> Option<()> {
+        let (&[indicator, header], rest) = payload.split_first_chunk::<2>()?;
+        if header & 0x80 != 0 {
+            self.piece = Some(vec![indicator & 0xe0 | header & 0x1f]);
+        }
+        let piece = self.piece.as_mut()?;
+        piece.extend_from_slice(rest);
+        if header & 0x40 != 0 {
+            let unit = self.piece.take()?;
+            self.unit(&unit)?;
+        }
+        Some(())
+    }
+
+    /// How a decoder is set up (ISO/IEC 14496-15).
+    fn pictures(&self) -> Option<Pictures> {
+        let (width, height) = size(&self.sps)?;
+        let set = |out: &mut Vec<u8>, set: &[u8]| {
+            out.extend_from_slice(&u16::try_from(set.len()).ok()?.to_be_bytes());
+            out.extend_from_slice(set);
+            Some(())
+        };
+        let mut private = vec![1];
+        private.extend_from_slice(self.sps.get(1..4)?);
+        private.extend_from_slice(&[0xff, 0xe1]);
+        set(&mut private, &self.sps)?;
+        private.push(1);
+        set(&mut private, &self.pps)?;
+        Some(Pictures { codec: Codec::H264, width, height, private })
+    }
+}
+
+impl Parts for H264 {
+    fn add(&mut self, payload: &[u8]) -> Option<()> {
+        let kind = payload.first()? & 0x1f;
+        if self.piece.is_some() && kind != FU_A {
+            return None;
+        }
+        match kind {
+            STAP_A => self.aggregate(&payload[1..]),
+            FU_A => self.fragment(payload),
+            1..STAP_A => self.unit(payload),
+            _ => None,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.data.len() + self.piece.as_ref().map_or(0, Vec::len)
+    }
+
+    fn finish(&mut self) -> Option<(Vec<u8>, Option<Pictures>)> {
+        let (data, is_key) = (std::mem::take(&mut self.data), std::mem::take(&mut self.is_key));
+        if self.piece.take().is_some() || data.is_empty() {
+            return None;
+        }
+        let key = if is_key { Some(self.pictures()?) } else { None };
+        Some((data, key))
+    }
+
+    fn clear(&mut self) {
+        self.data.clear();
+        (self.piece, self.is_key) = (None, false);
+    }
+}
+
+/// The size that a sequence parameter set tells (H.264, section 7.3.2.1.1).
+fn size(sps: &[u8]) -> Option<(u32, u32)> {
+    let plain = unescaped(sps.get(1..)?);
+    let profile = *plain.first()?;
+    let mut bits = Bits::new(plain.get(3..)?);
+    bits.golomb()?;
+    let mut chroma = 1;
+    if matches!(profile, 100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135) {
+        chroma = bits.golomb()?;
+        if chroma == 3 {
+            bits.skip(1);
+        }
+        bits.golomb()?;
+        bits.golomb()?;
+        bits.skip(1);
+        if bits.flag()? {
+            scaling(&mut bits, if chroma == 3 { 12 } else { 8 })?;
+        }
+    }
+    bits.golomb()?;
+    match bits.golomb()? {
+        0 => drop(bits.golomb()?),
+        1 => {
+            bits.skip(1);
+            bits.golomb()?;
+            bits.golomb()?;
+            for _ in 0..bits.golomb()?.min(255) {
+                bits.golomb()?;
+            }
+        }
+        _ => {}
+    }
+    bits.golomb()?;
+    bits.skip(1);
+    let (across, down) = (bits.golomb()?.min(1024) + 1, bits.golomb()?.min(1024) + 1);
+    let frames_only = bits.flag()?;
+    if !frames_only {
+        bits.skip(1);
+    }
+    bits.skip(1);
+    let fields = if frames_only { 1 } else { 2 };
+    let (mut width, mut height) = (across * 16, down * 16 * fields);
+    if bits.flag()? {
+        let [left, right, top, bottom] =
+            [bits.golomb()?, bits.golomb()?, bits.golomb()?, bits.golomb()?];
+        let (x, y) = match chroma {
+            1 => (2, 2),
+            2 => (2, 1),
+            _ => (1, 1),
+        };
+        width = width.checked_sub(left.checked_add(right)?.checked_mul(x)?)?;
+        height = height.checked_sub(top.checked_add(bottom)?.checked_mul(y * fields)?)?;
+    }
+    (width > 0 && height > 0).then_some((width, height))
+}
+
+/// Passes over scaling lists.
+fn scaling(bits: &mut Bits<'_>, lists: usize) -> Option<()> {
+    for list in 0..lists {
+        if !bits.flag()? {
+            continue;
+        }
+        let (mut last, mut next) = (8i64, 8i64);
+        for _ in 0..if list < 6 { 16 } else { 64 } {
+            if next != 0 {
+                let code = i64::from(bits.golomb()?);
+                let delta = if code & 1 == 1 { (code + 1) / 2 } else { -(code / 2) };
+                next = (last + delta).rem_euclid(256);
+            }
+            last = if next == 0 { last } else { next };
+        }
+    }
+    Some(())
+}
+
+/// Without the bytes that keep start codes out of a unit.
+fn unescaped(unit: &[u8]) -> Vec<u8> {
+    let (mut plain, mut zeros) = (Vec::with_capacity(unit.len()), 0);
+    for byte in unit {
+        if zeros >= 2 && *byte == 3 {
+            zeros = 0;
+            continue;
+        }
+        zeros = if *byte == 0 { zeros + 1 } else { 0 };
+        plain.push(*byte);
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 320 by 180, constrained baseline, as x264 writes it.
+    const SET: [u8; 23] = [
+        0x67, 0x42, 0xc0, 0x0c, 0xda, 0x05, 0x06, 0x7e, 0x7c, 0x04, 0x40, 0x00, 0x00, 0x03, 0x00,
+        0x40, 0x00, 0x00, 0x0c, 0xa3, 0xc5, 0x0a, 0xa8,
+    ];
+
+    #[test]
+    fn pieces_and_aggregates_become_units_with_their_length() {
+        let mut h264 = H264::default();
+        let mut aggregate = vec![STAP_A, 0, 23];
+        aggregate.extend_from_slice(&SET);
+        aggregate.extend_from_slice(&[0, 2, 0x68, 0xce]);
+        h264.add(&aggregate).unwrap();
+        h264.add(&[0x7c, 0x80 | IDR, 1, 2]).unwrap();
+        h264.add(&[0x7c, 0x40 | IDR, 3]).unwrap();
+        let (data, key) = h264.finish().unwrap();
+        assert_eq!(data[data.len() - 8..], [0, 0, 0, 4, 0x65, 1, 2, 3]);
+        let key = key.unwrap();
+        assert_eq!((key.width, key.height), (320, 180));
+        assert_eq!(key.private[..6], [1, 0x42, 0xc0, 0x0c, 0xff, 0xe1]);
+        // Without its end, and without its begin.
+        h264.add(&[0x7c, 0x80 | 1, 1, 2]).unwrap();
+        assert!(h264.finish().is_none());
+        assert!(h264.add(&[0x7c, 0x40 | 1, 1, 2]).is_none());
+        h264.add(&[0x41, 9]).unwrap();
+        assert_eq!(h264.finish().unwrap().0, [0, 0, 0, 2, 0x41, 9]);
+    }
+}
