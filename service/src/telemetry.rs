@@ -14,9 +14,14 @@ pub const REQUEST_SECONDS: &str = "roundtable_http_request_seconds";
 const LATENCY_BUCKETS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
+/// The handshakes of the SFU warn of each extension that they do not need, of which every browser
+/// has some. Who wants to read it says so in the filter.
+const QUIET: &str = "rtc_dtls=error";
+
 /// Starts logs on stderr: readable at a terminal, JSON elsewhere. The filter is `tracing`'s
 /// (`info,projector=debug`); a wrong one is `info`. A second call changes nothing.
 pub fn init(filter: &str) {
+    let filter = format!("{QUIET},{filter}");
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match std::io::stderr().is_terminal() {
