@@ -6,13 +6,12 @@ import { Gateway } from './client/gateway.js';
 const at = selector => document.querySelector(selector);
 const state = text => { at('#state').textContent = text; };
 
-/** What a camera is asked for. */
-const CAMERA = { width: 480, height: 270, frameRate: 15 };
-
 const page = {
   gateway: null,
   call: null,
   names: new Map(),
+  /** What a camera is asked for. */
+  picture: { width: 640, height: 360, frameRate: 24 },
   trouble: [],
 
   /** `session` is what a log-in answers. */
@@ -37,7 +36,7 @@ const page = {
 
   /** What is sent: in a call of voices, no camera. */
   async camera({ media = 'video' }) {
-    const video = media === 'video' ? CAMERA : false;
+    const video = media === 'video' ? page.picture : false;
     const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video });
     const [microphone] = stream.getAudioTracks();
     const [camera = null] = stream.getVideoTracks();

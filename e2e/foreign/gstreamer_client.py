@@ -35,8 +35,10 @@ class Participant:
         self.heard = []
         self.pipeline = Gst.parse_launch(SENDS if role == "publish" else TAKES)
         self.rtc = self.pipeline.get_by_name("rtc")
-        # It leaves out the loopback, on which the test is.
-        self.rtc.get_property("ice-agent").emit("add-local-ip-address", "127.0.0.1")
+        # It leaves out the loopback, on which the test is. (Whoever asks for the agent owns it: it would
+        # be gone when this is.)
+        self.ice = self.rtc.get_property("ice-agent")
+        self.ice.emit("add-local-ip-address", "127.0.0.1")
         self.rtc.connect("notify::ice-gathering-state", self.gathered)
         self.rtc.connect("pad-added", self.came)
         bus = self.pipeline.get_bus()
@@ -55,7 +57,9 @@ class Participant:
 
     def offer(self):
         def made(promise, _):
-            offer = promise.get_reply().get_value("offer")
+            # What is in the reply lives as long as the reply.
+            self.reply = promise.get_reply()
+            offer = self.reply.get_value("offer")
             self.rtc.emit("set-local-description", offer, Gst.Promise.new())
 
         self.rtc.emit("create-offer", None, Gst.Promise.new_with_change_func(made, None))

@@ -53,7 +53,7 @@ async fn no_picture_stood_still(pages: &[&Page], when: &str) -> Result<()> {
         let facts = page.facts().await?;
         let gap = facts.longest_gap();
         eprintln!("{when}, {}: {} ms", page.name, gap.as_millis());
-        ensure!(gap <= STILL, "{}: {gap:?} without a picture {when}: {facts:#?}", page.name);
+        ensure!(gap <= STILL, "{}: {gap:?} without a picture {when}: {facts:?}", page.name);
     }
     Ok(())
 }

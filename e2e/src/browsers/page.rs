@@ -77,7 +77,7 @@ impl Page {
             if is(&facts) {
                 return Ok(facts);
             }
-            ensure!(begun.elapsed() < PATIENCE, "{}: not {what}: {facts:#?}", self.name);
+            ensure!(begun.elapsed() < PATIENCE, "{}: not {what}: {facts:?}", self.name);
             sleep(LOOK).await;
         }
     }
@@ -129,7 +129,7 @@ impl Page {
             {
                 return Ok(());
             }
-            ensure!(begun.elapsed() < PATIENCE, "{}: {source} goes on: {now:#?}", self.name);
+            ensure!(begun.elapsed() < PATIENCE, "{}: {source} goes on: {now:?}", self.name);
             before = now;
         }
     }

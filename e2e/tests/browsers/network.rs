@@ -50,9 +50,9 @@ async fn who_loses_the_network_is_seen_again_when_it_is_back_and_nobody_else_is_
     all_see_all(&all, "sfu").await?;
     let facts = ben.facts().await?;
     let same = facts.of(&ada, "camera").context("a picture")?.id == place;
-    ensure!(same, "the track went on: {facts:#?}");
+    ensure!(same, "the track went on: {facts:?}");
     let gap = facts.of(&cleo, "camera").and_then(|camera| camera.gap).context("a gap")?;
-    ensure!(gap < 1000.0, "Cleo stood still for Ben: {facts:#?}");
+    ensure!(gap < 1000.0, "Cleo stood still for Ben: {facts:?}");
 
     // For so long that the SFU and the call have forgotten it: it comes in again, anew.
     mark(&[&ben, &cleo]).await?;

@@ -68,8 +68,8 @@ async fn three_see_each_other_in_a_mesh_and_who_comes_back_is_seen_again() -> Re
     ada.enter(call, "call.join").await?;
     all_see_all(&[&ada, &ben, &cleo], "peer").await?;
     let facts = ada.facts().await?;
-    ensure!(facts.carrier.as_deref() == Some("peers"), "{facts:#?}");
-    ensure!(facts.connections == ["connected", "connected"], "{facts:#?}");
+    ensure!(facts.carrier.as_deref() == Some("peers"), "{facts:?}");
+    ensure!(facts.connections == ["connected", "connected"], "{facts:?}");
     browsers.end().await?;
     up.end().await
 }
