@@ -21,7 +21,8 @@ videotestsrc is-live=true pattern=ball ! video/x-raw,width=320,height=180,framer
   ! application/x-rtp,media=video,encoding-name=VP8,payload=96 ! rtc.
 """
 
-TAKES = "webrtcbin name=rtc bundle-policy=max-bundle"
+# One element alone would be no pipeline.
+TAKES = "webrtcbin name=rtc bundle-policy=max-bundle fakesrc num-buffers=0 ! fakesink"
 
 OFFERED = {
     "audio": "application/x-rtp,media=audio,encoding-name=OPUS,clock-rate=48000,payload=111",

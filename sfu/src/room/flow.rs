@@ -211,8 +211,14 @@ impl Room {
     fn receiver_report(&mut self, id: ParticipantId, block: &rtcp::Block) {
         let subscriber = self.participants.get_mut(&id).and_then(|p| p.subscriber.as_mut());
         let Some(subscriber) = subscriber else { return };
-        if let Some(at) = subscriber.by_stream.get(&block.ssrc) {
-            subscriber.downs[*at].lost = u64::try_from(block.lost).unwrap_or(0);
+        let Some(at) = subscriber.by_stream.get(&block.ssrc) else { return };
+        let down = &mut subscriber.downs[*at];
+        down.lost = u64::try_from(block.lost).unwrap_or(0);
+        // The first key frame may have come before the client was ready to receive. A browser asks for
+        // another one; not everybody does who comes over WHEP, and would see nothing for ever.
+        if subscriber.fixed && !down.audio && down.reported != down.track {
+            down.reported = down.track;
+            self.key_frame(id, block.ssrc);
         }
     }
 

@@ -71,6 +71,8 @@ pub(crate) struct Down {
     pub(super) told: Option<usize>,
     /// What the client offered to receive, where it is the one that offers.
     pub(super) offered: Vec<Format>,
+    /// The track of which a receiver report has come.
+    pub(super) reported: Option<TrackId>,
 }
 
 impl Down {
@@ -98,6 +100,7 @@ impl Down {
             repeated: 0,
             told: None,
             offered: Vec::new(),
+            reported: None,
         }
     }
 
