@@ -128,6 +128,13 @@ impl Cluster {
         })
     }
 
+    /// One more process: a node of the SFU.
+    pub async fn sfu(&self, index: usize) -> Result<Node> {
+        let mut environment = self.environment.clone();
+        environment.push(("ROUNDTABLE_SFU_LISTEN", "127.0.0.1:0".to_owned()));
+        Node::start("sfu", index, &environment, &self.logs()).await
+    }
+
     /// Where the processes wrote what they had to say.
     pub fn logs(&self) -> PathBuf {
         self.folder.path().join("logs")

@@ -4,10 +4,13 @@
 //! outside as clients do, and hurt them: kill, freeze, cut off.
 
 pub mod acts;
+pub mod browsers;
 pub mod cluster;
 mod contract;
 pub mod device;
 pub mod files;
+pub mod foreign;
+pub mod link;
 pub mod operator;
 pub mod phone;
 pub mod process;

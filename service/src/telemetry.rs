@@ -20,9 +20,14 @@ const RATIOS: [f64; 9] = [0.0, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5];
 /// From a voice to a screen in full.
 const BITRATES: [f64; 10] = [1e4, 3e4, 1e5, 2e5, 5e5, 1e6, 2e6, 5e6, 1e7, 5e7];
 
+/// The handshakes of the SFU warn of each extension that they do not need, of which every browser
+/// has some. Who wants to read it says so in the filter.
+const QUIET: &str = "rtc_dtls=error";
+
 /// Starts logs on stderr: readable at a terminal, JSON elsewhere. The filter is `tracing`'s
 /// (`info,projector=debug`); a wrong one is `info`. A second call changes nothing.
 pub fn init(filter: &str) {
+    let filter = format!("{QUIET},{filter}");
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match std::io::stderr().is_terminal() {

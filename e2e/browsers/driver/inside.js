@@ -1,0 +1,100 @@
+// What a test asks of a page, from inside it: to do something, and what is seen and heard.
+
+const { page } = globalThis;
+
+/** When each track last showed a picture, and the longest time without one since the last mark. */
+const pictures = new Map();
+
+export async function open(url, session) {
+  // Five pages share two cores.
+  page.picture = { width: 320, height: 180, frameRate: 12 };
+  await page.open(url, session);
+  new MutationObserver(watch).observe(document.body, { childList: true, subtree: true });
+}
+
+export const start = fields => page.start(fields);
+export const enter = (id, command, wish) => page.enter(id, command, wish);
+export const leave = () => page.call.leave();
+export const toggle = (source, on) => page.call.toggle(source, on);
+export const screen = () => page.screen();
+
+/** Wants a layer of every camera. */
+export function prefer(layer) {
+  for (const one of page.call.media.filter(one => one.source === 'camera')) {
+    page.call.sfu.prefer(one.id, { layer });
+  }
+}
+
+/** From now on gaps are counted anew. */
+export function mark() {
+  const now = performance.now();
+  for (const seen of pictures.values()) Object.assign(seen, { gap: 0, since: now });
+}
+
+/** What is seen and heard at this moment, and how it comes. */
+export async function facts() {
+  const { call } = page;
+  const media = await Promise.all((call?.media ?? []).map(async one => {
+    const { user, device, source, by, muted = false, id = null } = one;
+    const received = [...(await one.receiver.getStats()).values()].find(s => s.type === 'inbound-rtp');
+    const key = `${device} ${source}`;
+    return { user, device, source, by, muted, id, ...gap(key), ...count(received ?? {}) };
+  }));
+  const connections = (call?.connections ?? []).map(pc => pc.connectionState);
+  const people = [...(call?.people.values() ?? [])];
+  const { trouble } = page;
+  const [carrier, node] = [call?.carrier ?? null, call?.sfu?.node ?? null];
+  return { carrier, node, over: page.call === null, media, connections, people, trouble };
+}
+
+/** What this page sends. */
+export async function sending() {
+  const found = [];
+  for (const pc of page.call.connections) {
+    for (const stat of (await pc.getStats()).values()) {
+      if (stat.type !== 'outbound-rtp' || stat.kind !== 'video') continue;
+      const { rid = null, framesSent: frames, frameHeight: height = 0, active } = stat;
+      found.push({ rid, frames, height, active, limit: stat.qualityLimitationReason });
+    }
+  }
+  return found;
+}
+
+function count(stat) {
+  return {
+    frames: stat.framesDecoded ?? 0,
+    height: stat.frameHeight ?? 0,
+    energy: stat.totalAudioEnergy ?? 0,
+    samples: stat.totalSamplesReceived ?? 0,
+    packets: stat.packetsReceived ?? 0,
+    lost: stat.packetsLost ?? 0,
+    freezes: stat.freezeCount ?? 0,
+    frozen: stat.totalFreezesDuration ?? 0,
+  };
+}
+
+/** The longest time without a new picture, in milliseconds; it may still last. */
+function gap(key) {
+  const seen = pictures.get(key);
+  if (!seen) return { shown: 0, gap: null };
+  return { shown: seen.shown, gap: Math.max(seen.gap, performance.now() - Math.max(seen.last, seen.since)) };
+}
+
+/** Follows each picture of another one from its first frame on, through changes of its way. */
+function watch() {
+  for (const element of document.querySelectorAll('video[data-key]')) {
+    const { key } = element.dataset;
+    if (key.startsWith('own ') || element.watched) continue;
+    element.watched = true;
+    const seen = pictures.get(key) ?? { last: performance.now(), since: 0, gap: 0, shown: 0 };
+    pictures.set(key, seen);
+    // By when it came in, where the browser says it: how busy this machine is does not count then.
+    const frame = (now, { receiveTime: came = now }) => {
+      if (seen.shown > 0) seen.gap = Math.max(seen.gap, came - Math.max(seen.last, seen.since));
+      seen.last = came;
+      seen.shown += 1;
+      element.requestVideoFrameCallback(frame);
+    };
+    element.requestVideoFrameCallback(frame);
+  }
+}

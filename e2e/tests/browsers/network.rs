@@ -1,0 +1,69 @@
+//! A page that loses its network, for a moment and for so long that it is out of the call: it comes
+//! back by itself, and with its picture and sound.
+
+use anyhow::{Context, Result, ensure};
+use e2e::browsers::Kind::Chromium;
+use e2e::link::Link;
+use e2e::talk::Group;
+use serde_json::json;
+
+use crate::{all_see_all, mark, no_picture_stood_still, stack};
+
+/// An address on loopback where no UDP comes to yet.
+fn free_media_address() -> Result<String> {
+    Ok(std::net::UdpSocket::bind("127.0.0.1:0")?.local_addr()?.to_string())
+}
+
+#[tokio::test]
+async fn who_loses_the_network_is_seen_again_when_it_is_back_and_nobody_else_is_disturbed()
+-> Result<()> {
+    let media = free_media_address()?;
+    let environment = [
+        ("ROUNDTABLE_SFU_LISTEN", media.as_str()),
+        ("ROUNDTABLE_SFU_THREADS", "1"),
+        ("ROUNDTABLE_CALL_GRACE", "5"),
+        ("ROUNDTABLE_HEARTBEAT_MS", "2000"),
+    ];
+    let (up, browsers) = stack(&environment).await?;
+    let api = up.url.trim_start_matches("http://").to_owned();
+    let group = Group::new(&up.url, &["Ada", "Ben", "Cleo"]).await?;
+    let link = Link::to(&[&api], &[&media]).await?;
+    let ada = browsers.open_by(Chromium, &group.people[0], &up.url, &link.detour).await?;
+    let ben = browsers.open(Chromium, &group.people[1], &up.url).await?;
+    let cleo = browsers.open(Chromium, &group.people[2], &up.url).await?;
+    let fields = json!({ "conversation": group.conversation, "carrier": "sfu", "ring": [] });
+    let call = ben.start(fields).await?;
+    for page in [&ada, &cleo] {
+        page.enter(call, "call.join").await?;
+    }
+    let all = [&ada, &ben, &cleo];
+    all_see_all(&all, "sfu").await?;
+
+    // For a moment, until the page itself notices; then it is in another network.
+    let place = ben.facts().await?.of(&ada, "camera").context("a picture")?.id;
+    mark(&[&ben, &cleo]).await?;
+    link.lose();
+    ben.is_still(&ada, "camera").await?;
+    ada.until("interrupted", |facts| facts.connections.iter().any(|one| one != "connected"))
+        .await?;
+    link.regain();
+    all_see_all(&all, "sfu").await?;
+    let facts = ben.facts().await?;
+    let same = facts.of(&ada, "camera").context("a picture")?.id == place;
+    ensure!(same, "the track went on: {facts:?}");
+    let gap = facts.of(&cleo, "camera").and_then(|camera| camera.gap).context("a gap")?;
+    ensure!(gap < 1000.0, "Cleo stood still for Ben: {facts:?}");
+
+    // For so long that the SFU and the call have forgotten it: it comes in again, anew.
+    mark(&[&ben, &cleo]).await?;
+    link.lose();
+    for page in [&ben, &cleo] {
+        page.until("without Ada", |facts| facts.people.len() == 2).await?;
+        page.until("without her picture", |facts| facts.of(&ada, "camera").is_none()).await?;
+    }
+    no_picture_stood_still(&[&ben, &cleo], "while one was lost").await?;
+    link.regain();
+    all_see_all(&all, "sfu").await?;
+    browsers.end().await?;
+    up.end().await
+}
