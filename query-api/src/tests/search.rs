@@ -22,8 +22,7 @@ async fn fill(stage: &Stage, reader: Uuid) {
            (select string_agg(quote_literal(search_scope(conversation) || 'w' || k || 'x'), ' ')
             from unnest(array{WORDS:?}) k where n % k = 0)::tsvector
          from generate_series(1, {MESSAGES}) n,
-           lateral (select lpad((1 + n % 3)::text, 32, '0')::uuid as conversation) of",
-        1
+           lateral (select lpad((1 + n % 3)::text, 32, '0')::uuid as conversation) of"
     );
     stage.sql(&statement).await;
     stage.sql("analyze message_search").await;

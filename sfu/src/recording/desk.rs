@@ -108,7 +108,6 @@ impl Desk {
         if joined.await.is_ok_and(|panicked| panicked > 0) {
             tracing::error!("the writer of a recording panicked");
         }
-        #[expect(clippy::cast_precision_loss, reason = "few")]
         metrics::gauge!("roundtable_sfu_recordings").set(0.0);
     }
 
@@ -117,7 +116,6 @@ impl Desk {
         for call in calls {
             self.check(call).await;
         }
-        #[expect(clippy::cast_precision_loss, reason = "few")]
         metrics::gauge!("roundtable_sfu_recordings").set(self.running.len() as f64);
     }
 
