@@ -12,8 +12,10 @@ use tokio::process::Command;
 /// Where `make test` installs it (scripts/deps).
 const FUZZER: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/../clients/fuzz/bin/schemathesis");
 
-/// What would end the log-in that everything is asked with, or change its password.
-const ENDS: &str = "^/v1/(sessions|sessions/current|sessions/refresh|users/me/password)$";
+/// What would end the log-in that everything is asked with, or change its password; and what takes a
+/// body that it cannot make (SDP, which the SFU's own tests are hostile with).
+const LEFT_OUT: &str =
+    "^/v1/(sessions|sessions/current|sessions/refresh|users/me/password|whip/.*|whep/.*)$";
 
 /// What has to hold for each answer.
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
@@ -36,7 +38,7 @@ async fn whatever_is_asked_there_is_no_server_error_and_answers_are_as_described
         .args(["--phases", "examples,coverage,fuzzing", "--max-examples", "6"])
         // What it generates follows from this, whatever the machine.
         .args(["--seed", "1", "--generation-database", "none", "--max-time", "60"])
-        .args(["--exclude-path-regex", ENDS, "--continue-on-failure", "--no-color"])
+        .args(["--exclude-path-regex", LEFT_OUT, "--continue-on-failure", "--no-color"])
         .current_dir(folder.path())
         .stdin(Stdio::null())
         .kill_on_drop(true)

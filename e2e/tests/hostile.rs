@@ -29,6 +29,13 @@ const PUBLIC: &[(&str, &str)] = &[
     ("GET", "/.well-known/jwks.json"),
     ("GET", "/v1/avatars/presets"),
     ("GET", "/v1/avatars/presets/{file}"),
+    // The first frame of the socket carries the ticket.
+    ("GET", "/v1/sfu"),
+    // Whoever knows the URL of a session of WHIP or WHEP, which is given to its owner only.
+    ("PATCH", "/v1/whip/{call}/{session}"),
+    ("DELETE", "/v1/whip/{call}/{session}"),
+    ("PATCH", "/v1/whep/{call}/{session}"),
+    ("DELETE", "/v1/whep/{call}/{session}"),
 ];
 
 /// Two people, what they have, and one who is after it.
@@ -90,6 +97,10 @@ impl Stage {
             (("whiteboard", "element"), element.clone()),
             (("calls", "id"), call.clone()),
             (("recordings", "recording"), new_id().to_string()),
+            (("whip", "call"), call.clone()),
+            (("whip", "session"), new_id().to_string()),
+            (("whep", "call"), call.clone()),
+            (("whep", "session"), new_id().to_string()),
         ]);
         let fields = BTreeMap::from([
             ("conversation", json!(conversation)),

@@ -60,6 +60,12 @@ impl Problem {
             .detail(detail)
     }
 
+    /// 426: what is asked is a WebSocket, and the request does not ask for one.
+    pub fn upgrade_required(detail: impl Into<Cow<'static, str>>) -> Self {
+        let title = "This is a WebSocket endpoint";
+        Self::new(StatusCode::UPGRADE_REQUIRED, "upgrade-required", title).detail(detail)
+    }
+
     /// 400: a part of the query string is missing, unknown or has the wrong form.
     pub fn invalid_query(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid-query", "The query has a wrong part")

@@ -145,11 +145,7 @@ pub(crate) async fn upgrade(
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
-    let upgrade = upgrade.map_err(|rejection| {
-        let title = "This is a WebSocket endpoint";
-        Problem::new(StatusCode::UPGRADE_REQUIRED, "upgrade-required", title)
-            .detail(rejection.body_text())
-    })?;
+    let upgrade = upgrade.map_err(|rejection| Problem::upgrade_required(rejection.body_text()))?;
     let upgrade = upgrade.protocols([SUBPROTOCOL]);
     if upgrade.selected_protocol().is_none() && upgrade.requested_protocols().next().is_some() {
         return Err(Problem::malformed("the subprotocol is roundtable.v1"));

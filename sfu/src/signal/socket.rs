@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use axum::extract::State;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -152,10 +153,14 @@ pub(crate) enum Answer {
     responses((status = 101, description = "Frames follow"), Refusal),
     security(()),
 )]
-pub(super) async fn open(State(app): State<App>, upgrade: WebSocketUpgrade) -> Response {
+pub(super) async fn open(
+    State(app): State<App>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Problem> {
+    let upgrade = upgrade.map_err(|rejection| Problem::upgrade_required(rejection.body_text()))?;
     let upgrade = upgrade.protocols([PROTOCOL]).max_message_size(LONGEST).max_frame_size(LONGEST);
     let tracker = app.shared.sockets.clone();
-    upgrade.on_upgrade(move |socket| {
+    Ok(upgrade.on_upgrade(move |socket| {
         tracker.track_future(async move {
             let mut socket = socket;
             let (code, reason) = serve(app, &mut socket).await;
@@ -163,7 +168,7 @@ pub(super) async fn open(State(app): State<App>, upgrade: WebSocketUpgrade) -> R
             // Who is gone already does not hear it.
             drop(timeout(WRITE, socket.send(Message::Close(Some(frame)))).await);
         })
-    })
+    }))
 }
 
 /// Serves one client until it ends. Returns how the socket is closed.
