@@ -182,8 +182,9 @@ pub(super) async fn end_view(
 }
 
 fn admitted(app: &App, call: Uuid, headers: &HeaderMap) -> Result<Ticket, Problem> {
-    content(headers, SDP)?;
     let token = service::auth::bearer(headers)?.ok_or_else(Problem::unauthenticated)?;
+    // Before the ticket, which is good once.
+    content(headers, SDP)?;
     let ticket = admit(app, token)?;
     match ticket.call == call {
         true => Ok(ticket),
