@@ -1,18 +1,43 @@
 //! WHIP and WHEP: one request to begin, and media flows.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
 use reqwest::StatusCode;
 use str0m::change::SdpAnswer;
 use str0m::media::{Direction, MediaKind};
 
-use crate::client::number_of;
-use crate::client::picture;
-use crate::peer::{Packet, Peer};
+use crate::client::{Client, number_of, picture};
+use crate::peer::{Fact, Packet, Peer};
 use crate::world::World;
 
 async fn post(world: &World, kind: &str, person: u128, offer: String) -> reqwest::Response {
     let url = format!("http://{}/v1/{kind}/{}", world.address, world.call);
     let request = reqwest::Client::new().post(url).bearer_auth(world.ticket(person));
     request.header("content-type", "application/sdp").body(offer).send().await.unwrap()
+}
+
+/// Somebody who receives by WHEP, in so many sections of each kind.
+async fn view(world: &World, person: u128, sections: usize) -> Peer {
+    let mut viewer = Peer::new(None).await;
+    let (offer, pending) = viewer
+        .with(move |rtc| {
+            let mut change = rtc.sdp_api();
+            for kind in [MediaKind::Audio, MediaKind::Video] {
+                for _ in 0..sections {
+                    change.add_media(kind, Direction::RecvOnly, None, None, None);
+                }
+            }
+            let (offer, pending) = change.apply().unwrap();
+            (offer.to_sdp_string(), pending)
+        })
+        .await;
+    let answer = post(world, "whep", person, offer).await;
+    assert_eq!(answer.status(), StatusCode::CREATED);
+    let answer = SdpAnswer::from_sdp_string(&answer.text().await.unwrap()).unwrap();
+    viewer.with(move |rtc| rtc.sdp_api().accept_answer(pending, answer).unwrap()).await;
+    viewer.connected().await;
+    viewer
 }
 
 #[tokio::test]
@@ -27,22 +52,7 @@ async fn what_comes_by_whip_goes_by_whep() {
     sender.accept(pending, &answer.text().await.unwrap()).await;
     sender.connected().await;
 
-    let mut viewer = Peer::new(None).await;
-    let (offer, pending) = viewer
-        .with(|rtc| {
-            let mut change = rtc.sdp_api();
-            change.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None);
-            change.add_media(MediaKind::Video, Direction::RecvOnly, None, None, None);
-            let (offer, pending) = change.apply().unwrap();
-            (offer.to_sdp_string(), pending)
-        })
-        .await;
-    let answer = post(&world, "whep", 2, offer).await;
-    assert_eq!(answer.status(), StatusCode::CREATED);
-    let text = answer.text().await.unwrap();
-    let answer = SdpAnswer::from_sdp_string(&text).unwrap();
-    viewer.with(move |rtc| rtc.sdp_api().accept_answer(pending, answer).unwrap()).await;
-    viewer.connected().await;
+    let mut viewer = view(&world, 2, 1).await;
     sender.asked_for_key_frame(None).await;
     for number in 1..=20 {
         let payload = picture(number, number == 1, 100);
@@ -67,6 +77,47 @@ async fn what_comes_by_whip_goes_by_whep() {
     assert_eq!(patched.status(), StatusCode::NO_CONTENT);
     assert_eq!(client.delete(&url).send().await.unwrap().status(), StatusCode::OK);
     assert_eq!(client.delete(&url).send().await.unwrap().status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_viewer_gets_a_camera_in_layers_and_one_in_a_single_layer() {
+    const LAYERS: &[&str] = &["low", "high"];
+    let world = World::start().await;
+    let mut ada = Client::join(&world, 1).await;
+    ada.publish(LAYERS).await;
+    let mut ben = Client::join(&world, 2).await;
+    ben.publish(&[]).await;
+    let mut viewer = view(&world, 3, 2).await;
+    let mut pace = tokio::time::interval(Duration::from_millis(20));
+    let (mut wanted, mut number) = ([true; 3], 0);
+    let mut seen: HashMap<_, usize> = HashMap::new();
+    while seen.len() < 2 || seen.values().any(|pictures| *pictures < 20) {
+        tokio::select! {
+            _ = pace.tick() => {
+                number += 1;
+                for (index, layer) in LAYERS.iter().enumerate() {
+                    let key = std::mem::take(&mut wanted[index]);
+                    ada.send_video(Some(layer), number, key).await;
+                }
+                let key = std::mem::take(&mut wanted[2]);
+                ben.send_video(None, number, key).await;
+            }
+            fact = ada.publish.next() => {
+                if let Fact::KeyFrame(Some(rid)) = fact {
+                    let at = LAYERS.iter().position(|layer| rid == (*layer).into()).unwrap();
+                    wanted[at] = true;
+                }
+            }
+            fact = ben.publish.next() => {
+                if let Fact::KeyFrame(_) = fact {
+                    wanted[2] = true;
+                }
+            }
+            packet = viewer.packet() => {
+                *seen.entry(packet.header.ssrc).or_default() += 1;
+            }
+        }
+    }
 }
 
 #[tokio::test]

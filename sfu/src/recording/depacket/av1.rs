@@ -1,9 +1,9 @@
 //! AV1 (the RTP payload format of the Alliance for Open Media): units (OBUs) out of elements, each
 //! with its size.
 
-use super::bits::Bits;
 use super::{Parts, Pictures};
 use crate::room::codec::Codec;
+use crate::room::codec::av1::{Sequence, leb128};
 
 const SEQUENCE: u8 = 1;
 const DELIMITER: u8 = 2;
@@ -94,18 +94,6 @@ impl Parts for Av1 {
     }
 }
 
-/// A number in groups of seven bits, and how many bytes it takes.
-fn leb128(bytes: &[u8]) -> Option<(usize, usize)> {
-    let mut value = 0usize;
-    for (index, byte) in bytes.iter().take(4).enumerate() {
-        value |= usize::from(byte & 0x7f) << (7 * index);
-        if byte & 0x80 == 0 {
-            return Some((value, index + 1));
-        }
-    }
-    None
-}
-
 fn write_leb128(out: &mut Vec<u8>, mut value: usize) {
     loop {
         let low = u8::try_from(value & 0x7f).unwrap_or(0);
@@ -118,49 +106,9 @@ fn write_leb128(out: &mut Vec<u8>, mut value: usize) {
     }
 }
 
-/// What a sequence header tells (section 5.5 of the bitstream's specification), and how a decoder is
-/// set up by it.
+/// What a sequence header tells, and how a decoder is set up by it.
 fn pictures(content: &[u8], unit: &[u8]) -> Option<Pictures> {
-    let mut bits = Bits::new(content);
-    let profile = bits.read(3)?;
-    bits.skip(1);
-    let mut level = 0;
-    if bits.flag()? {
-        level = bits.read(5)?;
-    } else {
-        let mut delays = 0;
-        let mut has_decoder_model = false;
-        if bits.flag()? {
-            bits.skip(64);
-            if bits.flag()? {
-                bits.golomb()?;
-            }
-            has_decoder_model = bits.flag()?;
-            if has_decoder_model {
-                delays = bits.read(5)? + 1;
-                bits.skip(42);
-            }
-        }
-        let has_display_delay = bits.flag()?;
-        for point in 0..=bits.read(5)? {
-            bits.skip(12);
-            let its_level = bits.read(5)?;
-            if its_level > 7 {
-                bits.skip(1);
-            }
-            if point == 0 {
-                level = its_level;
-            }
-            if has_decoder_model && bits.flag()? {
-                bits.skip(usize::try_from(2 * delays + 1).ok()?);
-            }
-            if has_display_delay && bits.flag()? {
-                bits.skip(4);
-            }
-        }
-    }
-    let (across, down) = (bits.read(4)? + 1, bits.read(4)? + 1);
-    let (width, height) = (bits.read(across)? + 1, bits.read(down)? + 1);
+    let Sequence { profile, level, width, height } = Sequence::read(content)?;
     let low = u8::try_from(profile << 5 | level).ok()?;
     // Eight bits and 4:2:0, as browsers send it; decoders go by the sequence header that follows.
     let mut private = vec![0x81, low, 0x0c, 0];

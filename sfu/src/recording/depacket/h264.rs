@@ -1,8 +1,7 @@
 //! H.264 (RFC 6184): single units, STAP-A and FU-A, into units with their length before each.
 
-use super::bits::Bits;
 use super::{Parts, Pictures};
-use crate::room::codec::Codec;
+use crate::room::codec::{Codec, h264};
 
 const IDR: u8 = 5;
 const SPS: u8 = 7;
@@ -64,7 +63,7 @@ impl H264 {
 
     /// How a decoder is set up (ISO/IEC 14496-15).
     fn pictures(&self) -> Option<Pictures> {
-        let (width, height) = size(&self.sps)?;
+        let (width, height) = h264::size(&self.sps)?;
         let set = |out: &mut Vec<u8>, set: &[u8]| {
             out.extend_from_slice(&u16::try_from(set.len()).ok()?.to_be_bytes());
             out.extend_from_slice(set);
@@ -111,95 +110,6 @@ impl Parts for H264 {
         self.data.clear();
         (self.piece, self.is_key) = (None, false);
     }
-}
-
-/// The size that a sequence parameter set tells (H.264, section 7.3.2.1.1).
-fn size(sps: &[u8]) -> Option<(u32, u32)> {
-    let plain = unescaped(sps.get(1..)?);
-    let profile = *plain.first()?;
-    let mut bits = Bits::new(plain.get(3..)?);
-    bits.golomb()?;
-    let mut chroma = 1;
-    if matches!(profile, 100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135) {
-        chroma = bits.golomb()?;
-        if chroma == 3 {
-            bits.skip(1);
-        }
-        bits.golomb()?;
-        bits.golomb()?;
-        bits.skip(1);
-        if bits.flag()? {
-            scaling(&mut bits, if chroma == 3 { 12 } else { 8 })?;
-        }
-    }
-    bits.golomb()?;
-    match bits.golomb()? {
-        0 => drop(bits.golomb()?),
-        1 => {
-            bits.skip(1);
-            bits.golomb()?;
-            bits.golomb()?;
-            for _ in 0..bits.golomb()?.min(255) {
-                bits.golomb()?;
-            }
-        }
-        _ => {}
-    }
-    bits.golomb()?;
-    bits.skip(1);
-    let (across, down) = (bits.golomb()?.min(1024) + 1, bits.golomb()?.min(1024) + 1);
-    let frames_only = bits.flag()?;
-    if !frames_only {
-        bits.skip(1);
-    }
-    bits.skip(1);
-    let fields = if frames_only { 1 } else { 2 };
-    let (mut width, mut height) = (across * 16, down * 16 * fields);
-    if bits.flag()? {
-        let [left, right, top, bottom] =
-            [bits.golomb()?, bits.golomb()?, bits.golomb()?, bits.golomb()?];
-        let (x, y) = match chroma {
-            1 => (2, 2),
-            2 => (2, 1),
-            _ => (1, 1),
-        };
-        width = width.checked_sub(left.checked_add(right)?.checked_mul(x)?)?;
-        height = height.checked_sub(top.checked_add(bottom)?.checked_mul(y * fields)?)?;
-    }
-    (width > 0 && height > 0).then_some((width, height))
-}
-
-/// Passes over scaling lists.
-fn scaling(bits: &mut Bits<'_>, lists: usize) -> Option<()> {
-    for list in 0..lists {
-        if !bits.flag()? {
-            continue;
-        }
-        let (mut last, mut next) = (8i64, 8i64);
-        for _ in 0..if list < 6 { 16 } else { 64 } {
-            if next != 0 {
-                let code = i64::from(bits.golomb()?);
-                let delta = if code & 1 == 1 { (code + 1) / 2 } else { -(code / 2) };
-                next = (last + delta).rem_euclid(256);
-            }
-            last = if next == 0 { last } else { next };
-        }
-    }
-    Some(())
-}
-
-/// Without the bytes that keep start codes out of a unit.
-fn unescaped(unit: &[u8]) -> Vec<u8> {
-    let (mut plain, mut zeros) = (Vec::with_capacity(unit.len()), 0);
-    for byte in unit {
-        if zeros >= 2 && *byte == 3 {
-            zeros = 0;
-            continue;
-        }
-        zeros = if *byte == 0 { zeros + 1 } else { 0 };
-        plain.push(*byte);
-    }
-    plain
 }
 
 #[cfg(test)]

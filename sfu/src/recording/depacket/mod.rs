@@ -1,7 +1,6 @@
 //! Pictures out of RTP payloads: the packets of one time are one picture, as a decoder wants it.
 
 mod av1;
-mod bits;
 mod h264;
 mod vp8;
 mod vp9;

@@ -1,7 +1,7 @@
 //! VP8 (RFC 7741).
 
 use super::{Parts, Pictures};
-use crate::room::codec::{self, Codec};
+use crate::room::codec::{Codec, vp8};
 
 /// A picture of VP8.
 #[derive(Debug, Default)]
@@ -11,7 +11,7 @@ pub(super) struct Vp8 {
 
 impl Parts for Vp8 {
     fn add(&mut self, payload: &[u8]) -> Option<()> {
-        let descriptor = codec::vp8_descriptor(payload)?;
+        let descriptor = vp8::descriptor_len(payload)?;
         // S, and the first partition.
         let begins = payload[0] & 0x10 != 0 && payload[0] & 0x07 == 0;
         if begins != self.data.is_empty() {
@@ -31,10 +31,7 @@ impl Parts for Vp8 {
         if !is_key {
             return Some((data, None));
         }
-        // A start code, and the size in 14 bits each (RFC 6386, section 9.1).
-        let &[0x9d, 0x01, 0x2a, a, b, c, d] = data.get(3..10)? else { return None };
-        let side = |low, high| u32::from(u16::from_le_bytes([low, high]) & 0x3fff);
-        let (width, height) = (side(a, b), side(c, d));
+        let (width, height) = vp8::size(&data)?;
         Some((data, Some(Pictures { codec: Codec::Vp8, width, height, private: Vec::new() })))
     }
 

@@ -1,8 +1,8 @@
 //! VP9 (RFC 9628).
 
-use super::bits::Bits;
 use super::{Parts, Pictures};
 use crate::room::codec::Codec;
+use crate::room::codec::vp9::{Descriptor, size};
 
 /// A picture of VP9: one frame for each spatial layer.
 #[derive(Debug, Default)]
@@ -12,60 +12,6 @@ pub(super) struct Vp9 {
     ends: Vec<usize>,
     /// Whether a frame is open.
     open: bool,
-}
-
-/// The descriptor before a payload.
-struct Descriptor {
-    begins: bool,
-    ends: bool,
-    len: usize,
-}
-
-impl Descriptor {
-    fn read(payload: &[u8]) -> Option<Self> {
-        let first = *payload.first()?;
-        let has = |bit: u8| first & bit != 0;
-        let (picture, predicted, layers, flexible) = (has(0x80), has(0x40), has(0x20), has(0x10));
-        let mut at = 1;
-        if picture {
-            at += if payload.get(at)? & 0x80 != 0 { 2 } else { 1 };
-        }
-        if layers {
-            // The index of the base layer follows, where references are not listed.
-            at += if flexible { 1 } else { 2 };
-        }
-        if flexible && predicted {
-            // Up to three references, each with a bit that says whether another one follows.
-            for _ in 0..3 {
-                let more = payload.get(at)? & 1 != 0;
-                at += 1;
-                if !more {
-                    break;
-                }
-            }
-        }
-        if has(0x02) {
-            at = Self::structure(payload, at)?;
-        }
-        Some(Self { begins: has(0x08), ends: has(0x04), len: at })
-    }
-
-    /// Passes over the structure of the layers.
-    fn structure(payload: &[u8], mut at: usize) -> Option<usize> {
-        let first = *payload.get(at)?;
-        at += 1;
-        if first & 0x10 != 0 {
-            at += 4 * (usize::from(first >> 5) + 1);
-        }
-        if first & 0x08 != 0 {
-            let pictures = *payload.get(at)?;
-            at += 1;
-            for _ in 0..pictures {
-                at += 1 + usize::from(payload.get(at)? >> 2 & 3);
-            }
-        }
-        Some(at)
-    }
 }
 
 impl Parts for Vp9 {
@@ -125,58 +71,9 @@ fn join(data: &mut Vec<u8>, ends: &[usize]) -> Option<()> {
     Some(())
 }
 
-/// The size of a key frame, which its header tells; `None` if it is none.
-fn size(frame: &[u8]) -> Option<(u32, u32)> {
-    let mut bits = Bits::new(frame);
-    if bits.read(2)? != 2 {
-        return None;
-    }
-    let profile = u32::from(bits.flag()?) | u32::from(bits.flag()?) << 1;
-    if profile == 3 {
-        bits.skip(1);
-    }
-    // It shows one that is there already, or is no key frame.
-    if bits.flag()? || bits.flag()? {
-        return None;
-    }
-    bits.skip(2);
-    if bits.read(24)? != 0x49_83_42 {
-        return None;
-    }
-    if profile >= 2 {
-        bits.skip(1);
-    }
-    let is_rgb = bits.read(3)? == 7;
-    match (is_rgb, profile & 1) {
-        (false, 0) => bits.skip(1),
-        (false, _) => bits.skip(4),
-        (true, 0) => {}
-        (true, _) => bits.skip(1),
-    }
-    Some((bits.read(16)? + 1, bits.read(16)? + 1))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn descriptors_of_every_form_are_passed_over() {
-        for (payload, len) in [
-            (&[0x0c][..], 1),
-            (&[0x8c, 0x92, 0x34], 3),
-            (&[0x8c, 0x12], 2),
-            (&[0xac, 0x92, 0x34, 0x20, 7], 5),
-            // Flexible, with two references.
-            (&[0xdc, 0x12, 3, 4], 4),
-            // One layer with its size, and one picture in its group with one reference.
-            (&[0x8e, 0x12, 0x18, 1, 64, 0, 180, 1, 0x04, 1], 10),
-        ] {
-            let longer = [payload, &[9, 9]].concat();
-            let read = Descriptor::read(&longer).unwrap();
-            assert_eq!((read.len, read.begins, read.ends), (len, true, true), "{payload:?}");
-        }
-    }
 
     #[test]
     fn the_layers_of_a_picture_are_one_superframe() {

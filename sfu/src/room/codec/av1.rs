@@ -24,8 +24,8 @@ fn height(count: u8, mut rest: &[u8]) -> Option<u16> {
         let element = if count == index {
             std::mem::take(&mut rest)
         } else {
-            let len = leb128(&mut rest)?;
-            let (element, others) = rest.split_at_checked(len)?;
+            let (size, len) = leb128(rest)?;
+            let (element, others) = rest.get(len..)?.split_at_checked(size)?;
             rest = others;
             element
         };
@@ -33,64 +33,82 @@ fn height(count: u8, mut rest: &[u8]) -> Option<u16> {
         if header >> 3 & 15 == SEQUENCE_HEADER {
             let mut unit = element.get(if header & 4 != 0 { 2 } else { 1 }..)?;
             if header & 2 != 0 {
-                leb128(&mut unit)?;
+                unit = unit.get(leb128(unit)?.1..)?;
             }
-            return sequence_height(unit);
+            let Sequence { width, height, .. } = Sequence::read(unit)?;
+            return super::lines((width, height));
         }
     }
     None
 }
 
-fn leb128(bytes: &mut &[u8]) -> Option<usize> {
+/// A number in groups of seven bits, four at the most, and how many bytes it takes (`leb128()`).
+pub(crate) fn leb128(bytes: &[u8]) -> Option<(usize, usize)> {
     let mut value = 0;
-    for index in 0..4 {
-        let (byte, rest) = bytes.split_first()?;
-        *bytes = rest;
+    for (index, byte) in bytes.iter().take(4).enumerate() {
         value |= usize::from(byte & 0x7f) << (7 * index);
         if byte & 0x80 == 0 {
-            return Some(value);
+            return Some((value, index + 1));
         }
     }
     None
 }
 
-/// The height in a sequence header (AV1, section 5.5.1).
-fn sequence_height(unit: &[u8]) -> Option<u16> {
-    let mut bits = Bits::new(unit);
-    bits.skip(4)?;
+/// What a sequence header tells (AV1, section 5.5.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sequence {
+    pub(crate) profile: u32,
+    /// Of the first operating point.
+    pub(crate) level: u32,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+}
+
+impl Sequence {
+    /// Reads the content of a unit (OBU): what comes after its header and size.
+    pub(crate) fn read(content: &[u8]) -> Option<Self> {
+        let mut bits = Bits::new(content);
+        let profile = bits.take(3)?;
+        bits.skip(1)?;
+        let level = if bits.flag()? { bits.take(5)? } else { operating_points(&mut bits)? };
+        let (width, height) = (bits.take(4)? + 1, bits.take(4)? + 1);
+        let (width, height) = (bits.take(width)? + 1, bits.take(height)? + 1);
+        Some(Self { profile, level, width, height })
+    }
+}
+
+/// Passes over the timing and the operating points. Returns the level of the first of them.
+fn operating_points(bits: &mut Bits<'_>) -> Option<u32> {
+    let mut model = None;
     if bits.flag()? {
-        bits.skip(5)?;
-    } else {
-        let mut model = None;
+        bits.skip(64)?;
         if bits.flag()? {
-            bits.skip(64)?;
-            if bits.flag()? {
-                bits.golomb()?;
-            }
-            if bits.flag()? {
-                model = Some(bits.take(5)? as usize + 1);
-                bits.skip(42)?;
-            }
+            bits.golomb()?;
         }
-        let delays = bits.flag()?;
-        for _ in 0..=bits.take(5)? {
-            bits.skip(12)?;
-            if bits.take(5)? > 7 {
-                bits.skip(1)?;
-            }
-            if let Some(len) = model
-                && bits.flag()?
-            {
-                bits.skip(2 * len + 1)?;
-            }
-            if delays && bits.flag()? {
-                bits.skip(4)?;
-            }
+        if bits.flag()? {
+            model = Some(bits.take(5)? as usize + 1);
+            bits.skip(42)?;
         }
     }
-    let (width, height) = (bits.take(4)? + 1, bits.take(4)? + 1);
-    bits.skip(width as usize)?;
-    u16::try_from(bits.take(height)? + 1).ok()
+    let delays = bits.flag()?;
+    let mut first = None;
+    for _ in 0..=bits.take(5)? {
+        bits.skip(12)?;
+        let level = bits.take(5)?;
+        if level > 7 {
+            bits.skip(1)?;
+        }
+        if let Some(len) = model
+            && bits.flag()?
+        {
+            bits.skip(2 * len + 1)?;
+        }
+        if delays && bits.flag()? {
+            bits.skip(4)?;
+        }
+        first = first.or(Some(level));
+    }
+    first
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ pub(super) fn look(payload: &[u8]) -> Option<Look> {
     let mut unit = |bytes: &[u8]| match bytes.first().map(|first| first & 0x1f) {
         Some(SPS) => {
             found.key = Key::Begins;
-            found.height = height(bytes).or(found.height);
+            found.height = size(bytes).and_then(super::lines).or(found.height);
         }
         Some(IDR) if found.key == Key::No => found.key = Key::IfFirst,
         _ => {}
@@ -39,8 +39,8 @@ pub(super) fn look(payload: &[u8]) -> Option<Look> {
     Some(found)
 }
 
-/// The height in a sequence parameter set (H.264, section 7.3.2.1.1).
-fn height(unit: &[u8]) -> Option<u16> {
+/// Width and height in a sequence parameter set (H.264, section 7.3.2.1.1).
+pub(crate) fn size(unit: &[u8]) -> Option<(u32, u32)> {
     let plain = without_prevention(unit.get(1..)?);
     let mut bits = Bits::new(&plain);
     let profile = bits.take(8)?;
@@ -78,20 +78,23 @@ fn height(unit: &[u8]) -> Option<u16> {
     }
     bits.golomb()?;
     bits.skip(1)?;
-    bits.golomb()?;
-    let rows = bits.golomb()?.checked_add(1)?;
+    let (columns, rows) = (bits.golomb()?.checked_add(1)?, bits.golomb()?.checked_add(1)?);
     let frames_only = bits.flag()?;
     bits.skip(if frames_only { 1 } else { 2 })?;
     let fields = if frames_only { 1 } else { 2 };
-    let mut cropped = 0;
+    let (mut width, mut height) = (columns.checked_mul(16)?, rows.checked_mul(16 * fields)?);
     if bits.flag()? {
-        bits.golomb()?;
-        bits.golomb()?;
-        let unit = fields * if chroma == 1 { 2 } else { 1 };
-        cropped = bits.golomb()?.checked_add(bits.golomb()?)?.checked_mul(unit)?;
+        let across = bits.golomb()?.checked_add(bits.golomb()?)?;
+        let down = bits.golomb()?.checked_add(bits.golomb()?)?;
+        let (x, y) = match chroma {
+            1 => (2, 2),
+            2 => (2, 1),
+            _ => (1, 1),
+        };
+        width = width.checked_sub(across.checked_mul(x)?)?;
+        height = height.checked_sub(down.checked_mul(y * fields)?)?;
     }
-    let height = rows.checked_mul(16 * fields)?.checked_sub(cropped)?;
-    u16::try_from(height).ok()
+    (width > 0 && height > 0).then_some((width, height))
 }
 
 fn scaling_list(bits: &mut Bits<'_>, size: u32) -> Option<()> {
@@ -154,5 +157,6 @@ mod tests {
     fn the_height_is_that_of_the_parameter_set() {
         assert_eq!(look(&BASELINE).unwrap().height, Some(360));
         assert_eq!(look(&HIGH).unwrap().height, Some(360));
+        assert_eq!(size(&BASELINE), Some((640, 360)));
     }
 }

@@ -2,16 +2,15 @@
 //! packet is of, and the numbers that must not jump when another stream takes over. Nothing is
 //! decoded.
 
-mod av1;
+pub(crate) mod av1;
 mod bits;
 pub(crate) mod descriptor;
-mod h264;
+pub(crate) mod h264;
 mod place;
-mod vp8;
-mod vp9;
+pub(crate) mod vp8;
+pub(crate) mod vp9;
 
 pub(crate) use place::{Part, Place};
-pub(crate) use vp8::descriptor_len as vp8_descriptor;
 
 /// A codec that is forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -75,6 +74,11 @@ pub(crate) struct Look {
     pub(crate) height: Option<u16>,
     pub(crate) numbers: Option<Numbers>,
     pub(crate) place: Place,
+}
+
+/// The height of a size, as it is told.
+fn lines((_, height): (u32, u32)) -> Option<u16> {
+    u16::try_from(height).ok()
 }
 
 /// Looks at a payload; of one that is malformed or encrypted nothing is known.

@@ -44,16 +44,17 @@ pub(super) fn look(payload: &[u8]) -> Option<Look> {
     let place = Place { begins, ..Place::of_temporal(temporal, sync) };
     Some(Look {
         key: if is_key { Key::Begins } else { Key::No },
-        height: if is_key { height(frame) } else { None },
+        height: if is_key { size(frame).and_then(super::lines) } else { None },
         numbers: Some(numbers),
         place,
     })
 }
 
-/// The height in the header of a key frame (RFC 6386, section 9.1).
-fn height(frame: &[u8]) -> Option<u16> {
-    let &[_, _, _, 0x9d, 0x01, 0x2a, _, _, low, high, ..] = frame else { return None };
-    Some(u16::from_le_bytes([low, high]) & 0x3fff)
+/// Width and height in the header of a key frame (RFC 6386, section 9.1).
+pub(crate) fn size(frame: &[u8]) -> Option<(u32, u32)> {
+    let &[_, _, _, 0x9d, 0x01, 0x2a, a, b, c, d, ..] = frame else { return None };
+    let side = |low, high| u32::from(u16::from_le_bytes([low, high]) & 0x3fff);
+    Some((side(a, b), side(c, d)))
 }
 
 #[cfg(test)]

@@ -3,51 +3,76 @@
 use super::bits::Bits;
 use super::{Key, Look, Numbers, Place};
 
-pub(super) fn look(payload: &[u8]) -> Option<Look> {
-    let first = *payload.first()?;
-    let has = |flag: u8| first & flag != 0;
-    let (predicted, flexible, begins, ends) = (has(0x40), has(0x10), has(0x08), has(0x04));
-    let mut numbers = Numbers::default();
-    let (mut temporal, mut spatial, mut up) = (0, 0, false);
-    let mut at = 1;
-    if has(0x80) {
-        numbers.read_picture(payload, &mut at)?;
-    }
-    if has(0x20) {
-        let layer = *payload.get(at)?;
-        at += 1;
-        (temporal, up, spatial) = (layer >> 5, layer & 0x10 != 0, layer >> 1 & 7);
-        if !flexible {
-            numbers.base = Some((*payload.get(at)?, at));
-            at += 1;
+/// What a descriptor says.
+pub(crate) struct Descriptor {
+    /// Whether a frame, which is of one spatial layer, begins and ends here.
+    pub(crate) begins: bool,
+    pub(crate) ends: bool,
+    /// How long it is: where the frame is.
+    pub(crate) len: usize,
+    predicted: bool,
+    numbers: Numbers,
+    temporal: u8,
+    spatial: u8,
+    up: bool,
+    /// The height of the highest layer, if it is said.
+    height: Option<u16>,
+}
+
+impl Descriptor {
+    /// Reads it; `None` if it is cut off.
+    pub(crate) fn read(payload: &[u8]) -> Option<Self> {
+        let first = *payload.first()?;
+        let has = |flag: u8| first & flag != 0;
+        let (predicted, flexible) = (has(0x40), has(0x10));
+        let mut numbers = Numbers::default();
+        let (mut temporal, mut spatial, mut up) = (0, 0, false);
+        let mut at = 1;
+        if has(0x80) {
+            numbers.read_picture(payload, &mut at)?;
         }
-    }
-    if flexible && predicted {
-        // At most three pictures before are named.
-        for _ in 0..3 {
-            let more = payload.get(at)? & 1;
+        if has(0x20) {
+            let layer = *payload.get(at)?;
             at += 1;
-            if more == 0 {
-                break;
+            (temporal, up, spatial) = (layer >> 5, layer & 0x10 != 0, layer >> 1 & 7);
+            if !flexible {
+                numbers.base = Some((*payload.get(at)?, at));
+                at += 1;
             }
         }
+        if flexible && predicted {
+            // At most three pictures before are named.
+            for _ in 0..3 {
+                let more = payload.get(at)? & 1;
+                at += 1;
+                if more == 0 {
+                    break;
+                }
+            }
+        }
+        let height = if has(0x02) { structure(payload, &mut at)? } else { None };
+        let (begins, ends, len) = (has(0x08), has(0x04), at);
+        Some(Self { begins, ends, len, predicted, numbers, temporal, spatial, up, height })
     }
-    let mut height = None;
-    if has(0x02) {
-        height = structure(payload, &mut at)?;
-    }
-    let frame = payload.get(at..)?;
+}
+
+pub(super) fn look(payload: &[u8]) -> Option<Look> {
+    let descriptor = Descriptor::read(payload)?;
+    let Descriptor { begins, ends, predicted, spatial, .. } = descriptor;
+    let frame = payload.get(descriptor.len..)?;
     // There are packetizers that never say of a picture that it is predicted.
     let is_key = !predicted && begins && spatial == 0 && !is_delta(frame);
-    if is_key && height.is_none() {
-        height = frame_height(frame);
-    }
-    let place = Place { begins, ends, ..Place::of_layers(spatial, temporal, up) };
+    let height = if is_key {
+        descriptor.height.or_else(|| size(frame).and_then(super::lines))
+    } else {
+        None
+    };
+    let place = Place::of_layers(spatial, descriptor.temporal, descriptor.up);
     Some(Look {
         key: if is_key { Key::Begins } else { Key::No },
-        height: height.filter(|_| is_key),
-        numbers: Some(numbers),
-        place,
+        height,
+        numbers: Some(descriptor.numbers),
+        place: Place { begins, ends, ..place },
     })
 }
 
@@ -80,8 +105,9 @@ fn is_delta(frame: &[u8]) -> bool {
         .is_some_and(|first| first & 0xc0 == 0x80 && first & 0x30 != 0x30 && first & 0x0c != 0)
 }
 
-/// The height in the uncompressed header of a key frame (VP9 bitstream, section 6.2).
-fn frame_height(frame: &[u8]) -> Option<u16> {
+/// Width and height in the uncompressed header of a key frame (VP9 bitstream, section 6.2); `None` if
+/// it is none.
+pub(crate) fn size(frame: &[u8]) -> Option<(u32, u32)> {
     let mut bits = Bits::new(frame);
     if bits.take(2)? != 2 {
         return None;
@@ -105,8 +131,7 @@ fn frame_height(frame: &[u8]) -> Option<u16> {
         (true, true) => 1,
         (true, false) => 0,
     })?;
-    bits.skip(16)?;
-    u16::try_from(bits.take(16)? + 1).ok()
+    Some((bits.take(16)? + 1, bits.take(16)? + 1))
 }
 
 #[cfg(test)]
@@ -127,6 +152,24 @@ mod tests {
         assert_eq!(look(&[0xc8, 1]).unwrap().key, Key::No, "predicted");
         assert_eq!(look(&[0xa8, 1, 2, 3]).unwrap().key, Key::No, "a higher spatial layer");
         assert_eq!(look(&[0x80, 1]).unwrap().key, Key::No, "the middle of one");
+    }
+
+    #[test]
+    fn descriptors_of_every_form_are_passed_over() {
+        for (payload, len) in [
+            (&[0x0c][..], 1),
+            (&[0x8c, 0x92, 0x34], 3),
+            (&[0x8c, 0x12], 2),
+            (&[0xac, 0x92, 0x34, 0x20, 7], 5),
+            // Flexible, with two references.
+            (&[0xdc, 0x12, 3, 4], 4),
+            // One layer with its size, and one picture in its group with one reference.
+            (&[0x8e, 0x12, 0x18, 1, 64, 0, 180, 1, 0x04, 1], 10),
+        ] {
+            let longer = [payload, &[9, 9]].concat();
+            let read = Descriptor::read(&longer).unwrap();
+            assert_eq!((read.len, read.begins, read.ends), (len, true, true), "{payload:?}");
+        }
     }
 
     #[test]
