@@ -168,11 +168,12 @@ pub(crate) async fn upgrade(
         .write_buffer_size(64 * 1024)
         .on_upgrade(move |websocket| {
             let wire = Wire::new(websocket, app.gateway().limits.stall);
-            // In a box: the futures around this one have room for it twice otherwise.
-            Box::pin(tracker.track_future(async move {
+            // In a task of its own: the one that waited for the upgrade is given back.
+            tracker.spawn(async move {
                 socket::serve(&app, wire, known).await;
                 drop(place);
-            }))
+            });
+            std::future::ready(())
         }))
 }
 

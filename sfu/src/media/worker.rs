@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token, Waker};
-use quinn_udp::UdpSocketState;
+use quinn_udp::{BATCH_SIZE, UdpSocketState};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -35,9 +35,12 @@ const ORDERS: usize = 1024;
 /// How often time passes for rooms.
 const TICK: Duration = Duration::from_millis(10);
 
-/// How long a thread with little to do waits after it was woken, for what comes right after: the
-/// packets of a picture, which then leave in one system call for each subscriber.
-const GATHER: Duration = Duration::from_micros(500);
+/// How long datagrams are gathered before they are taken: the packets of a picture then leave in
+/// one system call for each subscriber, and the thread wakes a thousand times a second at the most.
+const GATHER: Duration = Duration::from_millis(1);
+
+/// After a round with so many datagrams the next ones are not waited for: they come.
+const DENSE: u64 = 2;
 
 /// Batches that are taken before orders and time have their turn.
 const BATCHES: usize = 64;
@@ -122,6 +125,17 @@ impl Handle {
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(Busy),
         }
     }
+}
+
+/// What a thread does after a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// It waits for its socket, for orders, or for time to pass.
+    Wait,
+    /// It lets datagrams gather.
+    Gather,
+    /// The next round: there is more.
+    Round,
 }
 
 /// Where a datagram belongs.
@@ -221,23 +235,33 @@ impl Worker {
         let mut inbox = Inbox::new(self.out.state().1.gro_segments());
         let mut next_tick = Instant::now() + TICK;
         let (mut measured, mut worked) = (Instant::now(), Duration::ZERO);
-        let (mut more, mut round) = (false, Duration::ZERO);
+        let (mut next, mut began) = (Next::Wait, Instant::now());
         while !self.gauges.ending.load(Ordering::Relaxed) {
-            let idle = if self.rooms.is_empty() { Duration::from_millis(500) } else { TICK };
-            let wait = next_tick.saturating_duration_since(Instant::now()).min(idle);
-            let wait = if more { Duration::ZERO } else { wait };
-            if let Err(error) = poll.poll(&mut events, Some(wait))
-                && error.kind() != io::ErrorKind::Interrupted
-            {
-                tracing::error!(%error, "a media thread cannot wait for its socket");
-                break;
+            if next == Next::Wait {
+                let idle = if self.rooms.is_empty() { Duration::from_millis(500) } else { TICK };
+                let wait = next_tick.saturating_duration_since(Instant::now()).min(idle);
+                if let Err(error) = poll.poll(&mut events, Some(wait))
+                    && error.kind() != io::ErrorKind::Interrupted
+                {
+                    tracing::error!(%error, "a media thread cannot wait for its socket");
+                    break;
+                }
+                if events.iter().any(|event| event.token() == SOCKET) {
+                    (next, began) = (Next::Gather, Instant::now());
+                }
             }
-            // Where a round takes as long, what came meanwhile was gathered already.
-            if round < GATHER && events.iter().any(|event| event.token() == SOCKET) {
-                std::thread::sleep(GATHER);
+            if next == Next::Gather {
+                // What came during a long round was gathered already.
+                std::thread::sleep(GATHER.saturating_sub(began.elapsed()));
             }
-            let began = Instant::now();
-            more = self.take_datagrams(&mut inbox);
+            began = Instant::now();
+            let before = self.received;
+            let more = self.take_datagrams(&mut inbox);
+            next = match self.received - before {
+                _ if more => Next::Round,
+                DENSE.. => Next::Gather,
+                _ => Next::Wait,
+            };
             while let Ok(order) = self.orders.try_recv() {
                 order(&mut self);
             }
@@ -246,8 +270,7 @@ impl Worker {
                 next_tick = now + TICK;
                 self.tick(now);
             }
-            round = began.elapsed();
-            worked += round;
+            worked += began.elapsed();
             if measured.elapsed() >= Duration::from_secs(1) {
                 self.measure(worked, measured.elapsed());
                 (measured, worked) = (Instant::now(), Duration::ZERO);
@@ -267,6 +290,9 @@ impl Worker {
                 self.take(from, datagram, now);
             }
             self.forward(now);
+            if count < BATCH_SIZE {
+                return false;
+            }
         }
         true
     }

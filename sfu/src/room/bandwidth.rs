@@ -14,8 +14,10 @@ const INITIAL: f64 = 1_000_000.0;
 const LEAST: f64 = 100_000.0;
 const MOST: f64 = 50_000_000.0;
 
-/// How many packets are remembered until feedback comes.
+/// How many packets are remembered until feedback comes, and for how long: what is said of them
+/// later is of no use.
 const REMEMBERED: usize = 2048;
+const MEMORY: Duration = Duration::from_secs(2);
 
 /// How long a probe lasts.
 const PROBE: Duration = Duration::from_millis(150);
@@ -75,7 +77,8 @@ impl Bandwidth {
 
     /// The number of the next packet, which is sent now.
     pub(crate) fn next(&mut self, bytes: usize, now: Instant) -> u16 {
-        if self.sent.len() == REMEMBERED {
+        let is_old = |oldest: &Sent| now.saturating_duration_since(oldest.at) > MEMORY;
+        while self.sent.len() == REMEMBERED || self.sent.front().is_some_and(is_old) {
             self.sent.pop_front();
             self.first += 1;
         }

@@ -20,7 +20,7 @@ mod tick;
 pub(crate) mod track;
 mod view;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -180,6 +180,8 @@ pub(crate) struct Room {
     due: tick::Due,
     /// Subscribers who would get more if their link bore so many bits a second.
     due_probes: Vec<(ParticipantId, u64)>,
+    /// Whose links are being probed.
+    probing: BTreeSet<ParticipantId>,
     scratch: Vec<u8>,
     tape: Option<crate::recording::Tape>,
     /// Since when nobody is there.
@@ -196,6 +198,7 @@ impl Room {
             pending: Vec::new(),
             due: tick::Due::new(now),
             due_probes: Vec::new(),
+            probing: BTreeSet::new(),
             scratch: Vec::with_capacity(2048),
             tape: None,
             empty: Some(now),

@@ -1,6 +1,6 @@
 //! Those who receive: what is offered to them, and what they want of it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rand::Rng;
@@ -163,8 +163,8 @@ impl Down {
 pub(crate) struct Subscriber {
     pub(super) transport: Transport,
     pub(super) downs: Vec<Down>,
-    pub(super) by_track: HashMap<TrackId, usize>,
-    pub(super) by_stream: HashMap<u32, usize>,
+    pub(super) by_track: BTreeMap<TrackId, usize>,
+    pub(super) by_stream: BTreeMap<u32, usize>,
     types: PayloadTypes,
     pub(super) bandwidth: Bandwidth,
     session: u64,
@@ -184,8 +184,8 @@ impl Subscriber {
         Self {
             transport: Transport::new(now),
             downs: Vec::new(),
-            by_track: HashMap::new(),
-            by_stream: HashMap::new(),
+            by_track: BTreeMap::new(),
+            by_stream: BTreeMap::new(),
             types: PayloadTypes::default(),
             bandwidth: Bandwidth::new(now),
             session: rand::rng().random::<u64>() >> 2,
@@ -375,10 +375,14 @@ impl Room {
         Ok(())
     }
 
-    /// Asks for the key frames that a subscriber waits for.
+    /// Asks for the key frames that a subscriber waits for. Not before it is connected: the frame
+    /// would come too early, and the next is asked for only a while later.
     pub(super) fn want_key_frames(&mut self, id: ParticipantId) {
         let Some(participant) = self.participants.get(&id) else { return };
         let Some(subscriber) = &participant.subscriber else { return };
+        if subscriber.transport.srtp.is_none() {
+            return;
+        }
         for down in &subscriber.downs {
             if let (Some(track), Some(layer)) = (down.track, down.forwarder.waits_for())
                 && down.answered

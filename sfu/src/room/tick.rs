@@ -13,6 +13,7 @@ use crate::rtp::rtcp;
 
 /// How often each thing is done.
 const FEEDBACK: Duration = Duration::from_millis(50);
+const CONNECTIONS: Duration = Duration::from_millis(100);
 const REPORTS: Duration = Duration::from_secs(1);
 const STATS: Duration = Duration::from_secs(3);
 
@@ -29,6 +30,7 @@ const LOST: Duration = Duration::from_secs(30);
 /// When each thing is due.
 pub(crate) struct Due {
     feedback: Instant,
+    connections: Instant,
     decide: Instant,
     reports: Instant,
     stats: Instant,
@@ -37,7 +39,8 @@ pub(crate) struct Due {
 impl Due {
     pub(crate) fn new(now: Instant) -> Self {
         let (reports, stats) = (now + REPORTS, now + STATS);
-        Self { feedback: now + FEEDBACK, decide: now + speaker::TICK, reports, stats }
+        let (feedback, connections) = (now + FEEDBACK, now + CONNECTIONS);
+        Self { feedback, connections, decide: now + speaker::TICK, reports, stats }
     }
 }
 
@@ -57,6 +60,8 @@ impl Room {
         self.probe(around);
         if is_due(&mut self.due.feedback, FEEDBACK, now) {
             self.feedback(around);
+        }
+        if is_due(&mut self.due.connections, CONNECTIONS, now) {
             self.connections(around);
         }
         if is_due(&mut self.due.decide, speaker::TICK, now) {
@@ -124,13 +129,7 @@ impl Room {
     }
 
     fn probe(&mut self, around: &mut Surroundings<'_>) {
-        let probing: Vec<ParticipantId> = self
-            .participants
-            .iter()
-            .filter(|(_, p)| p.subscriber.as_ref().is_some_and(|s| s.bandwidth.is_probing()))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in probing {
+        for id in std::mem::take(&mut self.probing) {
             self.probe_one(around, id, None);
         }
         for (id, needed) in std::mem::take(&mut self.due_probes) {
@@ -144,6 +143,9 @@ impl Room {
             return;
         };
         let bytes = subscriber.bandwidth.padding(needed, around.now);
+        if subscriber.bandwidth.is_probing() {
+            self.probing.insert(id);
+        }
         if bytes > 0 {
             self.pad(around, id, bytes);
         }
