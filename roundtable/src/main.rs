@@ -24,6 +24,7 @@ mod arguments;
 mod check_config;
 
 fn main() -> ExitCode {
+    service::memory::small_pages();
     let result = match Arguments::parse().command {
         Command::Up(arguments) => run_up(arguments),
         Command::Migrate(arguments) => migrate(&arguments),

@@ -17,6 +17,7 @@ pub mod health;
 pub mod http;
 pub mod invite_code;
 pub mod limits;
+pub mod memory;
 pub mod nats;
 pub mod notifications;
 pub mod numbers;
@@ -52,7 +53,3 @@ pub use secrets::{Secrets, SecretsError};
 pub use sfu_registry::SfuRegistry;
 pub use tickets::Tickets;
 pub use vapid::Vapid;
-
-/// The allocator of every service. It gives back what a password hash took, which glibc keeps.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

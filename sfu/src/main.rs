@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
+    service::memory::small_pages();
     if let Some(checked) = service::check::asked(Process::Service, &sfu::OWN_SETTINGS).await {
         return Ok(checked);
     }
