@@ -100,7 +100,7 @@ pub(crate) async fn node_for(app: &App, call: CallId) -> Result<Option<String>, 
 /// What a newcomer to a call has to know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct JoinedCall {
-    /// Voice only, or video too.
+    /// Voice, or video too.
     media: Media,
     /// Whether devices are connected to each other, or by the SFU.
     carrier: Carrier,
@@ -194,7 +194,9 @@ pub(crate) async fn ticket(
     }
     let now = service::clock::now();
     let caller = known.begun.by == by.user;
-    let voice = known.begun.media == Media::Audio;
+    // In a call of voices only who shares a screen sends a picture.
+    let shares = known.begun.inside(by).is_some_and(|inside| inside.toggles.screen);
+    let blind = known.begun.media == Media::Audio && !shares;
     let record = known.begun.direct || caller || known.place.moderator;
     #[expect(clippy::disallowed_methods, reason = "a ticket is made at the edge")]
     let id = Uuid::now_v7();
@@ -203,7 +205,7 @@ pub(crate) async fn ticket(
         call: call.uuid(),
         device: by.device.uuid(),
         node: node.id.clone(),
-        rights: Rights { record, height: voice.then_some(0), ..Rights::PARTICIPANT },
+        rights: Rights { record, height: blind.then_some(0), ..Rights::PARTICIPANT },
         id,
     };
     let ticket = app.tickets().issue(ticket, now);

@@ -43,6 +43,12 @@ const page = {
     return { microphone, camera, screen: null };
   },
 
+  /** Turns the camera on in a call of voices. */
+  async video() {
+    const stream = await navigator.mediaDevices.getUserMedia({ video: page.picture });
+    await page.call.addVideo(stream.getVideoTracks()[0]);
+  },
+
   in(call) {
     page.call = call;
     state('in a call');
@@ -82,8 +88,12 @@ function draw(call) {
       tiles.delete(key);
     }
   }
+  const seen = media.filter(({ source }) => source !== 'microphone').length;
+  at('#tiles').style.setProperty('--columns', Math.ceil(Math.sqrt(seen)) || 1);
+  at('#tiles').style.setProperty('--narrow', seen > 3 ? 2 : 1);
   for (const one of media) show(call, one);
   at('#controls [name=screen]').ariaPressed = String(Boolean(screen));
+  at('#controls [name=camera]').ariaPressed = String(Boolean(camera?.enabled));
 }
 
 function show(call, { key, user, device, source, track, own }) {
@@ -95,7 +105,9 @@ function show(call, { key, user, device, source, track, own }) {
   const on = call.people.get(device)?.toggles;
   tile.classList.toggle('silent', on?.microphone === false);
   tile.classList.toggle('dark', source === 'camera' && on?.camera === false);
-  tile.querySelector('figcaption').textContent = caption(user, source, own);
+  const text = caption(user, source, own);
+  tile.dataset.initial = text.slice(0, 1);
+  tile.querySelector('figcaption').textContent = text;
 }
 
 function caption(user, source, own) {
@@ -140,9 +152,10 @@ function ended(call, cause) {
 /** Somebody calls. */
 function ringing({ type, data }) {
   const dialog = at('#ringing');
-  if (type === 'call.started' && data.ring.includes(page.gateway.me.user) && !page.call) {
+  const rings = type === 'call.started' || type === 'call.rung';
+  if (rings && data.ring.includes(page.gateway.me.user) && !page.call) {
     dialog.dataset.call = data.call;
-    dialog.querySelector('p').textContent = `${page.names.get(data.by.user) ?? 'Somebody'} calls.`;
+    dialog.querySelector('p').textContent = `${page.names.get(data.by.user ?? data.by) ?? 'Somebody'} calls.`;
     dialog.showModal();
   }
   const over = ['call.ended', 'call.missed'].includes(type);
@@ -163,6 +176,10 @@ at('#controls').addEventListener('click', async ({ target }) => {
   if (name === 'leave') await page.call.leave();
   if (name === 'screen') await page.screen();
   if (name !== 'microphone' && name !== 'camera') return;
+  if (name === 'camera' && !page.call.local.camera) {
+    await page.video();
+    return draw(page.call);
+  }
   target.ariaPressed = String(target.ariaPressed !== 'true');
   await page.call.toggle(name, target.ariaPressed === 'true');
 });

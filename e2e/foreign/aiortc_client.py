@@ -8,7 +8,13 @@ import sys
 import time
 
 import aioice.ice
-from aiortc import MediaStreamTrack, RTCPeerConnection, RTCSessionDescription
+from aiortc import (
+    MediaStreamTrack,
+    RTCBundlePolicy,
+    RTCConfiguration,
+    RTCPeerConnection,
+    RTCSessionDescription,
+)
 from aiortc.mediastreams import MediaStreamError, VideoStreamTrack
 from av import AudioFrame, VideoFrame
 
@@ -79,7 +85,9 @@ class Heard:
 
 
 async def main(role, url, ticket):
-    pc = RTCPeerConnection()
+    # By default it has one transport for each kind until the answer bundles them, and then forgets all
+    # sections of pictures but the first, which stay on the transport that is not used.
+    pc = RTCPeerConnection(RTCConfiguration(bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
     heard, tasks = [], []
     if role == "publish":
         pc.addTrack(Tone())

@@ -125,7 +125,7 @@ impl Browsers {
         let tokens = person.session.tokens();
         let session = json!({
             "access_token": tokens.access_token, "user_id": person.user(),
-            "login_id": tokens.login_id,
+            "login_id": tokens.login_id, "refresh_token": tokens.refresh_token,
         });
         let page = Page { name, user: person.user(), session, driver: self.driver.clone() };
         page.run("open", json!([url, page.session])).await?;

@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// Whether anything passes, and in which network the client is: each one gives it other addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,15 @@ impl Link {
         Ok(Self { detour: ways, air, tasks })
     }
 
+    /// A link to these addresses of HTTP, and to other devices as their addresses come up.
+    pub async fn among_peers(sockets: &[&str]) -> Result<Self> {
+        let mut link = Self::to(sockets, &[]).await?;
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        link.detour["hub"] = json!(listener.local_addr()?);
+        link.tasks.push(tokio::spawn(hub(listener, link.air.subscribe())));
+        Ok(link)
+    }
+
     /// Nothing passes any more.
     pub fn lose(&self) {
         self.air.send_modify(|air| air.passes = false);
@@ -62,6 +71,38 @@ impl Drop for Link {
     fn drop(&mut self) {
         self.tasks.iter().for_each(JoinHandle::abort);
     }
+}
+
+/// Makes a wire to each address that is asked for, by its path, and answers where it begins. The wires
+/// go with the task.
+async fn hub(listener: TcpListener, air: watch::Receiver<Air>) {
+    let mut wires = JoinSet::new();
+    while let Ok((client, _)) = listener.accept().await {
+        // Whose request fails notices it by itself.
+        let _ = wire(client, &mut wires, &air).await;
+    }
+}
+
+async fn wire(
+    mut client: TcpStream,
+    wires: &mut JoinSet<()>,
+    air: &watch::Receiver<Air>,
+) -> Result<()> {
+    let mut asked = vec![0; 4096];
+    let length = client.read(&mut asked).await?;
+    let asked = String::from_utf8_lossy(&asked[..length]);
+    let path = asked.split(' ').nth(1).context("a path")?;
+    let far: SocketAddr = path.trim_start_matches('/').parse()?;
+    let near = Arc::new(UdpSocket::bind("127.0.0.1:0").await?);
+    let body = near.local_addr()?.to_string();
+    wires.spawn(datagrams(near, far, air.clone()));
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nAccess-Control-Allow-Origin: *\r\nContent-Length: {}\r\n\
+         Connection: close\r\n\r\n",
+        body.len()
+    );
+    client.write_all(format!("{head}{body}").as_bytes()).await?;
+    Ok(())
 }
 
 async fn streams(listener: TcpListener, far: String, air: watch::Receiver<Air>) {

@@ -1,6 +1,8 @@
 //! Calls as their people have them: ringing, taken, missed, heard of at every device, and moved.
 
 use anyhow::{Context, Result, ensure};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use e2e::acts::position;
 use e2e::cluster::Cluster;
 use e2e::phone::Phone;
@@ -492,4 +494,94 @@ async fn a_ring_ends_although_every_projector_was_gone_when_it_should_have() -> 
     ensure!(next != call);
     cluster.stop().await;
     Ok(())
+}
+
+#[tokio::test]
+async fn a_call_of_voices_becomes_one_of_video_and_rings_at_more_people() -> Result<()> {
+    let up = Up::with(SHORT).await?;
+    let group = Group::new(&up.url, &["Ada", "Ben", "Cleo", "Dora"]).await?;
+    let phones = group.people.iter().map(|person| Phone::of(person, &up.url));
+    let [mut ada, mut ben, mut cleo, mut dora]: [Phone; 4] =
+        try_join_all(phones).await?.try_into().ok().context("four")?;
+    let mut eve = Phone::of(&Person::new(&up.url, "Eve").await?, &up.url).await?;
+    let voice = json!({ "media": "audio", "carrier": "sfu", "ring": [ben.session.user()] });
+    let call = ada.calls(group.conversation, voice).await?;
+    ben.done("call.accept", about(call)).await?;
+
+    // Screens, and no cameras. The ticket permits a picture to who shares one, and to nobody else.
+    let heights = async |who: &Phone| -> Result<Value> {
+        let ticket = who.posts(&format!("/v1/calls/{call}/ticket")).await?;
+        Ok(claims(ticket["ticket"].as_str().context("a ticket")?)?["rights"]["height"].clone())
+    };
+    let on = |source: &str| json!({ "call": call, source: true });
+    ben.refused("call.toggle", on("camera"), "voice-only").await?;
+    ensure!(heights(&ben).await? == 0);
+    ben.done("call.toggle", on("screen")).await?;
+    ensure!(heights(&ben).await?.is_null() && heights(&ada).await? == 0);
+
+    // Somebody in it turns it into one of video, once; everybody is told, and it is in the history.
+    eve.refused("call.add_video", about(call), "no-such-call").await?;
+    cleo.refused("call.add_video", about(call), "not-in-call").await?;
+    let path = format!("/v1/calls/{call}/video");
+    let same = key().to_string();
+    let post = || group.people[1].session.request(Method::POST, &path);
+    refused(post(), 400, "idempotency-key").await?;
+    let first = accepted(post().header("Idempotency-Key", &same), 202).await?;
+    ensure!(accepted(post().header("Idempotency-Key", &same), 202).await? == first);
+    ada.done("call.add_video", about(call)).await?;
+    let told = cleo.event("call.video_added").await?;
+    ensure!(told["data"]["by"] == json!(ben.session.user()), "{told}");
+    ensure!(heights(&ada).await?.is_null());
+    ada.done("call.toggle", on("camera")).await?;
+    let seen = cleo.sees(call, position(&first)?).await?;
+    ensure!(seen["media"] == "video", "{seen}");
+
+    // More people: members only, from within, those who are free, each with their own time.
+    let rings = |people: &[&Phone]| {
+        let people: Vec<_> = people.iter().map(|phone| phone.session.user()).collect();
+        json!({ "call": call, "people": people })
+    };
+    eve.refused("call.ring", rings(&[&cleo]), "no-such-call").await?;
+    dora.refused("call.ring", rings(&[&cleo]), "not-in-call").await?;
+    ada.refused("call.ring", rings(&[&cleo, &eve]), "rings-at-stranger").await?;
+    ada.refused("call.ring", json!({ "call": call, "people": "all" }), "wrong-shape").await?;
+    let elsewhere = dora.session.open_group("Elsewhere", &[cleo.session.user()]).await?.id;
+    let other = dora.calls(elsewhere, json!({ "ring": [] })).await?;
+    ben.refused("call.ring", rings(&[&dora]), "people-busy").await?;
+    let wanted = rings(&[&cleo, &dora, &ben]);
+    let rung = ben.done("call.ring", wanted.clone()).await?;
+    let ringing = cleo.event("call.rung").await?;
+    ensure!(ringing["data"]["ring"] == json!([cleo.session.user()]), "{ringing}");
+    ensure!(ringing["data"]["busy"] == json!([dora.session.user()]), "{ringing}");
+    let mine: Value =
+        cleo.session.read(&format!("/v1/calls/{call}"), Some(position(&rung)?)).await?;
+    ensure!(mine["outcome"] == "ringing" && mine["status"] == "connected", "{mine}");
+    let missed = cleo.event("call.missed").await?;
+    ensure!(missed["data"]["users"] == json!([cleo.session.user()]), "{missed}");
+
+    // Again: it rings anew, and now it is taken, also by who was busy.
+    dora.done("call.leave", about(other)).await?;
+    let path = format!("/v1/calls/{call}/ring");
+    let body = json!({ "people": [cleo.session.user(), dora.session.user()] });
+    let post = ada.session.request(Method::POST, &path);
+    accepted(post.header("Idempotency-Key", key().to_string()).json(&body), 202).await?;
+    dora.hears("it ring", |frame| {
+        frame["type"] == "call.rung"
+            && frame["data"]["ring"].as_array().is_some_and(|it| it.len() == 2)
+    })
+    .await?;
+    for phone in [&mut cleo, &mut dora] {
+        let answer = phone.done("call.accept", json!({ "call": call, "camera": false })).await?;
+        ensure!(answer["joined"]["media"] == "video", "{answer}");
+    }
+    let end = ada.done("call.end", about(call)).await?;
+    let at = position(&end)?;
+    ensure!(history(&cleo, "", at).await? == [("completed".into(), "accepted".into())]);
+    up.end().await
+}
+
+/// What a token says, without a look at its signature.
+fn claims(token: &str) -> Result<Value> {
+    let body = token.split('.').nth(1).context("a token has three parts")?;
+    Ok(serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(body)?)?)
 }

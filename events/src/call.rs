@@ -96,6 +96,36 @@ pub enum CallEvent {
         conversation: ConversationId,
         /// Who.
         users: Vec<UserId>,
+        /// Whether it rings at others at whom it has rung since the call began.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        rings_on: bool,
+    },
+    /// Somebody in the call rings at more people.
+    #[serde(rename = "call.rung")]
+    Rung {
+        /// The call.
+        call: CallId,
+        /// Where.
+        conversation: ConversationId,
+        /// Who wants them to come.
+        by: UserId,
+        /// At whose devices it rings now, too.
+        ring: Vec<UserId>,
+        /// Who would have been rung, and is in another call.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        busy: Vec<UserId>,
+        /// How long it rings at them, in seconds.
+        ring_seconds: u16,
+    },
+    /// A call of voices is one with cameras from now on.
+    #[serde(rename = "call.video_added")]
+    VideoAdded {
+        /// The call.
+        call: CallId,
+        /// Where.
+        conversation: ConversationId,
+        /// By whom.
+        by: UserId,
     },
     /// A device is not in the call any more.
     #[serde(rename = "call.left")]
@@ -278,6 +308,8 @@ impl Event for CallEvent {
             Self::Joined { .. } => "call.joined",
             Self::Declined { .. } => "call.declined",
             Self::Missed { .. } => "call.missed",
+            Self::Rung { .. } => "call.rung",
+            Self::VideoAdded { .. } => "call.video_added",
             Self::Left { .. } => "call.left",
             Self::Toggled { .. } => "call.toggled",
             Self::Moved { .. } => "call.moved",
@@ -304,6 +336,8 @@ impl CallEvent {
             | Self::Joined { call, conversation, .. }
             | Self::Declined { call, conversation, .. }
             | Self::Missed { call, conversation, .. }
+            | Self::Rung { call, conversation, .. }
+            | Self::VideoAdded { call, conversation, .. }
             | Self::Left { call, conversation, .. }
             | Self::Toggled { call, conversation, .. }
             | Self::Moved { call, conversation, .. }
@@ -357,7 +391,7 @@ pub struct Toggles {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Media {
-    /// Voice only: nobody turns on a camera, or shares a screen.
+    /// Voice, and screens: nobody turns on a camera.
     Audio,
     /// Voice, cameras and screens.
     Video,

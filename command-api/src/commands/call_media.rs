@@ -15,6 +15,7 @@ use crate::calls::{self, device};
 /// What the gateway offers of this file.
 pub(crate) const COMMANDS: &[Entry] = &[
     Entry::of::<ToggleMedia>(),
+    Entry::of::<AddVideo>(),
     Entry::of::<MoveCall>(),
     Entry::of::<AskConsent>(),
     Entry::of::<GiveConsent>(),
@@ -45,6 +46,27 @@ impl Command for ToggleMedia {
         let Self { call, microphone, camera, screen } = self;
         let (by, change) = (device(identity), Toggle { microphone, camera, screen });
         act(app, call, &request, &call::Command::Toggle { by, change }).await
+    }
+
+    fn lane(&self) -> Option<ConversationId> {
+        lane(self.call)
+    }
+}
+
+/// `call.add_video`: lets a call of voices have cameras, too; nobody's is turned on by that.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AddVideo {
+    /// The call.
+    pub(crate) call: CallId,
+}
+
+impl Command for AddVideo {
+    const NAME: &'static str = "call.add_video";
+
+    async fn run(self, app: &App, identity: Identity, key: Uuid) -> Result<Accepted, Problem> {
+        let (by, request) = (device(identity), Call::of(app, identity, key, &self));
+        act(app, self.call, &request, &call::Command::AddVideo { by }).await
     }
 
     fn lane(&self) -> Option<ConversationId> {

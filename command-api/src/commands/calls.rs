@@ -1,7 +1,7 @@
 //! Calling, answering, hanging up: who is in a call. A device of a call is the log-in that a command
 //! comes with, which nobody else can name.
 
-use domain::call::{self, Begun, Call as Talk, Enter, Start};
+use domain::call::{self, Begun, Call as Talk, Enter, Ring, Start};
 use event_log::{Context, Outcome};
 use events::call::{Carrier, Media, Participant, Toggles};
 use events::conversation::ConversationKind;
@@ -19,6 +19,7 @@ use crate::{App, lines, problems};
 /// What the gateway offers of this file.
 pub(crate) const COMMANDS: &[Entry] = &[
     Entry::of::<StartCall>(),
+    Entry::of::<RingMore>(),
     Entry::of::<AcceptCall>(),
     Entry::of::<JoinCall>(),
     Entry::of::<DeclineCall>(),
@@ -143,21 +144,62 @@ impl StartCall {
         let direct = place.kind == Some(ConversationKind::Direct);
         let wanted: Vec<UserId> = match &self.ring {
             Some(_) if direct => place.others.clone(),
-            Some(ring) => {
-                let strangers = ring.iter().any(|user| !place.others.contains(user) && *user != by);
-                if strangers {
-                    return Err(problems::rings_at_stranger());
-                }
-                place.others.iter().copied().filter(|user| ring.contains(user)).collect()
-            }
+            Some(ring) => among(place, ring, by)?,
             None if place.others.len() <= call::MAX_RUNG / 2 => place.others.clone(),
             None => vec![],
         };
-        if wanted.len() > call::MAX_RUNG {
-            return Err(problems::of_call(call::Rejection::TooManyRung));
-        }
-        let engaged = lines::engaged(app, &wanted, call).await?;
-        Ok(wanted.into_iter().partition(|user| !engaged.contains(user)))
+        free_and_busy(app, wanted, call).await
+    }
+}
+
+/// Of the others of a conversation those who are named; strangers are refused.
+fn among(place: &calls::Place, people: &[UserId], by: UserId) -> Result<Vec<UserId>, Problem> {
+    if people.iter().any(|user| !place.others.contains(user) && *user != by) {
+        return Err(problems::rings_at_stranger());
+    }
+    Ok(place.others.iter().copied().filter(|user| people.contains(user)).collect())
+}
+
+/// At whom of these it rings, and who would be rung and is in another call.
+async fn free_and_busy(
+    app: &App,
+    wanted: Vec<UserId>,
+    call: CallId,
+) -> Result<(Vec<UserId>, Vec<UserId>), Problem> {
+    if wanted.len() > call::MAX_RUNG {
+        return Err(problems::of_call(call::Rejection::TooManyRung));
+    }
+    let engaged = lines::engaged(app, &wanted, call).await?;
+    Ok(wanted.into_iter().partition(|user| !engaged.contains(user)))
+}
+
+/// `call.ring`: rings at more people of the conversation, from within a call.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RingMore {
+    /// The call.
+    pub(crate) call: CallId,
+    /// At whom; who is in it, or hears it ring, is left as they are.
+    pub(crate) people: Vec<UserId>,
+}
+
+impl Command for RingMore {
+    const NAME: &'static str = "call.ring";
+
+    async fn run(self, app: &App, identity: Identity, key: Uuid) -> Result<Accepted, Problem> {
+        let (request, by) = (Call::of(app, identity, key, &self), device(identity));
+        let known = calls::known(app, self.call, by.user).await?;
+        call::may_talk(known.place.here).map_err(problems::of_call)?;
+        let wanted = among(&known.place, &self.people, by.user)?;
+        let (ring, busy) = free_and_busy(app, wanted, self.call).await?;
+        let (place, ring_seconds) = (known.place.here, app.call_settings().ring_seconds);
+        let command = call::Command::Ring(Ring { by, place, ring, busy, ring_seconds });
+        let context = request.context().deciding_on(known.place.revision);
+        Ok(Accepted::at(decide(app, self.call, &command, &context).await?.position))
+    }
+
+    fn lane(&self) -> Option<ConversationId> {
+        lane(self.call)
     }
 }
 

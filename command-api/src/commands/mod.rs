@@ -390,6 +390,8 @@ mod tests {
             ("call.fail", json!({"call": ID})),
             ("call.end", json!({"call": ID})),
             ("call.toggle", json!({"call": ID, "screen": true})),
+            ("call.add_video", json!({"call": ID})),
+            ("call.ring", json!({"call": ID, "people": [ID]})),
             ("call.move", json!({"call": ID})),
             ("call.ask_consent", json!({"call": ID})),
             ("call.consent", json!({"call": ID, "agrees": false})),

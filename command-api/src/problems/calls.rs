@@ -19,6 +19,7 @@ pub(crate) fn of_call(rejection: call::Rejection) -> Problem {
         Rejection::AlreadyStarted => conflict("call-exists", "A call with this id exists already"),
         Rejection::NobodyToCall => invalid("nobody-to-call", "There is nobody to call"),
         Rejection::TooManyRung => invalid("too-many-rung", "A call rings at most 32 people"),
+        Rejection::Busy => conflict("people-busy", "Who is to be rung is in another call"),
         Rejection::NoSuchCall => missing("no-such-call", "This call does not exist"),
         Rejection::Over => conflict("call-over", "The call is over"),
         Rejection::NotRinging => conflict("not-ringing", "The call does not ring at this person"),

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use events::{CallId, Position};
+use events::{CallId, Position, UserId};
 use http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
 use service::openapi::{Key, Refusal};
@@ -14,9 +14,10 @@ use utoipa_axum::routes;
 use super::{Created, Recorded};
 use crate::App;
 use crate::calls::{self, JoinedCall, SfuTicket};
-use crate::commands::call_media::{AskConsent, GiveConsent, MoveCall, ToggleMedia};
+use crate::commands::call_media::{AddVideo, AskConsent, GiveConsent, MoveCall, ToggleMedia};
 use crate::commands::calls::{
-    AcceptCall, CancelCall, DeclineCall, EndCall, FailCall, JoinCall, LeaveCall, StartCall,
+    AcceptCall, CancelCall, DeclineCall, EndCall, FailCall, JoinCall, LeaveCall, RingMore,
+    StartCall,
 };
 use crate::commands::{Accepted, Command, Made};
 
@@ -31,6 +32,8 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(fail))
         .routes(routes!(end))
         .routes(routes!(toggle))
+        .routes(routes!(ring))
+        .routes(routes!(add_video))
         .routes(routes!(carry))
         .routes(routes!(ask_consent))
         .routes(routes!(consent))
@@ -65,6 +68,14 @@ struct Toggling {
     camera: Option<bool>,
     /// Whether the screen is shared.
     screen: Option<bool>,
+}
+
+/// Who is wanted in a call.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Wanting {
+    /// At whom it rings; who is in it, or hears it ring, is left as they are.
+    people: Vec<UserId>,
 }
 
 /// Whether somebody agrees to be recorded.
@@ -190,10 +201,31 @@ steps! {
     fail, "/v1/calls/{id}/fail", FailCall;
     /// Ends the call for all, as who called or moderates the group.
     end, "/v1/calls/{id}/end", EndCall;
+    /// Lets a call of voices have cameras, too; nobody's is turned on by that.
+    add_video, "/v1/calls/{id}/video", AddVideo;
     /// Lets the SFU carry a call whose devices are connected to each other.
     carry, "/v1/calls/{id}/move", MoveCall;
     /// Asks everybody in a call whether it may be recorded, and agrees.
     ask_consent, "/v1/calls/{id}/consent-request", AskConsent;
+}
+
+/// Rings at more people of the conversation, from within a call.
+#[utoipa::path(
+    post,
+    path = "/v1/calls/{id}/ring",
+    tag = "calls",
+    params(("id" = CallId, Path), Key),
+    request_body = Wanting,
+    responses((status = 202, body = Recorded), Refusal),
+)]
+async fn ring(
+    State(app): State<App>,
+    identity: Identity,
+    IdempotencyKey(key): IdempotencyKey,
+    Path(call): Path<CallId>,
+    Json(Wanting { people }): Json<Wanting>,
+) -> Result<Recorded, Problem> {
+    RingMore { call, people }.run(&app, identity, key).await.map(Recorded::from)
 }
 
 /// Turns one's microphone, camera or shared screen on or off.

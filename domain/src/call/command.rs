@@ -63,6 +63,21 @@ pub struct Enter {
     pub node: Option<String>,
 }
 
+/// Somebody in a call rings at more people.
+#[derive(Clone, Debug)]
+pub struct Ring {
+    /// Who, and with which device.
+    pub by: Participant,
+    /// What the conversation is to them.
+    pub place: Place,
+    /// At whose devices it is to ring.
+    pub ring: Vec<UserId>,
+    /// Who of them would be rung, and is in another call.
+    pub busy: Vec<UserId>,
+    /// How long it rings, in seconds.
+    pub ring_seconds: u16,
+}
+
 /// What is turned on or off; what is absent stays.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Toggle {
@@ -83,6 +98,8 @@ pub enum Command {
     Accept(Enter),
     /// Come in, or come back.
     Join(Enter),
+    /// Ring at more people.
+    Ring(Ring),
     /// Do not take it.
     Decline {
         /// Who.
@@ -116,6 +133,11 @@ pub enum Command {
         by: Participant,
         /// What.
         change: Toggle,
+    },
+    /// Let a call of voices have cameras, too.
+    AddVideo {
+        /// Who, with which device.
+        by: Participant,
     },
     /// Let the SFU carry it.
     MoveToSfu {
@@ -197,8 +219,13 @@ pub enum Command {
         /// Why, in words without personal data.
         reason: String,
     },
-    /// A timer: it rang long enough.
+    /// A timer: it rang long enough at those who were called at the beginning.
     StopRinging,
+    /// A timer: it rang long enough at somebody who was called later.
+    StopRingingAt {
+        /// Who.
+        user: UserId,
+    },
     /// A timer: the connection of a device was lost, and did not come back.
     Lose {
         /// Which.
@@ -231,6 +258,9 @@ pub enum Rejection {
     /// Too many.
     #[error("a call rings at most 32 people")]
     TooManyRung,
+    /// They are all in other calls.
+    #[error("who is to be rung is in another call")]
+    Busy,
     /// There is none.
     #[error("this call does not exist")]
     NoSuchCall,
@@ -261,7 +291,7 @@ pub enum Rejection {
     /// Too many.
     #[error("a call has at most 500 devices")]
     Full,
-    /// No camera, no screen.
+    /// No camera.
     #[error("this call is voice only")]
     VoiceOnly,
     /// Nobody would carry it.

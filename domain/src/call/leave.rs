@@ -43,7 +43,6 @@ impl Call {
         if begun.is_over() {
             return Ok(vec![]);
         }
-        let (call, conversation) = (begun.call, begun.conversation);
         let mut events: Vec<CallEvent> = begun
             .devices()
             .iter()
@@ -52,7 +51,7 @@ impl Call {
             .map(|(inside, gone)| begun.left(inside.participant, LeaveCause::Removed, gone))
             .collect();
         if begun.ringing.contains(&user) {
-            events.push(CallEvent::Missed { call, conversation, users: vec![user] });
+            events.push(begun.missed(vec![user]));
         }
         let cause = begun.end_by(LeaveCause::Removed);
         Ok(if events.is_empty() { events } else { begun.ending(events, cause, None) })

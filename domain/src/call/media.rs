@@ -1,7 +1,7 @@
 //! How the media of a call travels: from device to device, or over a node of the SFU.
 
 use events::CallEvent;
-use events::call::{Carrier, MoveCause, Participant, StopCause};
+use events::call::{Carrier, Media, MoveCause, Participant, StopCause};
 
 use super::command::Rejection;
 use super::{Call, Decision};
@@ -16,6 +16,16 @@ impl Call {
         let (call, conversation) = (begun.call, begun.conversation);
         let (from, cause) = (None, MoveCause::Asked);
         Ok(vec![CallEvent::Moved { call, conversation, node, from, cause }])
+    }
+
+    /// Nobody's camera is turned on by that: who wants to be seen does it.
+    pub(super) fn add_video(&self, by: Participant) -> Decision {
+        let begun = self.with(by)?;
+        let (call, conversation, by) = (begun.call, begun.conversation, by.user);
+        Ok(match begun.media {
+            Media::Audio => vec![CallEvent::VideoAdded { call, conversation, by }],
+            Media::Video => vec![],
+        })
     }
 
     /// Several notice at once that a node is gone: the first one moves the call.

@@ -23,7 +23,7 @@ use events::call::{Carrier, EndCause, Media, Participant, StopCause, Toggles};
 use events::{CallEvent, CallId, ConversationId, RecordingId, UserId};
 
 use crate::Decider;
-pub use command::{Command, Enter, Place, Rejection, Start, Toggle};
+pub use command::{Command, Enter, Place, Rejection, Ring, Start, Toggle};
 use recording::{Recording, Stored};
 pub use start::admit as may_talk;
 
@@ -69,6 +69,8 @@ pub struct Begun {
     pub phase: Phase,
     /// At whose devices it rings.
     pub ringing: BTreeSet<UserId>,
+    /// Who of them was called when it went on already, and has a timer of their own.
+    called_later: BTreeSet<UserId>,
     inside: Vec<Inside>,
     /// Who was asked to be recorded and has answered what; `None` before anybody asked.
     consent: Option<BTreeMap<UserId, bool>>,
@@ -203,8 +205,7 @@ impl Begun {
     /// The end of the call, and of what goes on in it.
     fn end(&self, cause: EndCause, by: Option<UserId>) -> Vec<CallEvent> {
         let (call, conversation) = (self.call, self.conversation);
-        let mut events: Vec<CallEvent> =
-            self.stop_recording(StopCause::Ended).into_iter().collect();
+        let mut events = self.stop_recording(StopCause::Ended);
         let missed = self.ringing.iter().copied().collect();
         events.push(CallEvent::Ended { call, conversation, cause, by, missed });
         events
@@ -221,12 +222,14 @@ impl Decider for Call {
             Command::Start(start) => self.start(start),
             Command::Accept(enter) => self.accept(enter),
             Command::Join(enter) => self.join(enter),
+            Command::Ring(ring) => self.ring(ring),
             Command::Decline { by } => self.decline(*by),
             Command::Cancel { by } => self.cancel(*by),
             Command::Leave { by } => self.leave(*by, events::call::LeaveCause::Left),
             Command::Fail { by } => self.leave(*by, events::call::LeaveCause::Failed),
             Command::End { by, moderator } => self.end_for_all(*by, *moderator),
             Command::Toggle { by, change } => self.toggle(*by, *change),
+            Command::AddVideo { by } => self.add_video(*by),
             Command::MoveToSfu { by, node } => self.move_to_sfu(*by, node.as_ref()),
             Command::ReplaceNode { lost, node } => self.replace_node(lost, node),
             Command::JoinMedia { participant, node } => self.join_media(*participant, node),
@@ -250,6 +253,7 @@ impl Decider for Call {
                 }),
             Command::FailRecording { recording, reason } => self.fail_recording(*recording, reason),
             Command::StopRinging => self.stop_ringing(),
+            Command::StopRingingAt { user } => self.stop_ringing_at(*user),
             Command::Lose { participant } => {
                 self.leave(*participant, events::call::LeaveCause::Lost)
             }
@@ -270,10 +274,15 @@ impl Begun {
             CallEvent::Started { .. } => {}
             CallEvent::Accepted { participant, toggles, .. }
             | CallEvent::Joined { participant, toggles, .. } => self.enter(*participant, *toggles),
-            CallEvent::Declined { user, .. } => {
-                self.ringing.remove(user);
+            CallEvent::Declined { user, .. } => self.rings_no_more_at(*user),
+            CallEvent::Missed { users, .. } => {
+                users.iter().for_each(|user| self.rings_no_more_at(*user));
             }
-            CallEvent::Missed { users, .. } => self.ringing.retain(|user| !users.contains(user)),
+            CallEvent::Rung { ring, .. } => {
+                self.ringing.extend(ring);
+                self.called_later.extend(ring);
+            }
+            CallEvent::VideoAdded { .. } => self.media = Media::Video,
             CallEvent::Left { participant, .. } => self.exit(*participant),
             CallEvent::Toggled { participant, toggles, .. } => {
                 if let Some(inside) = self.inside_mut(*participant) {
@@ -285,7 +294,12 @@ impl Begun {
                 self.node = Some(node.clone());
                 self.inside.iter_mut().for_each(|inside| inside.in_media = false);
             }
-            CallEvent::MediaJoined { participant, .. } => self.set_media(*participant, true),
+            CallEvent::MediaJoined { participant, .. } => {
+                self.set_media(*participant, true);
+                if let Some(recording) = self.runs() {
+                    self.in_recording(recording, Recording::hear);
+                }
+            }
             CallEvent::MediaLeft { participant, .. } => self.set_media(*participant, false),
             CallEvent::ConsentAsked { by, .. } => {
                 self.consent.get_or_insert_default().insert(*by, true);
@@ -297,7 +311,8 @@ impl Begun {
                 self.consent.get_or_insert_default().insert(*user, false);
             }
             CallEvent::RecordingStarted { recording, .. } => {
-                self.recordings.insert(*recording, Recording::begun());
+                let heard = self.inside.iter().any(|inside| inside.in_media);
+                self.recordings.insert(*recording, Recording::begun(self.node.clone(), heard));
             }
             CallEvent::RecordingStopped { recording, .. } => {
                 self.in_recording(*recording, Recording::stop);
@@ -311,6 +326,7 @@ impl Begun {
             CallEvent::Ended { cause, .. } => {
                 self.phase = Phase::Ended(*cause);
                 self.ringing.clear();
+                self.called_later.clear();
                 self.inside.clear();
                 self.consent = None;
             }
@@ -319,13 +335,18 @@ impl Begun {
     }
 
     fn enter(&mut self, participant: Participant, toggles: Toggles) {
-        self.ringing.remove(&participant.user);
+        self.rings_no_more_at(participant.user);
         if !self.has(participant) && !self.is_over() {
             self.inside.push(Inside { participant, toggles, in_media: false });
         }
         if self.phase == Phase::Ringing && participant.user != self.by {
             self.phase = Phase::Connected;
         }
+    }
+
+    fn rings_no_more_at(&mut self, user: UserId) {
+        self.ringing.remove(&user);
+        self.called_later.remove(&user);
     }
 
     fn exit(&mut self, participant: Participant) {

@@ -8,13 +8,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use events::FileId;
 use uuid::Uuid;
 
-use super::tests::{RECORDING, device, direct, enter, group};
+use super::tests::{RECORDING, device, direct, enter, group, ring};
 use super::*;
 use crate::decider::laws::user;
 
 /// All that people do about who is in a call. Person 2 has two devices.
 fn of_people() -> Vec<Command> {
     let mut all = vec![Command::Expire, Command::StopRinging];
+    for person in 2..=3 {
+        all.push(Command::StopRingingAt { user: user(person) });
+        for by in [device(1, 1), device(2, 1)] {
+            all.push(Command::Ring(ring(by, vec![user(person)], vec![])));
+        }
+    }
     for by in [device(1, 1), device(2, 1), device(2, 2), device(3, 1)] {
         for node in [None, Some("a".to_owned())] {
             all.push(Command::Accept(Enter { node: node.clone(), ..enter(by) }));
@@ -67,6 +73,7 @@ fn of_media() -> Vec<Command> {
             all.push(Command::LeaveMedia { participant: by, node });
         }
         all.extend([
+            Command::AddVideo { by },
             Command::AskConsent { by },
             Command::StartRecording { by, recording: RECORDING, moderator: false },
             Command::StartRecording { by, recording: RECORDING, moderator: true },
@@ -86,7 +93,9 @@ pub(super) fn commands() -> Vec<Command> {
 fn timers(call: &Call) -> Vec<Command> {
     let inside = call.begun().into_iter().flat_map(|begun| begun.devices().to_vec());
     let lost = inside.map(|inside| Command::Lose { participant: inside.participant });
-    lost.chain([Command::StopRinging, Command::Expire]).collect()
+    let later = call.begun().into_iter().flat_map(|begun| begun.called_later.clone());
+    let later = later.map(|user| Command::StopRingingAt { user });
+    lost.chain(later).chain([Command::StopRinging, Command::Expire]).collect()
 }
 
 fn next(call: &Call, command: &Command) -> Option<(Vec<CallEvent>, Call)> {
@@ -135,6 +144,8 @@ fn check_step(before: &Call, command: &Command, events: &[CallEvent], after: &Ca
     let devices: BTreeSet<_> = is.inside.iter().map(|inside| inside.participant).collect();
     assert_eq!(devices.len(), is.inside.len(), "a device is in it twice: {}", step());
     assert!(devices.iter().all(|one| !is.ringing.contains(&one.user)), "{}", step());
+    assert!(is.called_later.is_subset(&is.ringing), "a timer for nobody: {}", step());
+    assert!(was.media <= is.media, "cameras that were there are forbidden: {}", step());
     if is.carrier == Carrier::Peers {
         assert!(is.inside.len() <= usize::from(is.limit), "{}", step());
         assert!(is.node.is_none() && is.inside.iter().all(|one| !one.in_media), "{}", step());
@@ -199,6 +210,7 @@ fn no_state_with_media_and_recordings_is_a_zombie_or_recorded_without_consent() 
     let leaves = [device(1, 1), device(2, 1)].map(|by| Command::Leave { by });
     let joins = [device(1, 1), device(2, 1)].map(|by| Command::Join(enter(by)));
     let all: Vec<_> = of_media().into_iter().chain(leaves).chain(joins).collect();
-    let begin = Start { on_sfu: true, node: Some("a".to_owned()), ..group() };
+    let node = Some("a".to_owned());
+    let begin = Start { on_sfu: true, node, media: Media::Audio, ..group() };
     look_at("with media and recordings", begin, &all);
 }

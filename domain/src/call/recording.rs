@@ -11,14 +11,22 @@ use super::{Begun, Call, Decision, MAX_RECORDINGS};
 /// What is known of a recording.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Recording {
+    /// The node that was to write it.
+    node: Option<String>,
     runs: bool,
+    /// Whether anybody was connected to the node meanwhile.
+    heard: bool,
     failed: bool,
     files: BTreeSet<FileId>,
 }
 
 impl Recording {
-    pub(super) const fn begun() -> Self {
-        Self { runs: true, failed: false, files: BTreeSet::new() }
+    pub(super) const fn begun(node: Option<String>, heard: bool) -> Self {
+        Self { node, runs: true, heard, failed: false, files: BTreeSet::new() }
+    }
+
+    pub(super) const fn hear(&mut self) {
+        self.heard = true;
     }
 
     pub(super) const fn stop(&mut self) {
@@ -119,7 +127,7 @@ impl Call {
             return Err(Rejection::NoSuchRecording);
         }
         Ok(match begun.runs() == Some(recording) {
-            true => begun.stop_recording(StopCause::Stopped).into_iter().collect(),
+            true => begun.stop_recording(StopCause::Stopped),
             false => vec![],
         })
     }
@@ -172,14 +180,26 @@ impl Begun {
         self.recordings.get(&recording).is_some_and(|known| !known.files.is_empty())
     }
 
-    /// The end of the recording that runs, if one does.
-    pub(super) fn stop_recording(&self, cause: StopCause) -> Option<CallEvent> {
+    /// The recordings of a node that stopped, and of which nothing was heard since.
+    pub fn unheard_of<'a>(&'a self, node: &'a str) -> impl Iterator<Item = RecordingId> + 'a {
+        let unheard_of = move |known: &Recording| {
+            let of_node = known.node.as_deref() == Some(node);
+            of_node && !known.runs && !known.failed && known.files.is_empty()
+        };
+        let all = self.recordings.iter();
+        all.filter(move |(_, known)| unheard_of(known)).map(|(id, _)| *id)
+    }
+
+    /// The end of the recording that runs, if one does. What nobody was connected for has failed: no
+    /// node knows of it.
+    pub(super) fn stop_recording(&self, cause: StopCause) -> Vec<CallEvent> {
         let (call, conversation) = (self.call, self.conversation);
-        self.runs().map(|recording| CallEvent::RecordingStopped {
-            call,
-            conversation,
-            recording,
-            cause,
-        })
+        let Some(recording) = self.runs() else { return vec![] };
+        let mut events = vec![CallEvent::RecordingStopped { call, conversation, recording, cause }];
+        if self.recordings.get(&recording).is_some_and(|known| !known.heard && !known.failed) {
+            let reason = "nobody was connected to the SFU node".to_owned();
+            events.push(CallEvent::RecordingFailed { call, conversation, recording, reason });
+        }
+        events
     }
 }

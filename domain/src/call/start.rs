@@ -1,9 +1,11 @@
 //! How a call begins, and how its ringing ends.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use events::call::{Carrier, EndCause, Media, Toggles};
 use events::{CallEvent, UserId};
 
-use super::command::{Place, Rejection, Start};
+use super::command::{Place, Rejection, Ring, Start};
 use super::{Begun, Call, Decision, Inside, MAX_RUNG, Phase};
 
 /// Whether somebody may talk there, by the same rules as they may write there.
@@ -21,7 +23,7 @@ pub const fn admit(place: Place) -> Result<(), Rejection> {
 /// Whether all that is on may be on.
 pub(super) const fn may_show(media: Media, toggles: Toggles) -> Result<(), Rejection> {
     match media {
-        Media::Audio if toggles.camera || toggles.screen => Err(Rejection::VoiceOnly),
+        Media::Audio if toggles.camera => Err(Rejection::VoiceOnly),
         Media::Audio | Media::Video => Ok(()),
     }
 }
@@ -72,6 +74,32 @@ impl Call {
         Ok(events)
     }
 
+    /// Who is in it, or hears it ring, is left as they are.
+    pub(super) fn ring(&self, ring: &Ring) -> Decision {
+        admit(ring.place)?;
+        let begun = self.with(ring.by)?;
+        let new = |users: &[UserId]| -> Vec<UserId> {
+            let new = |user: &UserId| !begun.ringing.contains(user) && !begun.has_user(*user);
+            users.iter().copied().filter(new).collect()
+        };
+        let (rung, busy) = (new(&ring.ring), new(&ring.busy));
+        if begun.ringing.len() + rung.len() + busy.len() > MAX_RUNG {
+            return Err(Rejection::TooManyRung);
+        }
+        match (rung.is_empty(), busy.is_empty()) {
+            (true, true) => Ok(vec![]),
+            (true, false) => Err(Rejection::Busy),
+            (false, _) => Ok(vec![CallEvent::Rung {
+                call: begun.call,
+                conversation: begun.conversation,
+                by: ring.by.user,
+                ring: rung,
+                busy,
+                ring_seconds: ring.ring_seconds,
+            }]),
+        }
+    }
+
     pub(super) fn decline(&self, by: UserId) -> Decision {
         let begun = self.running()?;
         if !begun.ringing.contains(&by) {
@@ -94,16 +122,37 @@ impl Call {
         }
     }
 
-    /// Whoever it still rings at has missed it.
+    /// Whoever it still rings at, and was called at the beginning, has missed it.
     pub(super) fn stop_ringing(&self) -> Decision {
         let begun = self.known()?;
-        if begun.is_over() || begun.ringing.is_empty() {
+        let users: Vec<UserId> = begun.called_first().collect();
+        if begun.is_over() || users.is_empty() {
             return Ok(vec![]);
         }
-        let (call, conversation) = (begun.call, begun.conversation);
-        let users = begun.ringing.iter().copied().collect();
-        let missed = vec![CallEvent::Missed { call, conversation, users }];
-        Ok(begun.ending(missed, EndCause::Missed, None))
+        Ok(begun.ending(vec![begun.missed(users)], EndCause::Missed, None))
+    }
+
+    /// Who was called later has missed it.
+    pub(super) fn stop_ringing_at(&self, user: UserId) -> Decision {
+        let begun = self.known()?;
+        if begun.is_over() || !begun.called_later.contains(&user) {
+            return Ok(vec![]);
+        }
+        Ok(begun.ending(vec![begun.missed(vec![user])], EndCause::Missed, None))
+    }
+}
+
+impl Begun {
+    /// At whom it still rings of those who were called at the beginning.
+    fn called_first(&self) -> impl Iterator<Item = UserId> {
+        self.ringing.difference(&self.called_later).copied()
+    }
+
+    /// That these have missed it.
+    pub(super) fn missed(&self, users: Vec<UserId>) -> CallEvent {
+        let rings_on = self.called_first().any(|user| !users.contains(&user));
+        let (call, conversation) = (self.call, self.conversation);
+        CallEvent::Missed { call, conversation, users, rings_on }
     }
 }
 
@@ -138,8 +187,9 @@ pub(super) fn begun(event: &CallEvent) -> Option<Begun> {
         limit: *limit,
         phase: if ring.is_empty() { Phase::Connected } else { Phase::Ringing },
         ringing: ring.iter().copied().collect(),
+        called_later: BTreeSet::new(),
         inside: vec![Inside { participant: *by, toggles: *toggles, in_media: false }],
         consent: None,
-        recordings: std::collections::BTreeMap::new(),
+        recordings: BTreeMap::new(),
     })
 }

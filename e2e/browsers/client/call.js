@@ -34,6 +34,7 @@ export class Call extends EventTarget {
     const servers = await iceServers(gateway);
     const { call } = await gateway.command('call.start', { ...toggles(local), ...fields });
     const begun = new Call(gateway, local, call, servers);
+    begun.kind = fields.media;
     if (fields.carrier === 'sfu') begun.#overSfu();
     return begun;
   }
@@ -48,7 +49,7 @@ export class Call extends EventTarget {
 
   constructor(gateway, local, id, servers) {
     super();
-    Object.assign(this, { id, local: { ...local }, sfu: null, people: new Map(), over: null });
+    Object.assign(this, { id, local: { ...local }, sfu: null, people: new Map(), over: null, kind: null });
     this.#gateway = gateway;
     this.#servers = servers;
     this.#came({ ...gateway.me, toggles: toggles(local) });
@@ -87,9 +88,38 @@ export class Call extends EventTarget {
     this.local.screen?.stop();
     this.local.screen = track;
     if (track) track.onended = () => this.share(null);
+    const told = this.#gateway.command('call.toggle', { call: this.id, screen: track !== null });
+    // In a call of voices the ticket permits a picture only to who shares a screen.
+    if (track && this.kind === 'audio') await told;
+    this.#send(this.kind === 'audio');
+    await told;
+  }
+
+  /** Lets a call of voices have cameras, too; this device's is the first. */
+  async addVideo(camera) {
+    this.local.camera = camera;
+    await this.#gateway.command('call.add_video', { call: this.id });
+    if (this.kind === 'audio') this.#widen();
+    else this.#send(false);
+    await this.#gateway.command('call.toggle', { call: this.id, camera: true });
+  }
+
+  /** Rings at more people of the conversation. */
+  async ring(people) {
+    await this.#gateway.command('call.ring', { call: this.id, people });
+  }
+
+  /** From now on there are cameras. */
+  #widen() {
+    this.kind = 'video';
+    this.#send(true);
+  }
+
+  /** Sends what there is to be sent, over the SFU with another ticket if it has to be one. */
+  #send(renews) {
     for (const peer of this.#peers.values()) peer.update();
-    this.sfu?.update();
-    await this.#gateway.command('call.toggle', { call: this.id, screen: track !== null });
+    if (renews) this.sfu?.renew();
+    else this.sfu?.update();
   }
 
   async leave() {
@@ -99,6 +129,7 @@ export class Call extends EventTarget {
 
   async #enter(command) {
     const { joined } = await this.#gateway.command(command, { call: this.id, ...toggles(this.local) });
+    this.kind = joined.media;
     for (const { user, device, toggles } of joined.participants) this.#came({ user, device, toggles });
     if (joined.carrier === 'sfu') return this.#overSfu();
     for (const other of joined.offers_to) this.#connect(other, true);
@@ -135,6 +166,9 @@ export class Call extends EventTarget {
         break;
       case 'call.toggled':
         this.#came({ ...data.participant, toggles: data.toggles });
+        break;
+      case 'call.video_added':
+        if (this.kind === 'audio') this.#widen();
         break;
       case 'call.moved':
         this.#overSfu();

@@ -25,6 +25,9 @@ export class Refused extends Error {
 export class Gateway extends EventTarget {
   #url;
   #token;
+  #refresh;
+  #renewing = null;
+  #stale = false;
   #socket = null;
   #ready = false;
   #seen = null;
@@ -35,11 +38,15 @@ export class Gateway extends EventTarget {
   #beat = null;
   #closed = false;
 
-  /** `url` is of the API, `session` what a log-in answers: `access_token`, `user_id`, `login_id`. */
+  /**
+   * `url` is of the API, `session` what a log-in answers: `access_token`, `user_id`, `login_id`, and
+   * `refresh_token`, with which the access token is renewed when it has expired.
+   */
   constructor(url, session) {
     super();
     this.#url = url.replace(/\/$/, '');
     this.#token = session.access_token;
+    this.#refresh = session.refresh_token;
     this.me = { user: session.user_id, device: session.login_id };
     addEventListener('online', () => this.probe());
     this.#connect();
@@ -67,13 +74,42 @@ export class Gateway extends EventTarget {
 
   /** Asks over HTTP what the gateway has no frame for. */
   async fetch(method, path) {
-    const headers = { Authorization: `Bearer ${this.#token}` };
-    if (method !== 'GET') headers['Idempotency-Key'] = crypto.randomUUID();
-    const signal = AbortSignal.timeout(PATIENCE_MS);
-    const answer = await fetch(this.#url + path, { method, headers, signal });
+    const key = method === 'GET' ? {} : { 'Idempotency-Key': crypto.randomUUID() };
+    const ask = () => {
+      const headers = { Authorization: `Bearer ${this.#token}`, ...key };
+      return this.#ask(path, { method, headers });
+    };
+    let answer = await ask();
+    if (answer.status === 401 && (await this.#renew())) answer = await ask();
     const body = await answer.json();
     if (!answer.ok) throw new Refused(body);
     return body;
+  }
+
+  #ask(path, how) {
+    return fetch(this.#url + path, { ...how, signal: AbortSignal.timeout(PATIENCE_MS) });
+  }
+
+  /** Gets another access token, once for all who notice that it has expired; says whether it did. */
+  #renew() {
+    this.#renewing ??= this.#renewed().finally(() => { this.#renewing = null; });
+    return this.#renewing;
+  }
+
+  async #renewed() {
+    if (!this.#refresh) return false;
+    // The token is good once: with the same key, an answer that was lost comes again.
+    const headers = { 'Content-Type': 'application/json', 'Idempotency-Key': await named(this.#refresh) };
+    const body = JSON.stringify({ refresh_token: this.#refresh });
+    const answer = await this.#ask('/v1/sessions/refresh', { method: 'POST', headers, body });
+    if (!answer.ok) {
+      // Whoever is too busy is asked again with the next attempt; what was refused is of no use.
+      if (answer.status < 500 && answer.status !== 429) this.#refresh = null;
+      return false;
+    }
+    const session = await answer.json();
+    [this.#token, this.#refresh, this.#stale] = [session.access_token, session.refresh_token, false];
+    return true;
   }
 
   /** Finds out whether the connection is still there: a network may go without a word. */
@@ -92,7 +128,10 @@ export class Gateway extends EventTarget {
     this.#socket?.close(1000);
   }
 
-  #connect() {
+  async #connect() {
+    if (this.#closed) return;
+    // A server that is away is found to be so by the socket.
+    if (this.#stale) await this.#renew().catch(() => false);
     if (this.#closed) return;
     const socket = new WebSocket(`${this.#url.replace(/^http/, 'ws')}/v1/gateway`, 'roundtable.v1');
     this.#socket = socket;
@@ -144,6 +183,8 @@ export class Gateway extends EventTarget {
       case 'bye':
         // What was missed is older than the feed keeps: from now on, then.
         if (frame.code === 'reload') this.#seen = null;
+        this.#stale = frame.code === 'unauthenticated' && Boolean(this.#refresh);
+        if (this.#stale) break;
         if (!frame.resume && frame.code !== 'reload') this.#closed = true;
         break;
     }
@@ -170,4 +211,14 @@ export class Gateway extends EventTarget {
     this.#commands.set(problem.id, command);
     setTimeout(() => this.#ready && this.#send(command.frame), (problem.retry_after ?? 1) * 1000);
   }
+}
+
+/** A key that follows from a text (RFC 9562, version 8). */
+async function named(text) {
+  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text));
+  const bytes = new Uint8Array(digest).slice(0, 16);
+  bytes[6] = (bytes[6] & 0x0f) | 0x80;
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  const hex = [...bytes].map(byte => byte.toString(16).padStart(2, '0')).join('');
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 }

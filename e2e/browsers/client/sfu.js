@@ -35,6 +35,7 @@ export class Sfu extends EventTarget {
   #queue = Promise.resolve();
   #publishing = Promise.resolve();
   #restarts = 0;
+  #renews = false;
 
   /**
    * `ticket` gets a new ticket from the API, `local` is what is sent, by source; `encodings` are the
@@ -85,6 +86,12 @@ export class Sfu extends EventTarget {
   /** The best layer that is wanted of a track, and whether it is seen. */
   prefer(track, wish) {
     this.#tell({ type: 'prefer', track, ...wish });
+  }
+
+  /** What this device may do here changed: it shows another ticket, and goes on where it was. */
+  renew() {
+    this.#renews = true;
+    this.#drop();
   }
 
   /** The network changed: both connections look for a new way. */
@@ -206,7 +213,8 @@ export class Sfu extends EventTarget {
     stats: frame => this.#say('stats', frame),
     connection: frame => this.#state(`${frame.role} ${frame.state}`),
     refused: ({ problem }) => this.#state(`refused: ${problem}`),
-    error: frame => this.#fail(new Error(frame.problem)),
+    // An answer that crossed the offer which follows is of no use to anybody.
+    error: ({ problem }) => problem !== 'offer-not-open' && this.#fail(new Error(problem)),
     bye: frame => this.#bye(frame),
   };
 
@@ -223,10 +231,10 @@ export class Sfu extends EventTarget {
     this.#people = new Map(frame.participants.map(person => [person.participant, who(person)]));
     this.#tracks = new Map(frame.tracks.map(track => [track.track, track]));
     this.#state(frame.resumed ? 'resumed' : 'joined');
-    if (frame.resumed) {
-      // An offer may have been lost with the socket of before, or tracks began meanwhile.
-      return void this.restart();
-    }
+    const renews = this.#renews;
+    this.#renews = false;
+    // What was lost is most likely the network: offers that are open come again by themselves.
+    if (frame.resumed) return void (renews ? this.update() : this.restart());
     this.out?.close();
     this.into?.close();
     this.#sections.clear();

@@ -17,6 +17,7 @@ export const enter = (id, command, wish) => page.enter(id, command, wish);
 export const leave = () => page.call.leave();
 export const toggle = (source, on) => page.call.toggle(source, on);
 export const screen = () => page.screen();
+export const video = () => page.video();
 
 /** Wants a layer of every camera. */
 export function prefer(layer) {
@@ -41,10 +42,15 @@ export async function facts() {
     return { user, device, source, by, muted, id, ...gap(key), ...count(received ?? {}) };
   }));
   const connections = (call?.connections ?? []).map(pc => pc.connectionState);
+  // They change as soon as ICE is restarted.
+  const credentials = (call?.connections ?? []).map(({ localDescription: own }) => {
+    return /^a=ice-ufrag:(\S+)/m.exec(own?.sdp ?? '')?.[1] ?? '';
+  });
   const people = [...(call?.people.values() ?? [])];
   const { trouble } = page;
   const [carrier, node] = [call?.carrier ?? null, call?.sfu?.node ?? null];
-  return { carrier, node, over: page.call === null, media, connections, people, trouble };
+  const over = page.call === null;
+  return { carrier, node, over, media, connections, credentials, people, trouble };
 }
 
 /** What this page sends. */

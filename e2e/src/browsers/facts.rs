@@ -25,6 +25,8 @@ pub struct Facts {
     pub media: Vec<Media>,
     /// The state of each connection.
     pub connections: Vec<String>,
+    /// The name that ICE has on this side of each.
+    pub credentials: Vec<String>,
     /// Everybody in the call, and what of them is on.
     pub people: Vec<Value>,
     /// What the way over the SFU said of itself.

@@ -140,6 +140,12 @@ impl Page {
         Ok(())
     }
 
+    /// Turns the camera on in a call of voices.
+    pub async fn add_video(&self) -> Result<()> {
+        self.run("video", json!([])).await?;
+        Ok(())
+    }
+
     /// Wants a layer of every camera that comes over the SFU, and none above it.
     pub async fn prefer(&self, layer: usize) -> Result<()> {
         self.run("prefer", json!([layer])).await?;
@@ -150,6 +156,15 @@ impl Page {
     pub async fn reload(&self, url: &str) -> Result<()> {
         self.driver.ask(json!({ "do": "reload", "page": self.name })).await?;
         self.run("open", json!([url, self.session])).await?;
+        Ok(())
+    }
+
+    /// Loads the page anew, with an access token that is not good any more.
+    pub async fn reload_expired(&self, url: &str) -> Result<()> {
+        self.driver.ask(json!({ "do": "reload", "page": self.name })).await?;
+        let mut session = self.session.clone();
+        session["access_token"] = json!("expired");
+        self.run("open", json!([url, session])).await?;
         Ok(())
     }
 

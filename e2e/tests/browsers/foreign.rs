@@ -42,9 +42,9 @@ async fn firefox_and_chromium_see_each_other_directly_and_over_the_sfu() -> Resu
 }
 
 #[tokio::test]
-async fn aiortc_and_gstreamer_send_over_whip_and_aiortc_receives_over_whep() -> Result<()> {
+async fn aiortc_and_gstreamer_send_over_whip_and_receive_over_whep() -> Result<()> {
     let (up, browsers) = stack(&[]).await?;
-    let group = Group::new(&up.url, &["Ada", "Ben", "Cleo", "Dora"]).await?;
+    let group = Group::new(&up.url, &["Ada", "Ben", "Cleo", "Dora", "Eve"]).await?;
     let ada = browsers.open(Chromium, &group.people[0], &up.url).await?;
     let fields = json!({ "conversation": group.conversation, "carrier": "sfu", "ring": [] });
     let call = ada.start(fields).await?;
@@ -52,7 +52,7 @@ async fn aiortc_and_gstreamer_send_over_whip_and_aiortc_receives_over_whep() -> 
     for person in &group.people[1..] {
         phones.push(Phone::of(person, &up.url).await?);
     }
-    let [ben, cleo, dora] = &mut phones[..] else { unreachable!("three") };
+    let [ben, cleo, dora, eve] = &mut phones[..] else { unreachable!("four") };
 
     // Each sends, and is seen and heard in the browser.
     let mut senders = vec![];
@@ -61,14 +61,14 @@ async fn aiortc_and_gstreamer_send_over_whip_and_aiortc_receives_over_whep() -> 
         senders.push(Foreign::start(make, Role::Publish, &url, &ticket)?);
         ada.sees_person(phone.session.user(), "sfu").await.with_context(|| format!("{make:?}"))?;
     }
-    // One receives what there is.
+    // Each receives Ada, in layers, and one of the others, in a single one.
     let mut viewers = vec![];
-    for (phone, make) in [(dora, Make::Aiortc)] {
+    for (phone, make) in [(dora, Make::Aiortc), (eve, Make::Gstreamer)] {
         let (url, ticket) = admitted(phone, call, Role::View).await?;
         viewers.push(Foreign::start(make, Role::View, &url, &ticket)?);
     }
     for viewer in &mut viewers {
-        viewer.sees(1).await?;
+        viewer.sees(2).await?;
     }
     for client in senders.into_iter().chain(viewers) {
         client.end().await?;

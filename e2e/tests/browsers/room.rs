@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, ensure};
 use e2e::browsers::Kind::Chromium;
-use e2e::browsers::{Browsers, Page};
+use e2e::browsers::{Browsers, Facts, Page};
 use e2e::talk::Group;
 use events::CallId;
 use futures::future::try_join_all;
@@ -89,6 +89,49 @@ async fn five_pages_see_each_other_whoever_comes_goes_mutes_and_shows_a_screen()
 }
 
 #[tokio::test]
+async fn in_a_call_of_voices_a_screen_is_shared_and_then_it_becomes_one_of_video() -> Result<()> {
+    let (up, browsers) = stack(&[]).await?;
+    let group = Group::new(&up.url, &["Ada", "Ben"]).await?;
+    let open = group.people.iter().map(|person| browsers.open(Chromium, person, &up.url));
+    let pages = try_join_all(open).await?;
+    let [ada, ben] = &pages[..] else { unreachable!("two") };
+    let fields = json!({ "conversation": group.conversation, "carrier": "sfu", "ring": [],
+        "media": "audio" });
+    let call = ada.start(fields).await?;
+    ben.run("enter", json!([call, "call.join", { "media": "audio" }])).await?;
+    let hears = |of: &Page| {
+        let user = of.user;
+        move |facts: &Facts| {
+            let sound = facts.media.iter().find(|one| one.user == user && one.energy > 0.0);
+            sound.is_some_and(|sound| sound.by == "sfu")
+        }
+    };
+    ada.until("Ben's voice", hears(ben)).await?;
+    ben.until("Ada's voice", hears(ada)).await?;
+    let facts = ben.facts().await?;
+    ensure!(facts.media.iter().all(|one| one.source == "microphone"), "{facts:?}");
+
+    ben.share_screen().await?;
+    ada.sees_screen(ben).await?;
+    ben.share_screen().await?;
+    ada.until("no screen", |facts| facts.of(ben, "screen").is_none()).await?;
+
+    // The other one's rights are wider as well, without a word of theirs.
+    ada.add_video().await?;
+    ben.sees(&[ada], "sfu").await?;
+    ben.until("a call of video", |facts| facts.is_on(ada, "camera")).await?;
+    ben.add_video().await?;
+    all_see_all(&[ada, ben], "sfu").await?;
+    for page in [ada, ben] {
+        let facts = page.facts().await?;
+        let fails = facts.trouble.iter().any(|what| what.contains("Error"));
+        ensure!(!fails, "{}: {facts:?}", page.name);
+    }
+    browsers.end().await?;
+    up.end().await
+}
+
+#[tokio::test]
 async fn layers_are_switched_without_a_picture_that_stands_still() -> Result<()> {
     let (up, browsers) = stack(&[]).await?;
     let (pages, call) = room(&up.url, &browsers, &["Ada", "Ben", "Cleo"]).await?;
@@ -97,9 +140,8 @@ async fn layers_are_switched_without_a_picture_that_stands_still() -> Result<()>
         page.enter(call, "call.join").await?;
     }
     all_see_all(&[ada, ben, cleo], "sfu").await?;
-    let height = |facts: &e2e::browsers::Facts, of: &Page| {
-        facts.of(of, "camera").map_or(0, |camera| camera.height)
-    };
+    let height =
+        |facts: &Facts, of: &Page| facts.of(of, "camera").map_or(0, |camera| camera.height);
     // The layer above comes once its sender has found that its link bears it.
     let large = ada
         .until("the upper layer", |facts| [ben, cleo].iter().all(|of| height(facts, of) >= 135))

@@ -30,7 +30,7 @@ pub(crate) fn all() -> impl Iterator<Item = DomainEvent> {
     coming.chain(media).chain(lines.map(DomainEvent::from))
 }
 
-fn of_coming_and_going(ada: Participant) -> [CallEvent; 8] {
+fn of_coming_and_going(ada: Participant) -> [CallEvent; 10] {
     let (call, conversation) = (CALL, CONVERSATION);
     let bob = Participant { user: BOB, device: LoginId::new(Uuid::from_u128(0x11)) };
     let toggles = Toggles { microphone: true, camera: false, screen: false };
@@ -68,7 +68,16 @@ fn of_coming_and_going(ada: Participant) -> [CallEvent; 8] {
             inside: 2,
         },
         CallEvent::Declined { call, conversation, user: BOB },
-        CallEvent::Missed { call, conversation, users: vec![BOB] },
+        CallEvent::Missed { call, conversation, users: vec![BOB], rings_on: false },
+        CallEvent::Rung {
+            call,
+            conversation,
+            by: ADA,
+            ring: vec![BOB],
+            busy: vec![EVE],
+            ring_seconds: 45,
+        },
+        CallEvent::VideoAdded { call, conversation, by: ADA },
         CallEvent::Left {
             call,
             conversation,

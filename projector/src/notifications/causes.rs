@@ -154,6 +154,8 @@ fn of_call(event: &CallEvent) -> Option<Cause> {
         | CallEvent::Accepted { .. }
         | CallEvent::Joined { .. }
         | CallEvent::Declined { .. }
+        | CallEvent::Rung { .. }
+        | CallEvent::VideoAdded { .. }
         | CallEvent::Left { .. }
         | CallEvent::Toggled { .. }
         | CallEvent::Moved { .. }
@@ -213,7 +215,7 @@ mod tests {
         let call = CallId::new(Uuid::nil());
         let users = vec![to];
         let reasons: [DomainEvent; 7] = [
-            CallEvent::Missed { call, conversation, users: users.clone() }.into(),
+            CallEvent::Missed { call, conversation, users: users.clone(), rings_on: false }.into(),
             CallEvent::Ended {
                 call,
                 conversation,

@@ -37,6 +37,10 @@ pub enum Op {
         /// By which event.
         position: Position,
     },
+    /// It rings at more people; some of those who are wanted are busy.
+    Ring(CallId, ConversationId, Vec<UserId>, Vec<UserId>),
+    /// There is video in it.
+    Video(CallId),
     /// What a call is to some people.
     Outcome(CallId, Vec<UserId>, &'static str),
     /// A device is in it no more.
@@ -136,6 +140,10 @@ fn of_call(event: &CallEvent, at: Moment, position: Position) -> Vec<Op> {
         }
         CallEvent::Declined { user, .. } => vec![Op::Outcome(call, vec![*user], "declined")],
         CallEvent::Missed { users, .. } => vec![Op::Outcome(call, users.clone(), "missed")],
+        CallEvent::Rung { ring, busy, .. } => {
+            vec![Op::Ring(call, conversation, ring.clone(), busy.clone())]
+        }
+        CallEvent::VideoAdded { .. } => vec![Op::Video(call)],
         CallEvent::Left { participant, cause, .. } => {
             vec![Op::Leave(call, *participant, *cause, at)]
         }
@@ -183,7 +191,8 @@ mod tests {
         let outcome = "accepted";
         let enter = Op::Enter { call, conversation, device, toggles, outcome, at, position };
         assert_eq!(project(accepted), [enter]);
-        let missed = CallEvent::Missed { call, conversation, users: vec![user(3)] };
+        let (users, rings_on) = (vec![user(3)], true);
+        let missed = CallEvent::Missed { call, conversation, users, rings_on };
         assert_eq!(project(missed), [Op::Outcome(call, vec![user(3)], "missed")]);
         let asked = CallEvent::ConsentAsked { call, conversation, by: user(2) };
         assert_eq!(project(asked), [Op::Ask(call), Op::Consent(call, user(2), true)]);

@@ -129,6 +129,8 @@ fn of_call(event: &CallEvent, at: Moment, position: Position) -> Option<Op> {
         | CallEvent::Joined { .. }
         | CallEvent::Declined { .. }
         | CallEvent::Missed { .. }
+        | CallEvent::Rung { .. }
+        | CallEvent::VideoAdded { .. }
         | CallEvent::Left { .. }
         | CallEvent::Toggled { .. }
         | CallEvent::Moved { .. }

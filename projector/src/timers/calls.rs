@@ -53,7 +53,11 @@ impl Stay {
 impl Timers {
     /// It rang long enough.
     pub(super) async fn stop_ringing(&self, timer: &Due) -> Result<(), Failed> {
-        self.call(timer, &call::Command::StopRinging).await
+        let command = match timer.person {
+            None => call::Command::StopRinging,
+            Some(user) => call::Command::StopRingingAt { user },
+        };
+        self.call(timer, &command).await
     }
 
     /// Somebody was alone for long enough.

@@ -1,6 +1,6 @@
 //! Calls in the projector: their timers, who is away, and their rows.
 
-use domain::call::{Call, Command, Enter, Place, Start};
+use domain::call::{Call, Command, Enter, Place, Ring, Start};
 use events::call::{Media, Participant, Toggles};
 use events::{CallId, ConversationId, FileId, LoginId, RecordingId, StreamName};
 use service::sfu_registry::Node;
@@ -40,6 +40,13 @@ fn start(room: ConversationId, on_sfu: bool) -> Start {
 fn enter(name: &str) -> Enter {
     let toggles = Toggles { microphone: true, ..Toggles::default() };
     Enter { by: device(name), place: HERE, toggles, agrees: false, node: None }
+}
+
+/// Ada rings at one more; others are in other calls.
+fn ring(name: &str, busy: &[&str]) -> Command {
+    let busy = busy.iter().map(|name| person(name)).collect();
+    let (by, ring) = (device("ada"), vec![person(name)]);
+    Command::Ring(Ring { by, place: HERE, ring, busy, ring_seconds: 300 })
 }
 
 async fn act(world: &World, by: &str, command: Command) {
@@ -110,6 +117,28 @@ async fn of_three_projectors_one_ends_the_ringing_and_one_the_waiting() {
 }
 
 #[tokio::test]
+async fn who_is_called_later_has_a_time_of_their_own() {
+    let world = World::new().await;
+    let _projector = world.start().await;
+    let _here = connected(&world, &["ada", "bob"]).await;
+    called(&world, false).await;
+    act(&world, "bob", Command::Accept(enter("bob"))).await;
+    act(&world, "ada", ring("fay", &[])).await;
+    act(&world, "ada", ring("gil", &[])).await;
+    world.settle().await;
+    assert_eq!(timers(&world, "ring").await, 3);
+    // Nobody of the beginning is left whom it rings at; each of the others is on their own.
+    act(&world, "ada", Command::Remove { user: person("eve") }).await;
+    act(&world, "gil", Command::Join(enter("gil"))).await;
+    world.settle().await;
+    assert_eq!(timers(&world, "ring").await, 1);
+    is_due(&world, "ring").await;
+    eventually("fay has missed it", || async { count(&world, "call.missed").await == 2 }).await;
+    world.settle().await;
+    assert_eq!(timers(&world, "ring").await, 0);
+}
+
+#[tokio::test]
 async fn a_device_is_away_without_a_socket_unless_a_living_node_has_its_media() {
     let world = World::new().await;
     let nats = world.nats().await;
@@ -166,6 +195,7 @@ async fn a_rebuild_of_calls_equals_the_live_tables() {
     called(&world, true).await;
     act(&world, "bob", Command::Join(enter("bob"))).await;
     act(&world, "eve", Command::Decline { by: person("eve") }).await;
+    act(&world, "ada", ring("eve", &["fay"])).await;
     let ada = device("ada");
     act(&world, "ada", Command::JoinMedia { participant: ada, node: "sfu-1".to_owned() }).await;
     act(&world, "ada", Command::AskConsent { by: ada }).await;
@@ -191,14 +221,15 @@ async fn a_rebuild_of_calls_equals_the_live_tables() {
         .unwrap();
     assert_eq!((status.as_str(), node.as_str()), ("connected", "sfu-2"));
     assert_eq!(dump(&world.postgres).await, world.rebuilt().await, "while it goes on");
+    act(&world, "eve", Command::Decline { by: person("eve") }).await;
     act(&world, "bob", Command::Leave { by: device("bob") }).await;
     act(&world, "ada", Command::End { by: person("ada"), moderator: false }).await;
     world.settle().await;
     assert_eq!(dump(&world.postgres).await, world.rebuilt().await, "when it is over");
     let outcomes: Vec<String> =
-        sqlx::query_scalar("select outcome from call_person order by user_id")
+        sqlx::query_scalar("select outcome from call_person order by outcome")
             .fetch_all(&world.postgres)
             .await
             .unwrap();
-    assert_eq!(outcomes, ["called", "accepted", "declined"]);
+    assert_eq!(outcomes, ["accepted", "busy", "called", "declined"]);
 }

@@ -47,6 +47,7 @@ impl Studio {
             calls: HashSet::new(),
             running: HashMap::new(),
             given_up: HashSet::new(),
+            begun: HashSet::new(),
             ended,
         };
         tokio::join!(desk.run(connected, endings, shutdown.clone()), store.run(shutdown));
@@ -78,6 +79,8 @@ struct Desk {
     running: HashMap<Uuid, Running>,
     /// What could not be written.
     given_up: HashSet<RecordingId>,
+    /// What was begun: how it ends is known when its writer does.
+    begun: HashSet<RecordingId>,
     ended: mpsc::UnboundedSender<Ending>,
 }
 
@@ -138,6 +141,9 @@ impl Desk {
             }
             (Some(_), _) => self.stop(call).await,
         }
+        if let Some(begun) = begun {
+            self.note_unheard_of(call.into(), begun).await;
+        }
         if elsewhere && !self.running.contains_key(&call) {
             self.calls.remove(&call);
         }
@@ -156,6 +162,7 @@ impl Desk {
             }
         };
         let tape = Tape::new(slate.recording, users, queue);
+        self.begun.insert(slate.recording);
         self.running.insert(call, Running { slate, thread: writer });
         // Should the room be gone, or the thread busy, the next look finds that nothing is recorded.
         thread.with_known(call, move |room, _| room.record_with(Some(tape))).await.ok();
@@ -195,6 +202,19 @@ impl Desk {
         } else if written.files == 0 && self.is_empty(&slate).await {
             let reason = "nobody sent anything that could be recorded";
             store::fail(&self.log, slate.call, slate.recording, reason).await;
+        }
+    }
+
+    /// Recordings that were stopped before they were begun here are a fact.
+    async fn note_unheard_of(&mut self, call: CallId, begun: &Begun) {
+        let new = begun.unheard_of(&self.node).filter(|it| !self.begun.contains(it));
+        for recording in new.collect::<Vec<_>>() {
+            self.begun.insert(recording);
+            let waiting = self.folder.waiting().unwrap_or_default();
+            if !waiting.iter().any(|(_, label)| label.recording == recording) {
+                let reason = "it was stopped before it was begun";
+                store::fail(&self.log, call, recording, reason).await;
+            }
         }
     }
 

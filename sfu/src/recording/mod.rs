@@ -11,6 +11,8 @@ mod depacket;
 mod desk;
 mod ebml;
 mod finish;
+#[cfg(test)]
+mod load_tests;
 mod opus;
 mod order;
 mod spool;

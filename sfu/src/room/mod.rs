@@ -223,7 +223,12 @@ impl Room {
                 (known.events, known.away, known.rights) = (events, None, rights);
                 known.signalling += 1;
                 let signalling = known.signalling;
+                // It may have been lost with the signalling of before.
+                let open = known.subscriber.as_ref().and_then(Subscriber::open_offer);
                 self.greet(id, true);
+                if let (Some(offer), Some(known)) = (open, self.participants.get_mut(&id)) {
+                    known.tell(offer);
+                }
                 return Some((id, signalling));
             }
         }

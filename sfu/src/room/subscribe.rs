@@ -54,6 +54,8 @@ pub(crate) struct Down {
     pub(super) types: Vec<Mapped>,
     formats: Vec<(Codec, String, u8, Option<u8>)>,
     pub(super) forwarder: Forwarder,
+    /// The first offer that has what it carries now.
+    offered_in: Option<u64>,
     /// Whether the client knows of it.
     pub(super) answered: bool,
     /// Whether it is seen, and the highest layer that is wanted.
@@ -86,6 +88,7 @@ impl Down {
             types: Vec::new(),
             formats: Vec::new(),
             forwarder: Forwarder::new(if audio { 48_000 } else { 90_000 }, !audio),
+            offered_in: None,
             answered: false,
             visible: true,
             highest: usize::MAX,
@@ -169,8 +172,8 @@ pub(crate) struct Subscriber {
     pub(super) bandwidth: Bandwidth,
     session: u64,
     serial: u64,
-    /// The offer that is not answered yet.
-    open: Option<u64>,
+    /// The offer that is not answered yet, and its number.
+    open: Option<(u64, Event)>,
     /// Whether there is more to offer as soon as it is.
     again: bool,
     /// The ids of extensions.
@@ -253,7 +256,10 @@ impl Subscriber {
             return None;
         }
         self.serial += 1;
-        (self.open, self.again) = (Some(self.serial), false);
+        self.again = false;
+        for down in self.downs.iter_mut().filter(|down| down.track.is_some()) {
+            down.offered_in.get_or_insert(self.serial);
+        }
         let local = &self.transport.ice.local;
         let own = Own {
             fingerprint: &around.identity.fingerprint,
@@ -269,7 +275,14 @@ impl Subscriber {
         });
         let sections = sections.collect();
         let sdp = offer(&own, self.session, self.serial, &media);
-        Some(Event::Offer { serial: self.serial, sdp, sections })
+        let event = Event::Offer { serial: self.serial, sdp, sections };
+        self.open = Some((self.serial, event.clone()));
+        Some(event)
+    }
+
+    /// The offer that is not answered yet: who is back may not have got it.
+    pub(super) fn open_offer(&self) -> Option<Event> {
+        self.open.as_ref().map(|(_, event)| event.clone())
     }
 }
 
@@ -316,7 +329,7 @@ impl Room {
     ) -> Result<(), Refused> {
         let participant = self.participants.get_mut(&id).ok_or(Refused::Unknown)?;
         let subscriber = participant.subscriber.as_mut().ok_or(Refused::Unknown)?;
-        if subscriber.open != Some(serial) {
+        if subscriber.open.as_ref().is_none_or(|(open, _)| *open != serial) {
             return Err(Refused::Serial);
         }
         let (fingerprint, is_client) = (&description.fingerprint, description.setup == "passive");
@@ -328,7 +341,9 @@ impl Room {
         subscriber.extensions.answered(description);
         for (down, media) in subscriber.downs.iter_mut().zip(&description.media) {
             let takes = !media.rejected && media.kind != Kind::Other && media.mid == down.mid;
-            if takes && down.track.is_some() && !down.answered {
+            // What came into the section after this offer is in one that follows.
+            let offered = down.offered_in.is_some_and(|first| first <= serial);
+            if takes && down.track.is_some() && offered && !down.answered {
                 down.answered = true;
                 down.waits = (!down.audio).then_some(around.now);
             }

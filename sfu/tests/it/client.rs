@@ -147,11 +147,16 @@ impl Client {
     /// Answers the next offer.
     pub(crate) async fn take_offer(&mut self) -> Value {
         let offer = self.frame("offer").await;
+        self.answer(&offer).await;
+        offer
+    }
+
+    /// Answers an offer.
+    pub(crate) async fn answer(&mut self, offer: &Value) {
         let answer = self.subscribe.answer(offer["sdp"].as_str().unwrap()).await;
         self.tell(json!({ "type": "answer", "id": 1, "serial": offer["serial"], "sdp": answer }))
             .await;
         self.frame("done").await;
-        offer
     }
 
     /// Sends one packet of VP8: its number is in the payload.

@@ -425,6 +425,30 @@ async fn a_recording_of_nothing_is_said_to_be_one() {
     assert!(state.state.begun().is_some_and(|begun: &call::Begun| begun.runs().is_none()));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_that_ends_before_anything_was_written_has_failed_whoever_was_there() {
+    let failed = |events: &[CallEvent]| {
+        events.iter().any(|it| matches!(it, CallEvent::RecordingFailed { .. })).then_some(())
+    };
+    // Nobody.
+    let stage = Stage::new().await;
+    stage.record().await;
+    stage.stop().await;
+    stage.until("failed", failed).await;
+    // Somebody who is connected, and the node had no time for it.
+    let stage = Stage::new().await;
+    let mut ada = Client::join(&stage.world, 1).await;
+    ada.publish(&[]).await;
+    stage
+        .until("connected", |events| {
+            events.iter().any(|it| matches!(it, CallEvent::MediaJoined { .. })).then_some(())
+        })
+        .await;
+    stage.record().await;
+    stage.stop().await;
+    stage.until("failed", failed).await;
+}
+
 /// Records a page of Chromium with its fake camera and microphone.
 async fn chromium_is_recorded(codec: &str, name: &str) {
     let (stage, site) = (Stage::new().await, site().await);

@@ -16,6 +16,14 @@ pub(super) async fn apply(db: &mut PgConnection, op: Op) -> Result<(), sqlx::Err
             connect(db, call, device.user, at).await?;
             enter(db, place, device, toggles, at, position).await
         }
+        Op::Ring(call, conversation, ring, busy) => {
+            ask_more(db, (call, conversation), &ring, "ringing").await?;
+            ask_more(db, (call, conversation), &busy, "busy").await
+        }
+        Op::Video(call) => {
+            let video = "update call_history set media = 'video' where call_id = $1";
+            sqlx::query(video).bind(call.uuid()).execute(db).await.map(drop)
+        }
         Op::Outcome(call, users, outcome) => settle(db, call, &users, outcome).await,
         Op::Leave(call, device, cause, at) => leave(db, call, device, cause, at).await,
         Op::Toggle(call, device, toggles) => toggle(db, call, device, toggles).await,
@@ -86,6 +94,29 @@ async fn concern(
          from unnest($4::uuid[]) as u, call_history h where h.call_id = $1
          on conflict (call_id, user_id) do update set outcome = excluded.outcome
          where call_person.outcome not in ('called', 'accepted')",
+    )
+    .bind(call.uuid())
+    .bind(conversation.uuid())
+    .bind(outcome)
+    .bind(ids(users))
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// More people are wanted in it. To who was in it already it stays what it was.
+async fn ask_more(
+    db: &mut PgConnection,
+    (call, conversation): (CallId, ConversationId),
+    users: &[UserId],
+    outcome: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "insert into call_person (call_id, user_id, conversation_id, outcome, position)
+         select $1, u, $2, $3, h.position
+         from unnest($4::uuid[]) as u, call_history h where h.call_id = $1
+         on conflict (call_id, user_id) do update set outcome = excluded.outcome
+         where call_person.outcome in ('declined', 'missed', 'busy')",
     )
     .bind(call.uuid())
     .bind(conversation.uuid())

@@ -87,6 +87,8 @@ pub(super) fn happened_in_call(event: &CallEvent, actor: UserId) -> Option<Happe
         | CallEvent::Joined { .. }
         | CallEvent::Declined { .. }
         | CallEvent::Missed { .. }
+        | CallEvent::Rung { .. }
+        | CallEvent::VideoAdded { .. }
         | CallEvent::Left { .. }
         | CallEvent::Toggled { .. }
         | CallEvent::Moved { .. }

@@ -12,6 +12,11 @@ fn ring_key(call: CallId) -> String {
     format!("ring:{call}")
 }
 
+/// Of somebody who was called when the call went on already.
+fn later_key(call: CallId, user: UserId) -> String {
+    format!("ring:{call}:{user}")
+}
+
 /// Who blocks the other one of a call between two hangs up by that.
 pub(super) fn of_friendship(event: &FriendshipEvent, place: Place) -> Vec<Op> {
     match *event {
@@ -45,17 +50,38 @@ pub(super) fn of_call(event: &CallEvent, place: &Place) -> Vec<Op> {
             }));
             vec![begun, if ring.is_empty() { alone() } else { ringing }]
         }
-        CallEvent::Accepted { inside, .. } | CallEvent::Joined { inside, .. } => {
-            vec![if *inside > 1 { Op::Cancel(alone_key(call)) } else { alone() }]
+        CallEvent::Accepted { participant, inside, .. }
+        | CallEvent::Joined { participant, inside, .. } => {
+            let answered = Op::Cancel(later_key(call, participant.user));
+            vec![answered, if *inside > 1 { Op::Cancel(alone_key(call)) } else { alone() }]
         }
-        CallEvent::Missed { .. } => vec![Op::Cancel(ring_key(call))],
+        CallEvent::Rung { ring, ring_seconds, .. } => {
+            let timers = ring.iter().map(|user| {
+                Op::Set(Box::new(Set {
+                    key: later_key(call, *user),
+                    kind: Kind::Ring,
+                    subject: call.uuid(),
+                    person: Some(*user),
+                    detail: json!({}),
+                    due: place.at + TimeDelta::seconds((*ring_seconds).into()),
+                    set_by: place.set_by.clone(),
+                }))
+            });
+            timers.collect()
+        }
+        CallEvent::Missed { users, rings_on, .. } => {
+            let all = (!rings_on).then(|| ring_key(call));
+            let each = users.iter().map(|user| later_key(call, *user));
+            all.into_iter().chain(each).map(Op::Cancel).collect()
+        }
         CallEvent::Left { participant, inside, .. } => {
             let back = Op::Cancel(lost_key(call, *participant));
             let alone = (*inside <= 1).then(alone);
             std::iter::once(back).chain(alone).collect()
         }
         CallEvent::Ended { .. } => vec![Op::Over(call)],
-        CallEvent::Declined { .. }
+        CallEvent::Declined { user, .. } => vec![Op::Cancel(later_key(call, *user))],
+        CallEvent::VideoAdded { .. }
         | CallEvent::Toggled { .. }
         | CallEvent::Moved { .. }
         | CallEvent::MediaJoined { .. }
