@@ -4,6 +4,7 @@
 pub(crate) mod allocate;
 pub(crate) mod bandwidth;
 pub(crate) mod codec;
+mod data;
 pub(crate) mod event;
 mod flow;
 pub(crate) mod forward;
@@ -181,6 +182,8 @@ pub(crate) struct Room {
     /// Subscribers who would get more if their link bore so many bits a second.
     due_probes: Vec<(ParticipantId, u64)>,
     scratch: Vec<u8>,
+    /// Data channels.
+    channels: BTreeMap<data::ChannelId, data::Channel>,
     tape: Option<crate::recording::Tape>,
     /// Since when nobody is there.
     pub(crate) empty: Option<Instant>,
@@ -197,6 +200,7 @@ impl Room {
             due: tick::Due::new(now),
             due_probes: Vec::new(),
             scratch: Vec::with_capacity(2048),
+            channels: BTreeMap::new(),
             tape: None,
             empty: Some(now),
         }
