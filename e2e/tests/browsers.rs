@@ -7,6 +7,8 @@ use anyhow::{Result, ensure};
 use e2e::browsers::{Browsers, Page};
 use e2e::up::Up;
 
+#[path = "browsers/data.rs"]
+mod data;
 #[path = "browsers/foreign.rs"]
 mod foreign;
 #[path = "browsers/network.rs"]

@@ -7,6 +7,7 @@
 //! - **Signalling** ([`signal`]): a WebSocket, WHIP and WHEP; tickets are all that is trusted.
 
 mod app;
+mod data;
 mod facts;
 mod media;
 mod recording;

@@ -2,6 +2,8 @@
 // both. Whatever is lost of it is begun again: the socket goes on where it was, ICE is restarted, and
 // when a node dies the next ticket is for another one.
 
+import { Data } from './data.js';
+
 /** How long an answer may take before the socket is given up. */
 const PATIENCE_MS = 4000;
 
@@ -16,7 +18,7 @@ const OVER = ['call-over', 'not-in-call', 'no-such-call', 'not-on-sfu'];
 
 /**
  * This device at the SFU. Events: `media` when what comes changed, `state`, `layer`, `speaker` and
- * `stats` (with the frame), `failed`.
+ * `stats` (with the frame), `message` (what somebody says on a data channel), `failed`.
  */
 export class Sfu extends EventTarget {
   #ticket;
@@ -36,6 +38,7 @@ export class Sfu extends EventTarget {
   #publishing = Promise.resolve();
   #restarts = 0;
   #renews = false;
+  data = new Data(message => this.#say('message', message));
 
   /**
    * `ticket` gets a new ticket from the API, `local` is what is sent, by source; `encodings` are the
@@ -73,6 +76,12 @@ export class Sfu extends EventTarget {
   update() {
     this.#publishing = this.#publishing.then(() => this.#publish(false)).catch(e => this.#fail(e));
     return this.#publishing;
+  }
+
+  /** Opens a data channel towards everybody; `data.send` says something on it. */
+  open(label, options) {
+    this.data.open(label, options, this.out);
+    return this.update();
   }
 
   /** Stops and continues a source of one's own at the server. */
@@ -209,6 +218,7 @@ export class Sfu extends EventTarget {
       this.#changed();
     },
     speaker: ({ participant }) => this.#say('speaker', this.#people.get(participant) ?? null),
+    channel_began: frame => this.data.began(frame, this.#people.get(frame.participant)),
     layer: frame => this.#say('layer', frame),
     stats: frame => this.#say('stats', frame),
     connection: frame => this.#state(`${frame.role} ${frame.state}`),
@@ -242,8 +252,9 @@ export class Sfu extends EventTarget {
     this.out = this.#open();
     this.into = this.#open();
     this.into.ontrack = () => this.#changed();
+    this.data.connect(this.out, this.into);
     this.update();
-    this.#tell({ type: 'subscribe' });
+    this.#tell({ type: 'subscribe', data: true });
   }
 
   #open() {
@@ -273,7 +284,7 @@ export class Sfu extends EventTarget {
       this.#sent.set(source, out.addTransceiver(track, { direction: 'sendonly', sendEncodings }));
     }
     if (restarts) out.restartIce();
-    if (!this.#sent.size) return;
+    if (!this.#sent.size && !this.data.isWanted) return;
     await out.setLocalDescription();
     const sources = Object.fromEntries([...this.#sent].map(([source, { mid }]) => [mid, source]));
     const answer = await this.#ask({ type: 'publish', sdp: out.localDescription.sdp, sources });

@@ -19,6 +19,23 @@ export const toggle = (source, on) => page.call.toggle(source, on);
 export const screen = () => page.screen();
 export const video = () => page.video();
 
+/** What others said on data channels; what is binary, as numbers. */
+const said = [];
+
+/** Opens a data channel, and hears those of others. */
+export function channel(label, options) {
+  const { sfu } = page.call;
+  sfu.addEventListener('message', ({ detail: { user, label, data } }) => {
+    said.push({ user, label, data: typeof data === 'string' ? data : [...new Uint8Array(data)] });
+  });
+  return sfu.open(label, options);
+}
+
+export const say = (label, data) => {
+  return page.call.sfu.data.send(label, typeof data === 'string' ? data : new Uint8Array(data));
+};
+export const messages = () => said;
+
 /** Wants a layer of every camera. */
 export function prefer(layer) {
   for (const one of page.call.media.filter(one => one.source === 'camera')) {

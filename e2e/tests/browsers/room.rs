@@ -12,7 +12,11 @@ use serde_json::json;
 use crate::{all_see_all, mark, no_picture_stood_still, stack};
 
 /// Those of a group at their pages, and the first of them in a call on the SFU.
-async fn room(url: &str, browsers: &Browsers, names: &[&str]) -> Result<(Vec<Page>, CallId)> {
+pub(crate) async fn room(
+    url: &str,
+    browsers: &Browsers,
+    names: &[&str],
+) -> Result<(Vec<Page>, CallId)> {
     let group = Group::new(url, names).await?;
     let open = group.people.iter().map(|person| browsers.open(Chromium, person, url));
     let pages = try_join_all(open).await?;

@@ -111,6 +111,8 @@ pub(crate) struct Read {
     pub(crate) srtp: Option<Srtp>,
     /// The peer said that it ends.
     pub(crate) closed: bool,
+    /// Packets of SCTP.
+    pub(crate) data: Vec<BytesMut>,
 }
 
 /// The association with one peer.
@@ -163,6 +165,7 @@ impl Dtls {
                     self.connected = true;
                 }
                 EndpointEvent::PeerClosed => result.closed = true,
+                EndpointEvent::ApplicationData(packet) => result.data.push(packet),
                 _ => {}
             }
         }
@@ -187,6 +190,20 @@ impl Dtls {
             .export_keying_material("EXTRACTOR-dtls_srtp", &[], len)
             .map_err(DtlsError::Handshake)?;
         Ok(Srtp::new(profile, material.as_ref(), self.is_client, identity.crypto())?)
+    }
+
+    /// Whether this side shook hands, or will, as the client.
+    pub(crate) fn is_client(&self) -> bool {
+        self.is_client
+    }
+
+    /// Encrypts a packet of SCTP for the peer.
+    pub(crate) fn write(&mut self, packet: &[u8], now: Instant) {
+        if self.connected
+            && let Err(error) = self.endpoint.write(now, PEER, packet)
+        {
+            tracing::debug!(%error, "a packet of SCTP was not sent");
+        }
     }
 
     /// What is to be sent to the peer.

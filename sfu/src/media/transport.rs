@@ -1,8 +1,9 @@
-//! One connection with a client: ICE-lite, then DTLS, then SRTP.
+//! One connection with a client: ICE-lite, then DTLS, then SRTP, and SCTP within DTLS.
 
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use crate::data::Association;
 use crate::media::dtls::{Dtls, DtlsError, Fingerprint, Identity};
 use crate::media::ice::{Answered, Check, Ice};
 use crate::media::outbox::Outbox;
@@ -28,6 +29,8 @@ pub(crate) struct Transport {
     dtls: Option<Dtls>,
     fingerprint: Option<Fingerprint>,
     pub(crate) srtp: Option<Srtp>,
+    /// Its data channels, where there are any.
+    pub(crate) data: Option<Box<Association>>,
     pub(crate) state: State,
     /// The client's name in ICE: another one is a restart.
     remote: Option<String>,
@@ -45,7 +48,7 @@ impl Transport {
     /// Nobody has said anything.
     pub(crate) fn new(now: Instant) -> Self {
         let (ice, state) = (Ice::new(now), State::Connecting);
-        Self { ice, dtls: None, fingerprint: None, srtp: None, state, remote: None }
+        Self { ice, dtls: None, fingerprint: None, srtp: None, data: None, state, remote: None }
     }
 
     /// The client said whose certificate it has, and who begins. What was said stays: a client with
@@ -82,13 +85,22 @@ impl Transport {
     ) -> Option<Answered> {
         let answered = self.ice.answer(check, from, identity.crypto(), now)?;
         out.send_one(&answered.datagram, from);
+        self.begin(identity, out, now);
+        Some(answered)
+    }
+
+    /// Begins to shake hands, where that is for this side to do, it is known whose certificate it
+    /// is, and there is a way: whichever of these came last.
+    pub(crate) fn begin(&mut self, identity: &Identity, out: &mut Outbox, now: Instant) {
+        if self.ice.chosen().is_none() {
+            return;
+        }
         if let Some(dtls) = &mut self.dtls {
             if let Err(error) = dtls.start(identity, now) {
                 self.fail(&error);
             }
-            self.flush(out);
+            self.flush(out, now);
         }
-        Some(answered)
     }
 
     /// Takes a datagram of DTLS.
@@ -108,6 +120,10 @@ impl Transport {
                 if connected {
                     self.srtp = read.srtp;
                     self.state = State::Connected;
+                    self.begin_data(now);
+                }
+                if let Some(data) = &mut self.data {
+                    read.data.into_iter().for_each(|packet| data.receive(packet.freeze(), now));
                 }
                 Heard { connected, closed: read.closed }
             }
@@ -116,8 +132,31 @@ impl Transport {
                 Heard::default()
             }
         };
-        self.flush(out);
+        self.flush(out, now);
         heard
+    }
+
+    /// From now on it has data channels: the client may open so many, and takes messages so long.
+    pub(crate) fn carry_data(&mut self, accepts: usize, longest: u64, now: Instant) {
+        if self.data.is_none() {
+            self.data = Some(Box::new(Association::new(accepts, longest, now)));
+            if self.srtp.is_some() {
+                self.begin_data(now);
+            }
+        }
+    }
+
+    /// Whether this side shook hands as the client.
+    pub(crate) fn is_client(&self) -> bool {
+        self.dtls.as_ref().is_some_and(Dtls::is_client)
+    }
+
+    fn begin_data(&mut self, now: Instant) {
+        if self.is_client()
+            && let Some(data) = &mut self.data
+        {
+            data.connect(now);
+        }
     }
 
     /// Time passed. Returns whether the state changed.
@@ -135,7 +174,7 @@ impl Transport {
             (State::Lost, false) => State::Connected,
             (state, _) => state,
         };
-        self.flush(out);
+        self.flush(out, now);
         self.state != before
     }
 
@@ -152,16 +191,24 @@ impl Transport {
         if let Some(dtls) = &mut self.dtls {
             dtls.close(now);
         }
-        self.flush(out);
+        self.flush(out, now);
         self.state = State::Failed;
     }
 
-    fn flush(&mut self, out: &mut Outbox) {
+    /// Sends what DTLS and SCTP have to say.
+    pub(crate) fn flush(&mut self, out: &mut Outbox, now: Instant) {
         let Some(dtls) = &mut self.dtls else { return };
+        if let Some(data) = &mut self.data {
+            data.outgoing(now).iter().for_each(|packet| dtls.write(packet, now));
+        }
+        let to = self.ice.chosen();
         while let Some(datagram) = dtls.outgoing() {
-            if let Some(to) = self.ice.chosen() {
-                out.send_one(&datagram, to);
+            if to.is_some() {
+                out.push(&datagram);
             }
+        }
+        if let Some(to) = to.filter(|_| !out.is_empty()) {
+            out.send(to);
         }
     }
 

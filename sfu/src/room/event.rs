@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::media::transport::State;
+use crate::room::data::ChannelId;
 use crate::room::track::TrackId;
 
 /// Names a participant in this process.
@@ -40,6 +41,25 @@ pub(crate) struct Section {
     pub(crate) mid: String,
     pub(crate) track: TrackId,
     pub(crate) participant: ParticipantId,
+}
+
+/// A data channel in the call, as one subscriber has it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct ShownChannel {
+    pub(crate) channel: ChannelId,
+    /// Who opened it, and sends on it.
+    pub(crate) participant: ParticipantId,
+    /// Its stream on the connection that receives: `id` of an `RTCDataChannel`.
+    pub(crate) stream: u16,
+    pub(crate) label: String,
+    pub(crate) protocol: String,
+    pub(crate) ordered: bool,
+    /// How often a message is sent again; reliable if neither this nor the next is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) max_retransmits: Option<u32>,
+    /// For how long a message is sent again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) max_lifetime_ms: Option<u32>,
 }
 
 /// Which of the two connections.
@@ -127,6 +147,19 @@ pub(crate) enum Event {
     /// A layer that this participant sends is not forwarded: its picture is higher than may be. It
     /// is again once it is low enough.
     LayerRefused { track: TrackId, layer: String, height: u16, max_height: u16 },
+    /// A data channel of somebody begins on the connection that receives.
+    ChannelBegan(ShownChannel),
+    /// A data channel ended on the connection that receives: `closed`, `left`, `too_slow` (more
+    /// waited for this client than may), `too_large` (it takes no messages that long), or `lost`
+    /// (all channels of the connection ended).
+    ChannelEnded { channel: ChannelId, reason: &'static str },
+    /// A channel that this participant opened is closed again: `too_many`, `name_too_long`,
+    /// `too_large` (a message on it was), `malformed`, or, of all of them, `lost`.
+    ChannelRefused {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        stream: Option<u16>,
+        reason: &'static str,
+    },
     /// Statistics of one's own connections, every few seconds.
     Stats {
         #[serde(skip_serializing_if = "Vec::is_empty")]

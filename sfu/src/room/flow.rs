@@ -46,6 +46,7 @@ impl Room {
             self.allocate_for(id, around.now);
             self.want_key_frames(id);
         }
+        self.hear_data(around, id, role);
         if heard.closed {
             match role {
                 Role::Publish => self.unpublish(around, id),

@@ -4,6 +4,7 @@
 pub(crate) mod allocate;
 pub(crate) mod bandwidth;
 pub(crate) mod codec;
+mod data;
 pub(crate) mod event;
 mod flow;
 pub(crate) mod forward;
@@ -183,6 +184,8 @@ pub(crate) struct Room {
     /// Whose links are being probed.
     probing: BTreeSet<ParticipantId>,
     scratch: Vec<u8>,
+    /// Data channels.
+    channels: BTreeMap<data::ChannelId, data::Channel>,
     tape: Option<crate::recording::Tape>,
     /// Since when nobody is there.
     pub(crate) empty: Option<Instant>,
@@ -200,6 +203,7 @@ impl Room {
             due_probes: Vec::new(),
             probing: BTreeSet::new(),
             scratch: Vec::with_capacity(2048),
+            channels: BTreeMap::new(),
             tape: None,
             empty: Some(now),
         }

@@ -10,6 +10,7 @@ use super::event::{Event, ParticipantId, Role};
 use super::reception::Rate;
 use super::track::{Track, TrackId};
 use super::{Room, Surroundings, shown};
+use crate::data::CHANNELS;
 use crate::media::transport::Transport;
 use crate::rtp::Header;
 use crate::rtp::twcc::Recorder;
@@ -153,7 +154,8 @@ impl Room {
         };
         let (session, version) = (publisher.session, publisher.version);
         let height = around.bounds.height.into_iter().chain(participant.rights.height).min();
-        let bounds = Bounds { height, ..around.bounds };
+        let data = !participant.headless;
+        let bounds = Bounds { height, data, ..around.bounds };
         let accepted = accept(description, &own, session, version, bounds);
         let same = publisher.transport.describe(
             around.identity,
@@ -168,6 +170,10 @@ impl Room {
         publisher.rid = accepted.rid;
         publisher.repaired = accepted.repaired;
         publisher.wide = accepted.transport;
+        match accepted.data {
+            Some(longest) => publisher.transport.carry_data(CHANNELS, longest, now),
+            None => self.end_data(around, id, "closed"),
+        }
         let Accepted { media, sdp, .. } = accepted;
         self.reconcile(around, id, &media, sources);
         for track in self.tracks.values_mut().filter(|track| track.owner == id) {
@@ -263,6 +269,7 @@ impl Room {
         let owned = self.tracks.values().filter(|track| track.owner == id);
         let owned: Vec<TrackId> = owned.map(|track| track.id).collect();
         owned.into_iter().for_each(|track| self.end_track(track));
+        self.end_data(around, id, "left");
         if let Some(participant) = self.participants.get_mut(&id)
             && let Some(mut publisher) = participant.publisher.take()
         {

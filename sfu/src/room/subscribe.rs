@@ -7,6 +7,7 @@ use rand::Rng;
 
 use super::bandwidth::Bandwidth;
 use super::codec::Codec;
+use super::data::Carried;
 use super::event::{Event, ParticipantId, Section};
 use super::forward::Forwarder;
 use super::reception::Rate;
@@ -180,6 +181,8 @@ pub(crate) struct Subscriber {
     pub(super) extensions: Extensions,
     /// Whether its sections are those that the client offered, and no others.
     pub(super) fixed: bool,
+    /// Data channels, where the client asked for them.
+    pub(super) data: Option<Carried>,
 }
 
 impl Subscriber {
@@ -197,6 +200,7 @@ impl Subscriber {
             again: false,
             extensions: Extensions::default(),
             fixed: false,
+            data: None,
         }
     }
 
@@ -252,7 +256,7 @@ impl Subscriber {
             self.again = true;
             return None;
         }
-        if self.downs.is_empty() || self.fixed {
+        if self.downs.is_empty() && self.data.is_none() || self.fixed {
             return None;
         }
         self.serial += 1;
@@ -274,7 +278,8 @@ impl Subscriber {
             Some(Section { mid: down.mid.clone(), track, participant })
         });
         let sections = sections.collect();
-        let sdp = offer(&own, self.session, self.serial, &media);
+        let data = self.data.as_ref().map(|data| data.section);
+        let sdp = offer(&own, self.session, self.serial, &media, data);
         let event = Event::Offer { serial: self.serial, sdp, sections };
         self.open = Some((self.serial, event.clone()));
         Some(event)
@@ -292,13 +297,21 @@ impl Room {
         &mut self,
         around: &mut Surroundings<'_>,
         id: ParticipantId,
+        data: bool,
     ) -> Result<(), Refused> {
         let participant = self.participants.get_mut(&id).ok_or(Refused::Unknown)?;
         if !participant.rights.subscribe {
             return Err(Refused::Forbidden);
         }
         let now = around.now;
-        participant.subscriber.get_or_insert_with(|| Subscriber::new(now));
+        let subscriber = participant.subscriber.get_or_insert_with(|| Subscriber::new(now));
+        if data {
+            // All tracks that are there have their sections first.
+            subscriber.arrange(id, &self.tracks);
+            let section = subscriber.downs.len();
+            subscriber.data.get_or_insert_with(|| Carried::new(section));
+            self.tell_channels(id);
+        }
         self.offer_to(around, id, true);
         Ok(())
     }
@@ -337,9 +350,17 @@ impl Room {
         if !subscriber.transport.describe(around.identity, fingerprint, is_client, around.now) {
             return Err(Refused::Certificate);
         }
+        subscriber.transport.begin(around.identity, around.out, around.now);
         subscriber.open = None;
         subscriber.extensions.answered(description);
-        for (down, media) in subscriber.downs.iter_mut().zip(&description.media) {
+        let section = subscriber.data.as_ref().map(|data| data.section);
+        let data = section.and_then(|at| description.media.get(at)).filter(|data| !data.rejected);
+        if let Some(longest) = data.and_then(|data| data.data) {
+            subscriber.transport.carry_data(0, longest, around.now);
+        }
+        let media = description.media.iter().enumerate();
+        let media = media.filter(|(at, _)| Some(*at) != section).map(|(_, media)| media);
+        for (down, media) in subscriber.downs.iter_mut().zip(media) {
             let takes = !media.rejected && media.kind != Kind::Other && media.mid == down.mid;
             // What came into the section after this offer is in one that follows.
             let offered = down.offered_in.is_some_and(|first| first <= serial);

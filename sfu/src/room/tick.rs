@@ -58,6 +58,7 @@ impl Room {
         let now = around.now;
         self.ask_publishers(around);
         self.probe(around);
+        self.tick_data(around);
         if is_due(&mut self.due.feedback, FEEDBACK, now) {
             self.feedback(around);
         }

@@ -31,6 +31,8 @@ pub(crate) struct Accepted {
     pub(crate) rid: Option<u8>,
     pub(crate) repaired: Option<u8>,
     pub(crate) transport: Option<u8>,
+    /// The longest message of data channels that the client takes, where it may have channels.
+    pub(crate) data: Option<u64>,
     /// Whether this side shakes hands as the client.
     pub(crate) is_client: bool,
     pub(crate) sdp: String,
@@ -47,11 +49,13 @@ pub(crate) struct Bounds {
     pub(crate) sections: usize,
     /// The highest picture, in lines; none at all with 0.
     pub(crate) height: Option<u16>,
+    /// Whether data channels are accepted.
+    pub(crate) data: bool,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { video: 6_000_000, audio: 256_000, sections: 16, height: None }
+        Self { video: 6_000_000, audio: 256_000, sections: 16, height: None, data: false }
     }
 }
 
@@ -71,6 +75,7 @@ pub(crate) fn accept(
         rid: None,
         repaired: None,
         transport: None,
+        data: None,
         is_client,
         sdp: String::new(),
     };
@@ -78,6 +83,16 @@ pub(crate) fn accept(
     let mut mids: Vec<&str> = Vec::new();
     let mut taken = 0;
     for media in &offer.media {
+        if let Some(longest) = media.data
+            && bounds.data
+            && accepted.data.is_none()
+            && !media.rejected
+        {
+            accepted.data = Some(longest);
+            mids.push(&media.mid);
+            sections.push_str(&own.data(&media.mid, setup));
+            continue;
+        }
         let formats = chosen(media);
         let sends = matches!(media.direction, Direction::Send | Direction::Both);
         let is_media = matches!(media.kind, Kind::Audio | Kind::Video) && !formats.is_empty();

@@ -73,6 +73,17 @@ impl Own<'_> {
         text
     }
 
+    /// The section of data channels.
+    fn data(&self, mid: &str, setup: &str) -> String {
+        let port = self.addresses.first().map_or(9, std::net::SocketAddr::port);
+        format!(
+            "m=application {port} UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\n{}\
+             a=mid:{mid}\r\na=sctp-port:5000\r\na=max-message-size:{}\r\n",
+            self.transport(setup),
+            crate::data::MESSAGE,
+        )
+    }
+
     /// The lines about the transport, which each media has.
     fn transport(&self, setup: &str) -> String {
         let mut text = format!(

@@ -81,14 +81,32 @@ pub(crate) struct Sent {
     pub(crate) track: String,
 }
 
-/// The offer of these sections.
-pub(crate) fn offer(own: &Own<'_>, id: u64, version: u64, media: &[LocalMedia]) -> String {
-    let mids: Vec<&str> = media.iter().map(|media| media.mid.as_str()).collect();
+/// The name of the section of data channels.
+pub(crate) const DATA: &str = "data";
+
+/// The offer of these sections, with that of data channels after so many of them, if at all.
+pub(crate) fn offer(
+    own: &Own<'_>,
+    id: u64,
+    version: u64,
+    media: &[LocalMedia],
+    data: Option<usize>,
+) -> String {
+    let mut mids: Vec<&str> = media.iter().map(|media| media.mid.as_str()).collect();
+    if let Some(at) = data {
+        mids.insert(at, DATA);
+    }
     let mut text = own.session(id, version, &mids);
     let transport = own.transport("actpass");
     let port = own.addresses.first().map_or(9, std::net::SocketAddr::port);
-    for media in media {
+    for (index, media) in media.iter().enumerate() {
+        if data == Some(index) {
+            text.push_str(&own.data(DATA, "actpass"));
+        }
         section(&mut text, media, port, &transport).expect("a string takes all text");
+    }
+    if data == Some(media.len()) {
+        text.push_str(&own.data(DATA, "actpass"));
     }
     text
 }

@@ -82,6 +82,9 @@ pub(crate) struct Media {
     pub(crate) layers: Vec<String>,
     /// Streams, each with the one of its retransmissions.
     pub(crate) streams: Vec<(u32, Option<u32>)>,
+    /// The longest message of data channels that the client takes, in bytes, where this is the
+    /// section of those.
+    pub(crate) data: Option<u64>,
 }
 
 impl Media {
@@ -230,6 +233,7 @@ fn section(index: usize, line: &str, list: &[&str]) -> Result<Media, ReadError> 
         extensions: list.iter().filter_map(|line| extension(value(line, "extmap")?)).collect(),
         layers: layers(list),
         streams: streams(list),
+        data: data(line, list),
     })
 }
 
@@ -307,6 +311,20 @@ fn layers(list: &[&str]) -> Vec<String> {
         (1..=16).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
     };
     names.filter(good).take(4).collect()
+}
+
+/// The longest message of data channels (RFC 8841), where this is the section of those.
+fn data(line: &str, list: &[&str]) -> Option<u64> {
+    let mut words = line.split_whitespace();
+    let is_data = words.next() == Some("application")
+        && words.nth(1) == Some("UDP/DTLS/SCTP")
+        && words.next() == Some("webrtc-datachannel");
+    let find = |name: &str| list.iter().find_map(|line| value(line, name)?.parse::<u64>().ok());
+    find("sctp-port").filter(|_| is_data)?;
+    match find("max-message-size") {
+        Some(0) => Some(u64::MAX),
+        longest => Some(longest.unwrap_or(65_536)),
+    }
 }
 
 fn streams(list: &[&str]) -> Vec<(u32, Option<u32>)> {

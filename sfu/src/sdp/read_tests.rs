@@ -47,6 +47,37 @@ fn an_offer_of_a_browser_is_read_and_answered() {
 }
 
 #[test]
+fn a_section_of_data_channels_is_taken_once_and_only_where_there_are_any() {
+    let section = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\n\
+        a=mid:2\r\na=sctp-port:5000\r\na=max-message-size:262144\r\n";
+    let read = |more: &str| {
+        let offer = OFFER.replace("BUNDLE 0 1", "BUNDLE 0 1 2 3");
+        Description::read(&format!("{offer}{more}")).unwrap()
+    };
+    let own = Own { fingerprint: "00", name: "name", password: "password", addresses: &[] };
+    let bounds = Bounds { data: true, ..Bounds::default() };
+    let twice = format!("{section}{}", section.replace("mid:2", "mid:3"));
+    let accepted = accept(&read(&twice), &own, 1, 1, bounds);
+    assert_eq!(accepted.data, Some(262_144));
+    assert!(accepted.sdp.contains("a=group:BUNDLE 0 1 2\r\n"), "{}", accepted.sdp);
+    let taken = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n";
+    assert_eq!(accepted.sdp.matches(taken).count(), 1);
+    assert!(accepted.sdp.contains("a=sctp-port:5000\r\na=max-message-size:65536\r\n"));
+    assert!(accepted.sdp.contains("m=application 0 UDP/DTLS/SCTP webrtc-datachannel\r\n"));
+    let refused = accept(&read(section), &own, 1, 1, Bounds::default());
+    assert!(refused.data.is_none() && refused.sdp.contains("m=application 0 "));
+    for (from, to, longest) in [
+        ("a=max-message-size:262144\r\n", "", Some(65_536)),
+        ("262144", "0", Some(u64::MAX)),
+        ("a=sctp-port:5000\r\n", "", None),
+        ("UDP/DTLS/SCTP", "TCP/DTLS/SCTP", None),
+    ] {
+        let offer = read(&section.replace(from, to));
+        assert_eq!(offer.media[2].data, longest, "{from} as {to}");
+    }
+}
+
+#[test]
 fn what_is_missing_is_named() {
     let without = |text: &str| {
         let kept = OFFER.lines().filter(|line| !line.contains(text));

@@ -73,6 +73,9 @@ pub(crate) enum Frame {
         #[serde(default)]
         #[schema(value_type = Option<Value>)]
         id: Value,
+        /// Wants their data channels, too. Said again, the server tells again which there are.
+        #[serde(default)]
+        data: bool,
     },
     /// Answers an offer.
     Answer {
@@ -314,8 +317,10 @@ impl Session<'_> {
                     other => (id, other.map(|refused| refused.map(|_| ()))),
                 }
             }
-            Frame::Subscribe { id } => {
-                (id, thread.with(call, move |room, around| room.subscribe(around, who)).await)
+            Frame::Subscribe { id, data } => {
+                let order =
+                    thread.with(call, move |room, around| room.subscribe(around, who, data));
+                (id, order.await)
             }
             Frame::Answer { id, serial, sdp } => {
                 let answer = match Description::read(&sdp) {

@@ -3,6 +3,7 @@
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
+use str0m::channel::{ChannelConfig, ChannelId};
 use str0m::media::{Mid, Rid};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -142,6 +143,25 @@ impl Client {
         let offer = self.take_offer().await;
         self.subscribe.connected().await;
         offer
+    }
+
+    /// Begins to send on data channels alone.
+    pub(crate) async fn open(&mut self, channels: Vec<ChannelConfig>) -> Vec<ChannelId> {
+        let (offer, pending, all) = self.publish.offer_channels(channels).await;
+        self.tell(json!({ "type": "publish", "sdp": offer })).await;
+        let answer = self.frame("published").await;
+        self.publish.accept(pending, answer["sdp"].as_str().unwrap()).await;
+        for _ in &all {
+            self.publish.opened().await;
+        }
+        all
+    }
+
+    /// Begins to receive what is there, and data channels.
+    pub(crate) async fn subscribe_to_data(&mut self) {
+        self.tell(json!({ "type": "subscribe", "data": true })).await;
+        self.take_offer().await;
+        self.subscribe.connected().await;
     }
 
     /// Answers the next offer.

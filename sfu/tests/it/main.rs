@@ -9,6 +9,7 @@ mod client;
 mod clips;
 mod codecs;
 mod congestion;
+mod data;
 mod encoder;
 mod facts;
 mod forwarding;

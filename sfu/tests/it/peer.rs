@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
+use str0m::channel::{ChannelConfig, ChannelData, ChannelId};
 use str0m::media::{
     Direction, KeyframeRequestKind, MediaKind, Mid, Rid, Simulcast, SimulcastLayer,
 };
@@ -27,6 +28,9 @@ pub(crate) enum Fact {
     Connected,
     Packet(Box<RtpPacket>),
     KeyFrame(Option<Rid>),
+    Opened(ChannelId, String),
+    Said(ChannelData),
+    Ended(ChannelId),
     Closed,
 }
 
@@ -115,6 +119,51 @@ impl Peer {
             (offer.to_sdp_string(), pending, audio, video)
         })
         .await
+    }
+
+    /// Offers data channels, and nothing else.
+    pub(crate) async fn offer_channels(
+        &self,
+        channels: Vec<ChannelConfig>,
+    ) -> (String, SdpPendingOffer, Vec<ChannelId>) {
+        self.with(move |rtc| {
+            let mut change = rtc.sdp_api();
+            let all = channels.into_iter().map(|one| change.add_channel_with_config(one)).collect();
+            let (offer, pending) = change.apply().unwrap();
+            (offer.to_sdp_string(), pending, all)
+        })
+        .await
+    }
+
+    /// Says something on a channel, as soon as there is room for it.
+    pub(crate) async fn say(&self, channel: ChannelId, binary: bool, payload: Vec<u8>) {
+        let mut pace = tokio::time::interval(Duration::from_millis(2));
+        loop {
+            let payload = payload.clone();
+            let said = self.with(move |rtc| rtc.channel(channel).unwrap().write(binary, &payload));
+            if said.await.unwrap() {
+                return;
+            }
+            pace.tick().await;
+        }
+    }
+
+    /// The next message on any channel.
+    pub(crate) async fn said(&mut self) -> ChannelData {
+        loop {
+            if let Fact::Said(data) = self.next().await {
+                return data;
+            }
+        }
+    }
+
+    /// The next channel that opens, and its label.
+    pub(crate) async fn opened(&mut self) -> (ChannelId, String) {
+        loop {
+            if let Fact::Opened(channel, label) = self.next().await {
+                return (channel, label);
+            }
+        }
     }
 
     pub(crate) async fn accept(&self, pending: SdpPendingOffer, answer: &str) {
@@ -227,6 +276,9 @@ async fn run(
                             ));
                             Fact::KeyFrame(asked.rid)
                         }
+                        Event::ChannelOpen(channel, label) => Fact::Opened(channel, label),
+                        Event::ChannelData(data) => Fact::Said(data),
+                        Event::ChannelClose(channel) => Fact::Ended(channel),
                         _ => continue,
                     };
                     drop(facts.send(fact));
@@ -238,7 +290,9 @@ async fn run(
             }
         };
         let now = Instant::now();
-        let wait = deadline.saturating_duration_since(now);
+        // What an order changed is seen as time passes, of which a connection that only carries data
+        // does not say when.
+        let wait = deadline.saturating_duration_since(now).min(Duration::from_millis(50));
         tokio::select! {
             order = orders.recv() => match order {
                 Some(order) => order(&mut rtc),

@@ -117,8 +117,10 @@ pub(crate) async fn media_address(world: &crate::world::World) -> std::net::Sock
     address
 }
 
+/// RTP, and data channels.
 fn is_media(datagram: &[u8]) -> bool {
     matches!(datagram, [128..=191, second, ..] if !(192..=223).contains(second))
+        || matches!(datagram, [23, ..])
 }
 
 fn is_lost(datagram: &[u8], count: &mut u64, one_of: u64) -> bool {
