@@ -98,6 +98,8 @@ pub(crate) struct Association {
     beginning: u32,
     streams: BTreeMap<u16, Stream>,
     readable: BTreeSet<u16>,
+    /// Whether messages were left where they are, because the client says too much.
+    was_held: bool,
     allowance: Allowance,
     events: VecDeque<Event>,
     out: Vec<Bytes>,
@@ -136,6 +138,7 @@ impl Association {
             beginning: 0,
             streams: BTreeMap::new(),
             readable: BTreeSet::new(),
+            was_held: false,
             allowance: Allowance::new(now),
             events: VecDeque::new(),
             out: Vec::new(),

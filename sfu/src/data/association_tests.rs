@@ -175,6 +175,23 @@ fn who_says_too_much_waits_on_a_reliable_channel_and_is_cut_on_another() {
 }
 
 #[test]
+fn long_messages_that_are_too_many_come_as_fast_as_they_may() {
+    let (mut pair, stream) = Pair::connected(&channel(true, Reliability::Whole));
+    let mut sent = 0;
+    for millis in (0..8000).step_by(10) {
+        while sent < 100
+            && pair.sides[0].send(stream, &text(vec![7; 60_000]), pair.now) == Sent::Queued
+        {
+            sent += 1;
+        }
+        pair.run(10, |_| false);
+        let got = pair.messages().len();
+        assert!(!pair.events[1].contains(&Event::Ended), "{got} after {millis} ms");
+    }
+    assert_eq!(pair.messages().len(), 100);
+}
+
+#[test]
 fn a_channel_too_many_and_a_message_too_long_are_refused() {
     let open = channel(true, Reliability::Whole);
     let (mut pair, first) = Pair::connected(&open);

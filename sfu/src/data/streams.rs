@@ -50,6 +50,7 @@ impl Association {
     /// Reads what is whole, as long as the client may say more. What is not taken of a channel that
     /// loses nothing stays, so that the client has to wait; what others say is dropped.
     fn read(&mut self, now: Instant) {
+        let (held, mut taken) = (!self.readable.is_empty() && self.was_held, false);
         for id in std::mem::take(&mut self.readable) {
             loop {
                 let open = self.streams.get(&id).and_then(|stream| stream.open);
@@ -67,6 +68,7 @@ impl Association {
                     continue;
                 }
                 self.allowance.took(chunks.len());
+                taken = true;
                 match chunks.to_payload(MESSAGE) {
                     Ok(payload) => self.take(id, chunks.ppi, payload.freeze(), now),
                     Err(_) => {
@@ -74,6 +76,15 @@ impl Association {
                         self.close(id, now);
                     }
                 }
+            }
+        }
+        self.was_held = !self.readable.is_empty();
+        if held && taken {
+            let nudge = self.endpoint.handle(now, PEER, None, self.gate.nudge().into());
+            if let (Some((_, DatagramEvent::AssociationEvent(event))), Some((_, inner))) =
+                (nudge, &mut self.inner)
+            {
+                inner.handle_event(event);
             }
         }
     }

@@ -201,13 +201,10 @@ async fn who_is_too_slow_loses_the_channel_and_the_others_hear_everything() {
     let (_, slow) = began(&mut ben).await;
     began(&mut cleo).await;
     down.bears(50_000);
+    // As fast as the other one hears them.
     let say = async {
         for _ in 0..COUNT {
             ada.publish.say(files, true, vec![7; 60_000]).await;
-        }
-    };
-    let hear = async {
-        for _ in 0..COUNT {
             assert_eq!(cleo.subscribe.said().await.data.len(), 60_000);
         }
     };
@@ -215,7 +212,7 @@ async fn who_is_too_slow_loses_the_channel_and_the_others_hear_everything() {
         let ended = ben.frame("channel_ended").await;
         assert_eq!((&ended["channel"], &ended["reason"]), (&slow["channel"], &json!("too_slow")));
     };
-    tokio::join!(say, hear, told);
+    tokio::join!(say, told);
     // What is said next is heard, and the slow one has nothing to do with it.
     ada.publish.say(files, false, b"on".to_vec()).await;
     assert_eq!(cleo.subscribe.said().await.data, b"on");
