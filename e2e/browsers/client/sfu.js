@@ -219,6 +219,7 @@ export class Sfu extends EventTarget {
     },
     speaker: ({ participant }) => this.#say('speaker', this.#people.get(participant) ?? null),
     channel_began: frame => this.data.began(frame, this.#people.get(frame.participant)),
+    channel_ended: frame => this.data.ended(frame),
     layer: frame => this.#say('layer', frame),
     stats: frame => this.#say('stats', frame),
     connection: frame => this.#state(`${frame.role} ${frame.state}`),
@@ -243,8 +244,12 @@ export class Sfu extends EventTarget {
     this.#state(frame.resumed ? 'resumed' : 'joined');
     const renews = this.#renews;
     this.#renews = false;
-    // What was lost is most likely the network: offers that are open come again by themselves.
-    if (frame.resumed) return void (renews ? this.update() : this.restart());
+    if (frame.resumed) {
+      // Frames about channels may have been lost with the socket of before: they are told again.
+      this.#tell({ type: 'subscribe', data: true });
+      // What was lost is most likely the network: offers that are open come again by themselves.
+      return void (renews ? this.update() : this.restart());
+    }
     this.out?.close();
     this.into?.close();
     this.#sections.clear();

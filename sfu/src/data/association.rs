@@ -98,6 +98,9 @@ pub(crate) struct Association {
     beginning: u32,
     streams: BTreeMap<u16, Stream>,
     readable: BTreeSet<u16>,
+    /// Streams that are closed here as soon as the client has answered for those before: it is asked
+    /// one question at a time (RFC 6525, section 5.1.1).
+    to_close: BTreeSet<u16>,
     /// Whether messages were left where they are, because the client says too much.
     was_held: bool,
     allowance: Allowance,
@@ -105,6 +108,8 @@ pub(crate) struct Association {
     out: Vec<Bytes>,
     /// What waits for the client on all channels.
     waiting: usize,
+    /// Of that, what was left on streams that the client ended.
+    stranded: usize,
     /// Channels that the client may open, and the longest message that it takes.
     accepts: usize,
     longest: usize,
@@ -138,11 +143,13 @@ impl Association {
             beginning: 0,
             streams: BTreeMap::new(),
             readable: BTreeSet::new(),
+            to_close: BTreeSet::new(),
             was_held: false,
             allowance: Allowance::new(now),
             events: VecDeque::new(),
             out: Vec::new(),
             waiting: 0,
+            stranded: 0,
             accepts,
             longest: usize::try_from(longest).unwrap_or(usize::MAX).min(MESSAGE),
             ended: false,
@@ -224,6 +231,7 @@ impl Association {
     pub(crate) fn outgoing(&mut self, now: Instant) -> Vec<Bytes> {
         let mut out = std::mem::take(&mut self.out);
         let mut abort = false;
+        self.close_streams(now);
         if let Some((_, inner)) = &mut self.inner {
             while let Some(transmit) = inner.poll_transmit(now) {
                 let Payload::RawEncode(packets) = transmit.message else { continue };
@@ -286,17 +294,24 @@ impl Association {
     }
 
     /// Closes a channel. What waits on it is sent before.
-    pub(crate) fn close(&mut self, stream: u16, now: Instant) {
-        let (Some(known), Some((_, inner))) = (self.streams.get_mut(&stream), &mut self.inner)
-        else {
+    pub(crate) fn close(&mut self, stream: u16) {
+        if let Some(known) = self.streams.get_mut(&stream) {
+            known.closing = true;
+            self.readable.remove(&stream);
+            self.to_close.insert(stream);
+        }
+    }
+
+    fn close_streams(&mut self, now: Instant) {
+        let Some((_, inner)) = self.inner.as_mut().filter(|_| !self.gate.is_asking()) else {
             return;
         };
-        known.closing = true;
-        self.readable.remove(&stream);
-        if let Ok(mut closed) = inner.stream(stream)
-            && let Err(error) = closed.close(now)
-        {
-            tracing::debug!(%error, "a stream did not close well");
+        for stream in std::mem::take(&mut self.to_close) {
+            if let Ok(mut closed) = inner.stream(stream)
+                && let Err(error) = closed.close(now)
+            {
+                tracing::debug!(%error, "a stream did not close well");
+            }
         }
     }
 
@@ -328,6 +343,7 @@ impl Association {
             self.ended = true;
             self.streams.clear();
             self.readable.clear();
+            self.to_close.clear();
             self.events.push_back(Event::Ended);
         }
     }

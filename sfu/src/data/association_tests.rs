@@ -90,7 +90,7 @@ fn messages_of_every_kind_and_length_arrive_as_they_were_sent() {
     assert_eq!(pair.sides[0].send(stream, &long, pair.now), Sent::TooLong);
     pair.run(2000, |_| false);
     assert_eq!(pair.messages(), sent);
-    pair.sides[0].close(stream, pair.now);
+    pair.sides[0].close(stream);
     pair.run(2000, |_| false);
     assert_eq!(pair.events[1].last(), Some(&Event::Closed { stream }));
     // The stream is free again.
@@ -211,6 +211,8 @@ fn a_channel_too_many_and_a_message_too_long_are_refused() {
     pair.run(500, |_| false);
     let refused = Event::Refused { stream: first, reason: "too_large" };
     assert!(pair.events[1].contains(&refused), "{:?}", pair.events[1]);
+    let closed = pair.events[1].iter().filter(|it| **it == Event::Closed { stream: first });
+    assert_eq!(closed.count(), 1, "the room forgets the channel, once");
 }
 
 impl Pair {

@@ -138,13 +138,14 @@ impl Gate {
     /// Looks at a packet of the peer. `held` says that messages are left where they are, because
     /// the peer says too much.
     pub(super) fn inbound(&mut self, packet: &[u8], held: bool) -> Verdict {
-        let (mut result, mut controls, mut count) = (Verdict::Pass, 0, 0);
+        let (mut result, mut controls, mut count, mut sacks) = (Verdict::Pass, 0, 0, 0);
         self.piled = if held { self.piled } else { 0 };
         for chunk in chunks(packet) {
             let Some(chunk) = chunk else { return Verdict::Drop };
             count += 1;
             controls += usize::from(chunk.kind != kind::DATA);
-            if controls > CONTROLS {
+            sacks += usize::from(chunk.kind == kind::SACK);
+            if controls > CONTROLS || sacks > 1 {
                 return Verdict::Drop;
             }
             match self.chunk(&chunk, held) {
@@ -179,13 +180,17 @@ impl Gate {
             }
             kind::SACK => {
                 let gaps = usize::from(word(value, 8)?);
-                let mut spans = 0;
+                // They lie beside each other (RFC 9260, section 3.3.4): the library walks through
+                // each of them.
+                let mut last = 1;
                 for gap in 0..gaps {
                     let (begin, end) = (word(value, 12 + gap * 4)?, word(value, 14 + gap * 4)?);
-                    spans += usize::from(end.checked_sub(begin)?) + 1;
+                    if begin <= last || end < begin {
+                        return Some(Verdict::Drop);
+                    }
+                    last = end;
                 }
-                // They lie beside each other: the library walks through each of them.
-                if spans > 1 << 16 { Verdict::Drop } else { Verdict::Pass }
+                Verdict::Pass
             }
             kind::FORWARD => match after(long(value, 0)?, self.seen) > FORWARD {
                 true => Verdict::Drop,
@@ -282,6 +287,11 @@ impl Gate {
             }
         }
         if self.asking.len() > ASKING { Verdict::Abort } else { result }
+    }
+
+    /// Whether the peer has not answered yet what it was asked to reset.
+    pub(super) fn is_asking(&self) -> bool {
+        !self.asking.is_empty()
     }
 
     /// The tag that packets must have, and the number of the next chunk of data.

@@ -40,8 +40,14 @@ impl Association {
 
     fn gone(&mut self, id: u16) {
         self.readable.remove(&id);
+        self.to_close.remove(&id);
         let Some(stream) = self.streams.remove(&id) else { return };
-        self.waiting -= stream.waiting.cost();
+        // What was not sent of it stays in the library, which tells nothing of it any more: it goes on
+        // to count, and who makes too much of it has no association.
+        self.stranded += stream.waiting.cost();
+        if self.stranded > RELIABLE {
+            self.abort();
+        }
         if stream.open.is_some() && !stream.closing {
             self.events.push_back(Event::Closed { stream: id });
         }
@@ -71,10 +77,7 @@ impl Association {
                 taken = true;
                 match chunks.to_payload(MESSAGE) {
                     Ok(payload) => self.take(id, chunks.ppi, payload.freeze(), now),
-                    Err(_) => {
-                        self.events.push_back(Event::Refused { stream: id, reason: "too_large" });
-                        self.close(id, now);
-                    }
+                    Err(_) => self.refuse(id, "too_large"),
                 }
             }
         }
@@ -96,8 +99,8 @@ impl Association {
             match Dcep::read(&payload) {
                 Ok(Dcep::Open(open)) if !known => self.opened(id, open, now),
                 Ok(Dcep::Ack) => self.acknowledged(id),
-                Ok(Dcep::Open(_)) | Err(Wrong::Malformed) => self.refuse(id, "malformed", now),
-                Err(Wrong::TooLong) => self.refuse(id, "name_too_long", now),
+                Ok(Dcep::Open(_)) | Err(Wrong::Malformed) => self.refuse(id, "malformed"),
+                Err(Wrong::TooLong) => self.refuse(id, "name_too_long"),
             }
             return;
         }
@@ -112,7 +115,7 @@ impl Association {
     fn opened(&mut self, id: u16, open: Open, now: Instant) {
         let count = self.streams.values().filter(|stream| stream.open.is_some()).count();
         if count >= self.accepts {
-            return self.refuse(id, "too_many", now);
+            return self.refuse(id, "too_many");
         }
         let Some((_, inner)) = &mut self.inner else { return };
         let Ok(mut stream) = inner.stream(id) else { return };
@@ -139,9 +142,9 @@ impl Association {
         }
     }
 
-    fn refuse(&mut self, id: u16, reason: &'static str, now: Instant) {
+    fn refuse(&mut self, id: u16, reason: &'static str) {
         let known = self.streams.get(&id).is_some_and(|stream| stream.open.is_some());
-        self.close(id, now);
+        self.close(id);
         self.events.push_back(Event::Refused { stream: id, reason });
         if known {
             self.events.push_back(Event::Closed { stream: id });

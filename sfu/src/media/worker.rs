@@ -290,7 +290,8 @@ impl Worker {
                 self.take(from, datagram, now);
             }
             self.forward(now);
-            if count < BATCH_SIZE {
+            // Where receiving failed once there may be more.
+            if (1..BATCH_SIZE).contains(&count) {
                 return false;
             }
         }
@@ -313,7 +314,7 @@ impl Worker {
                 tracing::error!(
                     "a datagram made a parser panic: its sender is put out of the call"
                 );
-                room.leave(around, id, "fault");
+                room.fault(around, id);
             }
             !before && room.is_pending()
         });

@@ -1,5 +1,6 @@
-//! Looks at the calls of this node as the log has them, and lets those be recorded that are: who agreed,
-//! and nobody else. It looks again and again, so nothing that it missed stays wrong.
+//! Looks at the calls of this node as the log has them: puts out who is not in them any more, and lets
+//! those be recorded that are, who agreed and nobody else. It looks again and again, so nothing that it
+//! missed stays wrong.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::thread::JoinHandle;
@@ -17,6 +18,7 @@ use super::spool::{Folder, Slate};
 use super::store::{self, Store};
 use super::writer::{self, Written};
 use crate::App;
+use crate::room::Who;
 
 /// How often calls are looked at.
 const LOOK: Duration = Duration::from_millis(400);
@@ -132,6 +134,7 @@ impl Desk {
         let wanted = here.and_then(|begun| wanted(call.into(), begun));
         let wanted = wanted.filter(|(slate, _)| !self.given_up.contains(&slate.recording));
         let elsewhere = here.is_none();
+        let there = self.put_out(call, begun).await;
         let recording = self.running.get(&call).map(|running| running.slate.recording);
         match (recording, wanted) {
             (None, None) => {}
@@ -144,9 +147,27 @@ impl Desk {
         if let Some(begun) = begun {
             self.note_unheard_of(call.into(), begun).await;
         }
-        if elsewhere && !self.running.contains_key(&call) {
+        if elsewhere && !there && !self.running.contains_key(&call) {
             self.calls.remove(&call);
         }
+    }
+
+    /// Whoever left the call, or was put out of it, hears and sees nothing of it any more, whatever
+    /// their device does. Returns whether anybody may be there still.
+    async fn put_out(&self, call: Uuid, begun: Option<&Begun>) -> bool {
+        // A ticket of a call that never was is not ours to doubt.
+        let Some(begun) = begun else { return false };
+        let over = begun.is_over();
+        let devices = begun.devices().iter().filter(|_| !over);
+        let inside: HashSet<Who> = devices
+            .map(|it| Who { user: it.participant.user, device: it.participant.device.uuid() })
+            .collect();
+        let thread = self.app.thread(call);
+        let kept = thread.with_known(call, move |room, around| {
+            room.keep_only(around, &inside, over);
+            room.people() > 0
+        });
+        !matches!(kept.await, Ok(None | Some(false)))
     }
 
     async fn begin(&mut self, call: Uuid, slate: Slate, users: BTreeSet<UserId>) {

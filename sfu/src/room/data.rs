@@ -8,6 +8,9 @@ use super::event::{Event, ParticipantId, Role, ShownChannel};
 use super::{Participant, Room, Surroundings};
 use crate::data::{self, Message, Open, Reliability, Sent};
 
+/// Channels of a room: all of them are told to who comes, beside everything else.
+const CHANNELS: usize = 256;
+
 /// Names a data channel in this process.
 pub(crate) type ChannelId = u32;
 
@@ -87,12 +90,12 @@ impl Participant {
     }
 
     /// Ends a channel on the connection that receives, and says so.
-    fn drop_channel(&mut self, id: ChannelId, reason: &'static str, around: &Surroundings<'_>) {
+    fn drop_channel(&mut self, id: ChannelId, reason: &'static str) {
         let Some(subscriber) = &mut self.subscriber else { return };
         let Some(carried) = &mut subscriber.data else { return };
         let Some(stream) = carried.streams.remove(&id) else { return };
         if let Some(data) = &mut subscriber.transport.data {
-            data.close(stream, around.now);
+            data.close(stream);
         }
         self.tell(Event::ChannelEnded { channel: id, reason });
     }
@@ -116,7 +119,7 @@ impl Participant {
             Sent::Closed => "closed",
         };
         dropped(ends);
-        self.drop_channel(id, ends, around);
+        self.drop_channel(id, ends);
         false
     }
 }
@@ -152,6 +155,13 @@ impl Room {
 
     fn published(&mut self, around: &mut Surroundings<'_>, id: ParticipantId, event: data::Event) {
         match event {
+            data::Event::Opened { stream, .. } if self.channels.len() >= CHANNELS => {
+                let transport = self.transport(id, Role::Publish);
+                if let Some(data) = transport.and_then(|transport| transport.data.as_mut()) {
+                    data.close(stream);
+                }
+                self.published(around, id, data::Event::Refused { stream, reason: "too_many" });
+            }
             data::Event::Opened { stream, open } => {
                 let channel = Channel { owner: id, stream, open };
                 let name = around.ids.next();
@@ -173,7 +183,7 @@ impl Room {
                 count("sent", told, message.payload.len());
             }
             data::Event::Closed { stream } => {
-                self.end_channels(around, "closed", |channel| {
+                self.end_channels("closed", |channel| {
                     channel.owner == id && channel.stream == stream
                 });
             }
@@ -185,7 +195,7 @@ impl Room {
             }
             data::Event::Dropped { reason } => dropped(reason),
             data::Event::Ended => {
-                self.end_channels(around, "lost", |channel| channel.owner == id);
+                self.end_channels("lost", |channel| channel.owner == id);
                 if let Some(participant) = self.participants.get_mut(&id) {
                     participant.tell(Event::ChannelRefused { stream: None, reason: "lost" });
                 }
@@ -205,13 +215,13 @@ impl Room {
             }
             data::Event::Closed { stream } => {
                 if let Some(name) = carried.and_then(|carried| carried.of(stream)) {
-                    participant.drop_channel(name, "closed", around);
+                    participant.drop_channel(name, "closed");
                 }
             }
             data::Event::Ended => {
                 let all: Vec<ChannelId> =
                     carried.into_iter().flat_map(|c| c.streams.keys()).copied().collect();
-                all.into_iter().for_each(|name| participant.drop_channel(name, "lost", around));
+                all.into_iter().for_each(|name| participant.drop_channel(name, "lost"));
             }
             // These channels go one way.
             data::Event::Message { .. } | data::Event::Refused { .. } => dropped("one_way"),
@@ -223,15 +233,17 @@ impl Room {
     /// Time passed, for data channels. A bug that one client finds must not end the calls of others.
     pub(super) fn tick_data(&mut self, around: &mut Surroundings<'_>) {
         let mut due = Vec::new();
-        for participant in self.participants.values_mut() {
-            for role in [Role::Publish, Role::Subscribe] {
-                let id = participant.id;
-                let data = participant.transport(role).and_then(|t| t.data.as_mut());
-                if data.is_some_and(|data| data.is_due(around.now)) {
-                    due.push((id, role));
-                }
+        let Self { talking, participants, .. } = self;
+        talking.retain(|&(id, role)| {
+            let transport = participants.get_mut(&id).and_then(|known| known.transport(role));
+            let Some(data) = transport.and_then(|transport| transport.data.as_mut()) else {
+                return false;
+            };
+            if data.is_due(around.now) {
+                due.push((id, role));
             }
-        }
+            true
+        });
         for (id, role) in due {
             let ticked = catch_unwind(AssertUnwindSafe(|| {
                 let transport = self.transport(id, role);
@@ -245,7 +257,7 @@ impl Room {
             }));
             if ticked.is_err() {
                 tracing::error!("data channels panicked: their participant is put out of the call");
-                self.leave(around, id, "fault");
+                self.fault(around, id);
             }
         }
     }
@@ -272,25 +284,22 @@ impl Room {
         id: ParticipantId,
         reason: &'static str,
     ) {
-        let transport = self.transport(id, Role::Publish);
-        if transport.is_none_or(|transport| transport.data.take().is_none()) {
+        if let Some(transport) = self.transport(id, Role::Publish) {
+            transport.data = None;
+        }
+        if self.channels.values().all(|channel| channel.owner != id) {
             return;
         }
-        self.end_channels(around, reason, |channel| channel.owner == id);
+        self.end_channels(reason, |channel| channel.owner == id);
         self.flush_data(around);
     }
 
-    fn end_channels(
-        &mut self,
-        around: &mut Surroundings<'_>,
-        reason: &'static str,
-        which: impl Fn(&Channel) -> bool,
-    ) {
+    fn end_channels(&mut self, reason: &'static str, which: impl Fn(&Channel) -> bool) {
         let ended = self.channels.extract_if(.., |_, channel| which(channel));
         let ended: BTreeSet<ChannelId> = ended.map(|(name, _)| name).collect();
         for name in ended {
             for participant in self.participants.values_mut() {
-                participant.drop_channel(name, reason, around);
+                participant.drop_channel(name, reason);
             }
         }
     }

@@ -8,6 +8,7 @@ mod data;
 pub(crate) mod event;
 mod flow;
 pub(crate) mod forward;
+mod people;
 mod publish;
 mod quality;
 pub(crate) mod reception;
@@ -75,6 +76,8 @@ pub(crate) struct Participant {
     inside: bool,
     /// Which signalling is theirs: one more each time they come back.
     signalling: u32,
+    /// Whether the call did not know them when it was looked at last.
+    doubted: bool,
 }
 
 impl Participant {
@@ -183,6 +186,8 @@ pub(crate) struct Room {
     due_probes: Vec<(ParticipantId, u64)>,
     /// Whose links are being probed.
     probing: BTreeSet<ParticipantId>,
+    /// The connections that carry data channels.
+    talking: BTreeSet<(ParticipantId, Role)>,
     scratch: Vec<u8>,
     /// Data channels.
     channels: BTreeMap<data::ChannelId, data::Channel>,
@@ -202,120 +207,11 @@ impl Room {
             due: tick::Due::new(now),
             due_probes: Vec::new(),
             probing: BTreeSet::new(),
+            talking: BTreeSet::new(),
             scratch: Vec::with_capacity(2048),
             channels: BTreeMap::new(),
             tape: None,
             empty: Some(now),
-        }
-    }
-
-    /// Somebody joins, or is back: the same device of the same person goes on with its connections.
-    pub(crate) fn join(
-        &mut self,
-        around: &mut Surroundings<'_>,
-        who: Who,
-        rights: Rights,
-        events: mpsc::Sender<Event>,
-        resume: bool,
-    ) -> Option<Signalling> {
-        let same = self.participants.values().find(|known| known.who == who).map(|known| known.id);
-        if let Some(id) = same {
-            if !resume {
-                self.leave(around, id, "joined_again");
-            } else if let Some(known) = self.participants.get_mut(&id) {
-                known.tell(Event::Bye { reason: "joined_again", resume: false });
-                (known.events, known.away, known.rights) = (events, None, rights);
-                known.signalling += 1;
-                let signalling = known.signalling;
-                // It may have been lost with the signalling of before.
-                let open = known.subscriber.as_ref().and_then(Subscriber::open_offer);
-                self.greet(id, true);
-                if let (Some(offer), Some(known)) = (open, self.participants.get_mut(&id)) {
-                    known.tell(offer);
-                }
-                return Some((id, signalling));
-            }
-        }
-        if self.participants.len() >= PEOPLE {
-            return None;
-        }
-        let id = ParticipantId::from(around.ids.next());
-        let participant = Participant {
-            id,
-            who,
-            rights,
-            events,
-            publisher: None,
-            subscriber: None,
-            away: None,
-            headless: false,
-            inside: false,
-            signalling: 0,
-        };
-        let present = participant.present();
-        self.tell_all(|_| Some(Event::ParticipantJoined(present.clone())));
-        self.participants.insert(id, participant);
-        self.empty = None;
-        self.greet(id, false);
-        Some((id, 0))
-    }
-
-    fn greet(&mut self, id: ParticipantId, resumed: bool) {
-        let others = self.participants.values().filter(|other| other.id != id);
-        let event = Event::Joined {
-            participant: id,
-            resumed,
-            participants: others.map(Participant::present).collect(),
-            tracks: self.tracks.values().map(shown).collect(),
-            speaker: self.speakers.current(),
-        };
-        if let Some(participant) = self.participants.get_mut(&id) {
-            participant.tell(event);
-        }
-    }
-
-    /// Somebody leaves.
-    pub(crate) fn leave(
-        &mut self,
-        around: &mut Surroundings<'_>,
-        id: ParticipantId,
-        reason: &'static str,
-    ) {
-        self.unpublish(around, id);
-        let Some(mut participant) = self.participants.remove(&id) else { return };
-        if let Some(subscriber) = &mut participant.subscriber {
-            subscriber.transport.close(around.out, around.now);
-        }
-        if participant.inside {
-            around.facts.tell(self.call, participant.who, false);
-        }
-        participant.tell(Event::Bye { reason, resume: false });
-        self.speakers.forget(id);
-        self.tell_all(|_| Some(Event::ParticipantLeft { participant: id }));
-        if self.participants.is_empty() {
-            self.empty = Some(around.now);
-        }
-    }
-
-    /// Somebody has no signalling, and stays for as long as their media does.
-    pub(crate) fn without_signalling(&mut self, id: ParticipantId, now: Instant) {
-        if let Some(participant) = self.participants.get_mut(&id) {
-            (participant.headless, participant.away) = (true, Some(now));
-        }
-    }
-
-    /// The signalling of somebody ended, by their wish or not; not if they have another one.
-    pub(crate) fn ended(
-        &mut self,
-        around: &mut Surroundings<'_>,
-        (id, signalling): Signalling,
-        wished: bool,
-    ) {
-        let known = self.participants.get_mut(&id);
-        let Some(known) = known.filter(|known| known.signalling == signalling) else { return };
-        known.away.get_or_insert(around.now);
-        if wished {
-            self.leave(around, id, "left");
         }
     }
 

@@ -171,7 +171,10 @@ impl Room {
         publisher.repaired = accepted.repaired;
         publisher.wide = accepted.transport;
         match accepted.data {
-            Some(longest) => publisher.transport.carry_data(CHANNELS, longest, now),
+            Some(longest) => {
+                publisher.transport.carry_data(CHANNELS, longest, now);
+                self.talking.insert((id, Role::Publish));
+            }
             None => self.end_data(around, id, "closed"),
         }
         let Accepted { media, sdp, .. } = accepted;

@@ -8,7 +8,7 @@ use rand::Rng;
 use super::bandwidth::Bandwidth;
 use super::codec::Codec;
 use super::data::Carried;
-use super::event::{Event, ParticipantId, Section};
+use super::event::{Event, ParticipantId, Role, Section};
 use super::forward::Forwarder;
 use super::reception::Rate;
 use super::stats::Reported;
@@ -357,6 +357,7 @@ impl Room {
         let data = section.and_then(|at| description.media.get(at)).filter(|data| !data.rejected);
         if let Some(longest) = data.and_then(|data| data.data) {
             subscriber.transport.carry_data(0, longest, around.now);
+            self.talking.insert((id, Role::Subscribe));
         }
         let media = description.media.iter().enumerate();
         let media = media.filter(|(at, _)| Some(*at) != section).map(|(_, media)| media);

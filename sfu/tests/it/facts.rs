@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::call::{self, Call, Place, Start};
+use domain::call::{self, Call, Enter, Place, Start};
 use event_log::{Context, EventLog, Secrets};
 use events::call::{Media, Participant, Toggles};
 use events::{CallId, StreamName, UserId};
@@ -103,4 +103,46 @@ async fn the_log_knows_which_devices_are_connected() {
     until(true).await;
     ada.tell(json!({ "type": "leave" })).await;
     until(false).await;
+}
+
+#[tokio::test]
+async fn who_is_put_out_of_a_call_is_put_out_of_its_room_whatever_their_device_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, _store) = log(folder.path()).await;
+    let world = World::start_with(Some(log.clone())).await;
+    let device = |person: u128| Participant {
+        user: Uuid::from_u128(person).into(),
+        device: Uuid::from_u128(1_000_000 + person).into(),
+    };
+    let call: CallId = world.call.into();
+    start(&log, call, device(1)).await;
+    let enter = Enter {
+        by: device(2),
+        toggles: Toggles::default(),
+        place: Place { member: true, blocked: false },
+        agrees: false,
+        node: None,
+    };
+    act(&log, call, &call::Command::Join(enter)).await;
+
+    let (mut ada, mut eve) = (Client::join(&world, 1).await, Client::join(&world, 2).await);
+    ada.publish(&[]).await;
+    eve.publish(&[]).await;
+    eve.subscribe().await;
+    let user = device(2).user;
+    act(&log, call, &call::Command::Remove { user }).await;
+    let bye = eve.frame("bye").await;
+    assert_eq!((&bye["reason"], &bye["resume"]), (&json!("removed"), &json!(false)));
+    ada.frame("participant_left").await;
+
+    // A ticket that she had before helps for a moment at the most.
+    let mut again = Client::join(&world, 2).await;
+    again.publish(&[]).await;
+    assert_eq!(again.frame("bye").await["reason"], "removed");
+    // Who is in the call stays, and nobody does when it is over.
+    ada.tell(json!({ "type": "subscribe", "id": 7 })).await;
+    ada.frame("done").await;
+    let end = call::Command::End { by: device(1).user, moderator: false };
+    act(&log, call, &end).await;
+    assert_eq!(ada.frame("bye").await["reason"], "removed");
 }

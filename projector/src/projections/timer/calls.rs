@@ -67,7 +67,8 @@ pub(super) fn of_call(event: &CallEvent, place: &Place) -> Vec<Op> {
                     set_by: place.set_by.clone(),
                 }))
             });
-            timers.collect()
+            // Who is alone waits for those from now on. With others there it ends nothing.
+            timers.chain([alone()]).collect()
         }
         CallEvent::Missed { users, rings_on, .. } => {
             let all = (!rings_on).then(|| ring_key(call));
