@@ -144,10 +144,11 @@ impl Desk {
             }
             (Some(_), _) => self.stop(call).await,
         }
-        if let Some(begun) = begun {
-            self.note_unheard_of(call.into(), begun).await;
-        }
-        if elsewhere && !there && !self.running.contains_key(&call) {
+        let noted = match begun {
+            Some(begun) => self.note_unheard_of(call.into(), begun).await,
+            None => true,
+        };
+        if elsewhere && !there && noted && !self.running.contains_key(&call) {
             self.calls.remove(&call);
         }
     }
@@ -226,17 +227,22 @@ impl Desk {
         }
     }
 
-    /// Recordings that were stopped before they were begun here are a fact.
-    async fn note_unheard_of(&mut self, call: CallId, begun: &Begun) {
+    /// Recordings that were stopped before they were begun here are a fact. Returns whether all of
+    /// them are known.
+    async fn note_unheard_of(&mut self, call: CallId, begun: &Begun) -> bool {
+        let mut all = true;
         let new = begun.unheard_of(&self.node).filter(|it| !self.begun.contains(it));
         for recording in new.collect::<Vec<_>>() {
-            self.begun.insert(recording);
             let waiting = self.folder.waiting().unwrap_or_default();
-            if !waiting.iter().any(|(_, label)| label.recording == recording) {
-                let reason = "it was stopped before it was begun";
-                store::fail(&self.log, call, recording, reason).await;
+            let has_files = waiting.iter().any(|(_, label)| label.recording == recording);
+            let reason = "it was stopped before it was begun";
+            if has_files || store::fail(&self.log, call, recording, reason).await {
+                self.begun.insert(recording);
+            } else {
+                all = false;
             }
         }
+        all
     }
 
     /// Whether a recording stopped without any file.

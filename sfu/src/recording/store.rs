@@ -285,12 +285,26 @@ fn log_failure(error: &StoreError, file: FileId) {
 }
 
 /// A recording, or a part of it, is not kept. Best effort: the log may be away as well.
-pub(super) async fn fail(log: &EventLog, call: CallId, recording: RecordingId, reason: &str) {
+///
+/// Returns whether that is known now, or is not true any more.
+pub(super) async fn fail(
+    log: &EventLog,
+    call: CallId,
+    recording: RecordingId,
+    reason: &str,
+) -> bool {
     let command = call::Command::FailRecording { recording, reason: reason.to_owned() };
     let context = context(recording.uuid(), "fail");
-    let failed = log.transact::<Call>(&StreamName::call(call), &command, &context).await;
-    if let Err(error) = failed {
-        tracing::error!(%error, %reason, "it is not recorded that a recording failed");
+    match log.transact::<Call>(&StreamName::call(call), &command, &context).await {
+        Ok(_) => true,
+        Err(TransactError::Rejected(rejection)) => {
+            tracing::debug!(%rejection, %reason, "a recording has not failed");
+            true
+        }
+        Err(error) => {
+            tracing::error!(%error, %reason, "it is not recorded that a recording failed");
+            false
+        }
     }
 }
 
