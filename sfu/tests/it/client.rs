@@ -137,6 +137,22 @@ impl Client {
         self.publish.connected().await;
     }
 
+    /// Restarts ICE of the connection that sends.
+    pub(crate) async fn restart_publishing(&mut self) {
+        let (offer, pending) = self
+            .publish
+            .with(|rtc| {
+                let mut change = rtc.sdp_api();
+                change.ice_restart(true);
+                let (offer, pending) = change.apply().unwrap();
+                (offer.to_sdp_string(), pending)
+            })
+            .await;
+        self.tell(json!({ "type": "publish", "sdp": offer })).await;
+        let answer = self.frame("published").await;
+        self.publish.accept(pending, answer["sdp"].as_str().unwrap()).await;
+    }
+
     /// Begins to receive what is there.
     pub(crate) async fn subscribe(&mut self) -> Value {
         self.tell(json!({ "type": "subscribe" })).await;

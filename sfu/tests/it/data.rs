@@ -226,18 +226,7 @@ async fn channels_go_on_after_ice_was_restarted_and_after_the_socket_was_replace
     let mut ben = Client::join(&world, 2).await;
     ben.subscribe_to_data().await;
     let (channel, frame) = began(&mut ben).await;
-    let (offer, pending) = ada
-        .publish
-        .with(|rtc| {
-            let mut change = rtc.sdp_api();
-            change.ice_restart(true);
-            let (offer, pending) = change.apply().unwrap();
-            (offer.to_sdp_string(), pending)
-        })
-        .await;
-    ada.tell(json!({ "type": "publish", "sdp": offer })).await;
-    let answer = ada.frame("published").await;
-    ada.publish.accept(pending, answer["sdp"].as_str().unwrap()).await;
+    ada.restart_publishing().await;
     ada.publish.say(chat, false, b"one".to_vec()).await;
     assert_eq!(ben.subscribe.said().await.data, b"one");
     ben.tell(json!({ "type": "restart" })).await;

@@ -1,7 +1,6 @@
 //! A network that changes, and a socket that ends: the media goes on.
 
 use serde_json::json;
-use str0m::change::SdpAnswer;
 
 use crate::client::{Client, number_of};
 use crate::world::World;
@@ -17,19 +16,7 @@ async fn both_connections_restart_ice_and_media_goes_on() {
     ada.send_video(None, 1, true).await;
     assert_eq!(number_of(&ben.subscribe.packet().await.payload), 1);
 
-    let (offer, pending) = ada
-        .publish
-        .with(|rtc| {
-            let mut change = rtc.sdp_api();
-            change.ice_restart(true);
-            let (offer, pending) = change.apply().unwrap();
-            (offer.to_sdp_string(), pending)
-        })
-        .await;
-    ada.tell(json!({ "type": "publish", "sdp": offer })).await;
-    let answer = ada.frame("published").await;
-    let answer = SdpAnswer::from_sdp_string(answer["sdp"].as_str().unwrap()).unwrap();
-    ada.publish.with(move |rtc| rtc.sdp_api().accept_answer(pending, answer).unwrap()).await;
+    ada.restart_publishing().await;
     ada.send_video(None, 2, false).await;
     assert_eq!(number_of(&ben.subscribe.packet().await.payload), 2);
 

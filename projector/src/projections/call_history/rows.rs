@@ -12,13 +12,13 @@ pub(super) async fn apply(db: &mut PgConnection, op: Op) -> Result<(), sqlx::Err
         Op::Begin(new) => begin(db, *new).await,
         Op::Enter { call, conversation, device, toggles, outcome, at, position } => {
             let place = (call, conversation);
-            concern(db, place, &[device.user], outcome).await?;
+            concern(db, place, &[device.user], outcome, SETTLED).await?;
             connect(db, call, device.user, at).await?;
             enter(db, place, device, toggles, at, position).await
         }
         Op::Ring(call, conversation, ring, busy) => {
-            ask_more(db, (call, conversation), &ring, "ringing").await?;
-            ask_more(db, (call, conversation), &busy, "busy").await
+            concern(db, (call, conversation), &ring, "ringing", KNOWN).await?;
+            concern(db, (call, conversation), &busy, "busy", KNOWN).await
         }
         Op::Video(call) => {
             let video = "update call_history set media = 'video' where call_id = $1";
@@ -75,53 +75,38 @@ async fn begin(db: &mut PgConnection, new: New) -> Result<(), sqlx::Error> {
     .bind(new.position.to_bytes())
     .execute(&mut *db)
     .await?;
-    concern(db, place, &[new.by.user], "called").await?;
-    concern(db, place, &new.ring, "ringing").await?;
-    concern(db, place, &new.busy, "busy").await?;
+    concern(db, place, &[new.by.user], "called", SETTLED).await?;
+    concern(db, place, &new.ring, "ringing", SETTLED).await?;
+    concern(db, place, &new.busy, "busy", SETTLED).await?;
     enter(db, place, new.by, new.toggles, new.at, new.position).await
 }
 
-/// The call concerns these people; what it is to who called does not change any more.
+/// What the call is to who called, or took it, does not change any more.
+const SETTLED: &[&str] = &["called", "accepted"];
+
+/// Nor does it to who was in it, or hears it ring, when more people are wanted.
+const KNOWN: &[&str] = &["called", "accepted", "joined", "ringing"];
+
+/// The call concerns these people, unless what it is to them already is to stay.
 async fn concern(
     db: &mut PgConnection,
     (call, conversation): (CallId, ConversationId),
     users: &[UserId],
     outcome: &str,
+    stays: &[&str],
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
         "insert into call_person (call_id, user_id, conversation_id, outcome, position)
          select $1, u, $2, $3, h.position
          from unnest($4::uuid[]) as u, call_history h where h.call_id = $1
          on conflict (call_id, user_id) do update set outcome = excluded.outcome
-         where call_person.outcome not in ('called', 'accepted')",
+         where call_person.outcome <> all ($5)",
     )
     .bind(call.uuid())
     .bind(conversation.uuid())
     .bind(outcome)
     .bind(ids(users))
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
-/// More people are wanted in it. To who was in it already it stays what it was.
-async fn ask_more(
-    db: &mut PgConnection,
-    (call, conversation): (CallId, ConversationId),
-    users: &[UserId],
-    outcome: &str,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "insert into call_person (call_id, user_id, conversation_id, outcome, position)
-         select $1, u, $2, $3, h.position
-         from unnest($4::uuid[]) as u, call_history h where h.call_id = $1
-         on conflict (call_id, user_id) do update set outcome = excluded.outcome
-         where call_person.outcome in ('declined', 'missed', 'busy')",
-    )
-    .bind(call.uuid())
-    .bind(conversation.uuid())
-    .bind(outcome)
-    .bind(ids(users))
+    .bind(stays)
     .execute(db)
     .await?;
     Ok(())
