@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand};
-use roundtable::import_users::ImportArguments;
+use roundtable::{import_users::ImportArguments, tools::Tool};
 
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("ROUNDTABLE_COMMIT"), ")");
 
@@ -26,9 +26,8 @@ pub(crate) enum Command {
     Migrate(MigrateArguments),
     Secrets(SecretsArguments),
     Demo(DemoArguments),
-    /// Appoint people, as the operator.
-    #[command(subcommand)]
-    Admin(AdminCommand),
+    #[command(flatten)]
+    Tool(Tool),
     ImportUsers(ImportArguments),
     /// Measure, and print the figures.
     #[command(subcommand)]
@@ -132,41 +131,6 @@ pub(crate) struct DemoArguments {
     /// A stack that runs, such as http://127.0.0.1:8080.
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum AdminCommand {
-    Grant(GrantArguments),
-}
-
-/// Give somebody a role on the whole platform.
-///
-/// This is how the first admin comes to be; admins then appoint others over the API. The stack has
-/// to run. It is found by its data folder, or by the URL of its event store and its secret keys.
-#[derive(Debug, Args)]
-pub(crate) struct GrantArguments {
-    /// The person, by handle or id.
-    #[arg(long, value_name = "HANDLE")]
-    pub(crate) user: String,
-    /// The role.
-    #[arg(long, value_enum)]
-    pub(crate) role: GrantedRole,
-    /// The data folder of `roundtable up`.
-    #[arg(long, value_name = "DIR", default_value = ".roundtable")]
-    pub(crate) data: PathBuf,
-    /// The folder of the secret keys [default: `secrets` in the data folder].
-    #[arg(long, value_name = "DIR", env = "ROUNDTABLE_SECRETS", hide_env_values = true)]
-    pub(crate) secrets: Option<PathBuf>,
-    /// The event store, where it is not embedded.
-    #[arg(long, value_name = "URL", env = "ROUNDTABLE_EVENTSTORE_URL", hide_env_values = true)]
-    pub(crate) eventstore_url: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-pub(crate) enum GrantedRole {
-    User,
-    Moderator,
-    Admin,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,6 +1,5 @@
-//! The command-line tool: the whole stack in one process, the demo, and the benches.
+//! The command-line tool: the whole stack in one process, the demo, the benches, and the tools of operators.
 
-pub mod admin;
 pub mod api;
 pub mod bench;
 pub mod client;
@@ -8,6 +7,7 @@ pub mod demo;
 pub mod import_users;
 mod index;
 pub mod stack;
+pub mod tools;
 pub mod up;
 
 /// The commit that this program was built from, or `unknown`.

@@ -4,15 +4,13 @@ use std::{fmt::Display, io::Write, path::Path, process::ExitCode};
 
 use anyhow::{Context, Result};
 use arguments::{
-    AdminCommand, Arguments, BenchCommand, ChatArguments, Command, DemoArguments,
-    EventStoreArguments, GrantArguments, GrantedRole, IdleArguments, MigrateArguments,
-    ReadsArguments, ReceiptsArguments, SecretsArguments, ServeCommand, ServerArguments,
-    SfuArguments, UpArguments,
+    Arguments, BenchCommand, ChatArguments, Command, DemoArguments, EventStoreArguments,
+    IdleArguments, MigrateArguments, ReadsArguments, ReceiptsArguments, SecretsArguments,
+    ServeCommand, ServerArguments, SfuArguments, UpArguments,
 };
 use clap::Parser;
-use events::user::PlatformRole;
 use roundtable::{
-    admin, bench, demo,
+    bench, demo,
     import_users::{self, ImportArguments},
     stack::{self, Given, Stack, StackConfig},
     up::{self, Up},
@@ -30,7 +28,7 @@ fn main() -> ExitCode {
         Command::Migrate(arguments) => migrate(&arguments),
         Command::Secrets(arguments) => secrets(&arguments),
         Command::Demo(arguments) => run_demo(arguments),
-        Command::Admin(AdminCommand::Grant(arguments)) => grant(arguments),
+        Command::Tool(tool) => many_threads().and_then(|threads| threads.block_on(tool.run())),
         Command::ImportUsers(arguments) => import(&arguments),
         Command::Bench(BenchCommand::Chat(arguments)) => chat(arguments),
         Command::Bench(BenchCommand::Idle(arguments)) => idle(&arguments),
@@ -88,26 +86,6 @@ fn migrate(arguments: &MigrateArguments) -> Result<ExitCode> {
 fn secrets(arguments: &SecretsArguments) -> Result<ExitCode> {
     service::Secrets::generate(&arguments.folder)?;
     println!("the secret keys are in {}", arguments.folder.display());
-    Ok(ExitCode::SUCCESS)
-}
-
-fn grant(arguments: GrantArguments) -> Result<ExitCode> {
-    service::telemetry::init("error");
-    let GrantArguments { user, role, data, secrets, eventstore_url } = arguments;
-    let place = admin::Place {
-        data,
-        eventstore_url: given(eventstore_url),
-        secrets: secrets.filter(|path| !path.as_os_str().is_empty()),
-    };
-    let (role, name) = match role {
-        GrantedRole::User => (PlatformRole::User, "user"),
-        GrantedRole::Moderator => (PlatformRole::Moderator, "moderator"),
-        GrantedRole::Admin => (PlatformRole::Admin, "admin"),
-    };
-    match many_threads()?.block_on(admin::grant(&place, &user, role))? {
-        admin::Granted::Now(id) => println!("{id} has the role {name} now"),
-        admin::Granted::Before(id) => println!("{id} had the role {name} already"),
-    }
     Ok(ExitCode::SUCCESS)
 }
 

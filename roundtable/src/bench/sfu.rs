@@ -8,6 +8,7 @@
 mod janus;
 mod load;
 mod report;
+mod wire;
 
 use std::{path::Path, time::Duration};
 

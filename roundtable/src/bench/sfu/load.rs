@@ -1,7 +1,7 @@
 //! The load: peers that send and receive, each with a socket of its own.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -20,10 +20,13 @@ use str0m::{
     net::{Protocol, Receive},
     rtp::{ExtensionValues, RtpWrite, SeqNo},
 };
-use tokio::{net::UdpSocket, task::JoinSet};
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::janus::Janus;
+use super::{
+    janus::Janus,
+    wire::{Taken, Wire},
+};
 
 /// Pictures and sounds a second.
 const PICTURES: Duration = Duration::from_micros(33_333);
@@ -200,8 +203,7 @@ impl Load {
 /// Somebody who sends or receives.
 pub(super) struct Peer {
     rtc: Rtc,
-    socket: UdpSocket,
-    local: SocketAddr,
+    wire: Wire,
     mids: Vec<Mid>,
 }
 
@@ -209,15 +211,14 @@ type First = tokio::sync::oneshot::Sender<Instant>;
 
 impl Peer {
     async fn new(address: IpAddr) -> Result<Self> {
-        let socket = UdpSocket::bind((address, 0)).await?;
-        let local = socket.local_addr()?;
+        let wire = Wire::bind(address).await?;
         let mut rtc = Rtc::builder()
             .set_rtp_mode(true)
             .set_reordering_size_audio(0)
             .set_reordering_size_video(0)
             .build(Instant::now());
-        rtc.add_local_candidate(Candidate::host(local, "udp")?);
-        Ok(Self { rtc, socket, local, mids: Vec::new() })
+        rtc.add_local_candidate(Candidate::host(wire.local, "udp")?);
+        Ok(Self { rtc, wire, mids: Vec::new() })
     }
 
     /// Offers so many tracks of each kind.
@@ -269,44 +270,14 @@ impl Peer {
         mut self,
         packets: Option<usize>,
         tally: Arc<Tally>,
-        mut first: Option<First>,
+        first: Option<First>,
     ) -> Result<()> {
-        let mut sender = packets.map(Sender::new);
-        let mut seen = Seen::default();
-        let mut buffer = vec![0; 2000];
-        let mut connected = false;
+        let mut part = Part { sender: packets.map(Sender::new), first, ..Part::default() };
+        let mut taken = Taken::new();
         while !tally.ended.load(Ordering::Relaxed) {
-            let mut wait = loop {
-                match self.rtc.poll_output()? {
-                    Output::Timeout(at) => break at,
-                    Output::Transmit(datagram) => {
-                        // A full buffer loses, as a network does.
-                        let sent =
-                            self.socket.try_send_to(&datagram.contents, datagram.destination);
-                        if sent.is_err() {
-                            self.socket.send_to(&datagram.contents, datagram.destination).await?;
-                        }
-                    }
-                    Output::Event(Event::Connected) => connected = true,
-                    Output::Event(Event::KeyframeRequest(_)) => {
-                        if let Some(sender) = &mut sender {
-                            sender.key = true;
-                        }
-                    }
-                    Output::Event(Event::RtpPacket(packet)) => {
-                        let ssrc = *packet.header.ssrc;
-                        seen.take(ssrc, *packet.seq_no, &packet.payload, &tally);
-                        if packet.payload.len() > SOUND
-                            && let Some(first) = first.take()
-                        {
-                            first.send(Instant::now()).ok();
-                        }
-                    }
-                    Output::Event(_) => {}
-                }
-            };
+            let mut wait = self.settle(&mut part, &tally).await?;
             let now = Instant::now();
-            if let Some(sender) = sender.as_mut().filter(|_| connected) {
+            if let Some(sender) = part.sender.as_mut().filter(|_| part.connected) {
                 if sender.send(&mut self.rtc, &self.mids, &tally, now) {
                     continue;
                 }
@@ -314,10 +285,16 @@ impl Peer {
             }
             let wait = wait.saturating_duration_since(now);
             tokio::select! {
-                received = self.socket.recv_from(&mut buffer) => {
-                    let (len, from) = received?;
-                    if let Ok(datagram) = Receive::new(Protocol::Udp, from, self.local, &buffer[..len]) {
-                        self.rtc.handle_input(Input::Receive(Instant::now(), datagram))?;
+                ready = self.wire.ready() => {
+                    ready?;
+                    self.wire.take(&mut taken)?;
+                    let local = self.wire.local;
+                    for (from, datagram) in taken.datagrams() {
+                        let Ok(received) = Receive::new(Protocol::Udp, from, local, datagram) else {
+                            continue;
+                        };
+                        self.rtc.handle_input(Input::Receive(Instant::now(), received))?;
+                        self.settle(&mut part, &tally).await?;
                     }
                 }
                 () = tokio::time::sleep(wait) => {
@@ -327,6 +304,43 @@ impl Peer {
         }
         Ok(())
     }
+
+    /// Does what the engine asks for. Returns when it wants to be asked again.
+    async fn settle(&mut self, part: &mut Part, tally: &Tally) -> Result<Instant> {
+        loop {
+            match self.rtc.poll_output()? {
+                Output::Timeout(at) => return Ok(at),
+                Output::Transmit(datagram) => {
+                    self.wire.send(&datagram.contents, datagram.destination).await?;
+                }
+                Output::Event(Event::Connected) => part.connected = true,
+                Output::Event(Event::KeyframeRequest(_)) => {
+                    if let Some(sender) = &mut part.sender {
+                        sender.key = true;
+                    }
+                }
+                Output::Event(Event::RtpPacket(packet)) => {
+                    part.seen.take(*packet.header.ssrc, *packet.seq_no, &packet.payload, tally);
+                    if packet.payload.len() > SOUND
+                        && let Some(first) = part.first.take()
+                    {
+                        first.send(Instant::now()).ok();
+                    }
+                }
+                Output::Event(_) => {}
+            }
+        }
+    }
+}
+
+/// What a peer does in the load.
+#[derive(Default)]
+struct Part {
+    sender: Option<Sender>,
+    seen: Seen,
+    /// Wants to know when the first picture came.
+    first: Option<First>,
+    connected: bool,
 }
 
 /// What a publisher sends next.

@@ -1,25 +1,64 @@
-//! What the operator of a deployment does to it: appointing people.
+//! `roundtable admin`: appointing people.
 
-use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
+use clap::{Args, Subcommand};
 use domain::reservation::Reservation;
 use domain::user::{Command, User};
 use event_log::{Context, EventLog, Outcome, TransactError};
 use events::user::PlatformRole;
 use events::{StreamName, UserId};
-use sqlx::postgres::PgPoolOptions;
 use uuid::Uuid;
 
-/// Which deployment.
-#[derive(Clone, Debug)]
-pub struct Place {
-    /// The data folder of `roundtable up`.
-    pub data: PathBuf,
-    /// The event store, where it is not the one embedded in the stack of the folder.
-    pub eventstore_url: Option<String>,
-    /// The folder of the secret keys; those of the data folder if `None`.
-    pub secrets: Option<PathBuf>,
+use super::Place;
+
+/// What an operator does with people.
+#[derive(Debug, Subcommand)]
+pub enum AdminCommand {
+    Grant(GrantArguments),
+}
+
+/// Give somebody a role on the whole platform.
+///
+/// This is how the first admin comes to be; admins then appoint others over the API. The stack has
+/// to run. It is found by its data folder, or by the URL of its event store and its secret keys.
+#[derive(Debug, Args)]
+pub struct GrantArguments {
+    /// The person, by handle or id.
+    #[arg(long, value_name = "HANDLE")]
+    user: String,
+    /// The role.
+    #[arg(long, value_enum)]
+    role: GrantedRole,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum GrantedRole {
+    User,
+    Moderator,
+    Admin,
+}
+
+/// Does it, and says what came of it.
+///
+/// # Errors
+/// As [`grant`].
+pub async fn run(command: AdminCommand) -> Result<ExitCode> {
+    service::telemetry::init("error");
+    let AdminCommand::Grant(GrantArguments { user, role, place }) = command;
+    let (role, name) = match role {
+        GrantedRole::User => (PlatformRole::User, "user"),
+        GrantedRole::Moderator => (PlatformRole::Moderator, "moderator"),
+        GrantedRole::Admin => (PlatformRole::Admin, "admin"),
+    };
+    match grant(&place, &user, role).await? {
+        Granted::Now(id) => println!("{id} has the role {name} now"),
+        Granted::Before(id) => println!("{id} had the role {name} already"),
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// What came of it.
@@ -37,7 +76,7 @@ pub enum Granted {
 /// # Errors
 /// When the log does not answer, or nobody has this handle or id.
 pub async fn grant(place: &Place, who: &str, role: PlatformRole) -> Result<Granted> {
-    let log = connect(place).await?;
+    let log = place.sealed_log().await?;
     let user = find(&log, who).await?;
     let stream = StreamName::user(user);
     let known = log.load::<User>(&stream).await?;
@@ -70,8 +109,8 @@ fn context(log: &EventLog, user: UserId, role: PlatformRole) -> Context {
     }
 }
 
-/// By id, or by handle.
-async fn find(log: &EventLog, who: &str) -> Result<UserId> {
+/// A person by id, or by handle.
+pub(super) async fn find(log: &EventLog, who: &str) -> Result<UserId> {
     if let Ok(user) = who.parse() {
         return Ok(user);
     }
@@ -79,38 +118,4 @@ async fn find(log: &EventLog, who: &str) -> Result<UserId> {
     let stream = StreamName::handle(&log.secrets().name_digest("handle", &handle));
     let name = log.load::<Reservation>(&stream).await?;
     name.state.owner().with_context(|| format!("nobody has the handle {handle}"))
-}
-
-async fn connect(place: &Place) -> Result<EventLog> {
-    let Place { data, eventstore_url, secrets } = place;
-    let secrets = secrets.clone().unwrap_or_else(|| data.join("secrets"));
-    let secrets = service::Secrets::load(&secrets)?;
-    let eventstore_url = match eventstore_url {
-        Some(url) => url.clone(),
-        None => embedded(data)?,
-    };
-    // Nothing in a role is personal, so the log does without its vault.
-    let nowhere = PgPoolOptions::new()
-        .acquire_timeout(std::time::Duration::from_millis(100))
-        .connect_lazy("postgres://nobody@127.0.0.1:1/none")
-        .expect("this is a URL");
-    let log = EventLog::connect(event_log::Config {
-        eventstore_url,
-        postgres: nowhere,
-        secrets: secrets.log.clone(),
-    });
-    log.await.context("the event store does not answer: is the stack running?")
-}
-
-/// Where the event store listens that is embedded in a stack that runs.
-fn embedded(data: &Path) -> Result<String> {
-    let file = data.join("event-store.port");
-    let port = std::fs::read_to_string(&file).with_context(|| {
-        format!(
-            "{} cannot be read: name the data folder of a stack with --data, or an event store \
-             with --eventstore-url",
-            file.display()
-        )
-    })?;
-    Ok(format!("esdb://127.0.0.1:{}?tls=false", port.trim()))
 }
