@@ -4,6 +4,8 @@
 //! services, and prints for people, or with `--json` for programs.
 
 pub mod admin;
+pub mod erase;
+pub mod hold;
 pub mod place;
 
 use std::process::ExitCode;
@@ -15,10 +17,15 @@ pub use place::Place;
 
 /// The tools.
 #[derive(Debug, Subcommand)]
+#[expect(missing_docs, reason = "the arguments of each are documented, for the terminal too")]
 pub enum Tool {
     /// Appoint people, as the operator.
     #[command(subcommand)]
     Admin(admin::AdminCommand),
+    Erase(erase::EraseArguments),
+    /// Keep people and conversations for legal matters.
+    #[command(subcommand)]
+    Hold(hold::HoldCommand),
 }
 
 impl Tool {
@@ -29,6 +36,8 @@ impl Tool {
     pub async fn run(self) -> Result<ExitCode> {
         match self {
             Self::Admin(command) => admin::run(command).await,
+            Self::Erase(arguments) => erase::run(arguments).await,
+            Self::Hold(command) => hold::run(command).await,
         }
     }
 }
