@@ -41,9 +41,14 @@ impl Person {
         let client = Client::new(url)?;
         let who = sign_up(name);
         client.sign_up(&who).await.with_context(|| format!("{name} signs up"))?;
-        let session = client.log_in(&who.email, PASSWORD).await;
-        let session = session.with_context(|| format!("{name} logs in"))?;
-        Ok(Self { name: who.name, email: who.email, session })
+        Self::log_in(url, &who).await
+    }
+
+    /// Logs in somebody who signed up.
+    pub async fn log_in(url: &str, who: &SignUp) -> Result<Self> {
+        let session = Client::new(url)?.log_in(&who.email, PASSWORD).await;
+        let session = session.with_context(|| format!("{} logs in", who.name))?;
+        Ok(Self { name: who.name.clone(), email: who.email.clone(), session })
     }
 
     /// Who they are.

@@ -15,13 +15,21 @@ pub fn frame(envelope: &Envelope<DomainEvent>) -> Value {
 
 /// The live frame of an event, and whose personal data is in it, if there is any.
 pub fn frame_about(envelope: &Envelope<DomainEvent>) -> (Value, Option<UserId>) {
+    made(envelope, Found::default())
+}
+
+/// The frame of an event as this person may have it: what is personal of others is `null`.
+pub fn frame_of(envelope: &Envelope<DomainEvent>, person: UserId) -> Value {
+    made(envelope, Found { only: Some(person), ..Found::default() }).0
+}
+
+fn made(envelope: &Envelope<DomainEvent>, mut found: Found) -> (Value, Option<UserId>) {
     let mut data = envelope.event.to_data();
     if let Some(fields) = data.as_object_mut() {
         for secret in secrets(&envelope.event) {
             fields.remove(*secret);
         }
     }
-    let mut found = Found::default();
     unwrap_personal(&mut data, &mut found);
     let mut frame = json!({
         "op": "event",
@@ -78,6 +86,8 @@ fn is_plain(event_type: &str, field: &str) -> bool {
 /// What was found in the data of an event.
 #[derive(Default)]
 struct Found {
+    /// Whose is to be shown; everybody's, if it is not said.
+    only: Option<UserId>,
     sealed: bool,
     subject: Option<UserId>,
 }
@@ -127,7 +137,8 @@ fn unwrap_personal(value: &mut Value, found: &mut Found) {
         Value::Object(fields) => {
             if let Some(open) = fields.get_mut("$personal") {
                 found.subject = open["subject"].as_str().and_then(|id| id.parse().ok());
-                *value = open["value"].take();
+                let shown = found.only.is_none() || found.only == found.subject;
+                *value = if shown { open["value"].take() } else { Value::Null };
             } else if fields.contains_key("$sealed") {
                 found.sealed = true;
                 *value = Value::Null;
@@ -150,7 +161,7 @@ mod tests {
 
     const ADA: UserId = UserId::new(Uuid::from_u128(1));
 
-    fn frame_of(event: UserEvent) -> Value {
+    fn framed(event: UserEvent) -> Value {
         let id = Uuid::from_u128(2);
         let metadata = Metadata {
             schema_version: 1,
@@ -187,7 +198,7 @@ mod tests {
     #[test]
     fn personal_data_is_plain_and_secrets_are_left_out() {
         let personal = |text: &str| Personal::new(ADA, text.to_owned());
-        let frame = frame_of(UserEvent::SignedUp {
+        let frame = framed(UserEvent::SignedUp {
             user: ADA,
             email: personal("ada@example.org"),
             handle: personal("ada"),
@@ -203,10 +214,10 @@ mod tests {
     #[test]
     fn what_is_erased_or_sealed_is_null_and_only_the_latter_is_said() {
         let erased = Some(Personal::Erased { subject: ADA });
-        let frame = frame_of(renamed(erased));
+        let frame = framed(renamed(erased));
         assert_eq!((&frame["data"]["name"], frame.get("sealed")), (&Value::Null, None));
         let sealed = Some(Personal::Sealed { subject: ADA, data: "AA".to_owned() });
-        let frame = frame_of(renamed(sealed));
+        let frame = framed(renamed(sealed));
         assert_eq!(frame["data"]["name"], Value::Null);
         assert_eq!(frame["sealed"], true);
     }

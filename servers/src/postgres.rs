@@ -70,6 +70,8 @@ fn settings(port: u16, durability: Durability) -> Vec<String> {
         "shared_buffers=128MB".to_owned(),
         "max_wal_size=1GB".to_owned(),
         "checkpoint_timeout=15min".to_owned(),
+        // What was written ahead is removed and not kept for reuse: it may say what was erased.
+        "wal_recycle=off".to_owned(),
         "logging_collector=off".to_owned(),
         "log_destination=stderr".to_owned(),
         "log_timezone=UTC".to_owned(),

@@ -63,7 +63,7 @@ pub(crate) const fn wrong_credentials() -> Problem {
 
 /// 403: the old password, which a new one takes, is wrong.
 pub(crate) const fn wrong_password() -> Problem {
-    forbidden("wrong-password", "The old password is wrong")
+    forbidden("wrong-password", "The password is wrong")
 }
 
 /// 404: no log-in with this id, or none of the person who asks.

@@ -4,9 +4,13 @@
 //! services, and prints for people, or with `--json` for programs.
 
 pub mod admin;
+pub mod attachments;
+pub mod compliance;
 pub mod erase;
+pub mod export;
 pub mod hold;
 pub mod place;
+mod sweep;
 
 use std::process::ExitCode;
 
@@ -22,7 +26,9 @@ pub enum Tool {
     /// Appoint people, as the operator.
     #[command(subcommand)]
     Admin(admin::AdminCommand),
+    Compliance(compliance::ComplianceArguments),
     Erase(erase::EraseArguments),
+    Export(export::ExportArguments),
     /// Keep people and conversations for legal matters.
     #[command(subcommand)]
     Hold(hold::HoldCommand),
@@ -36,7 +42,9 @@ impl Tool {
     pub async fn run(self) -> Result<ExitCode> {
         match self {
             Self::Admin(command) => admin::run(command).await,
+            Self::Compliance(arguments) => compliance::run(arguments).await,
             Self::Erase(arguments) => erase::run(arguments).await,
+            Self::Export(arguments) => export::run(arguments).await,
             Self::Hold(command) => hold::run(command).await,
         }
     }

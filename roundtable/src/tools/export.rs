@@ -1,0 +1,151 @@
+//! `roundtable export`: all of a person's data, as they may have it.
+
+use std::{
+    fs::{self, File},
+    io::{BufRead as _, BufReader, BufWriter, Seek as _, SeekFrom, Write as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use event_log::{EventLog, Opened, Recorded};
+use events::{DomainEvent, Envelope, FileEvent, Position, UserId, frame::frame_of};
+use serde_json::{Value, json};
+
+use super::{
+    Place, admin,
+    attachments::{self, FilesAt},
+    sweep::{mentions, sweep},
+};
+
+/// Write all data of a person into a folder: events as JSON Lines, and their files.
+///
+/// `events.jsonl` has every event that is by the person or about them, in the order of the log, as their
+/// clients saw it; what is personal of others is left out (`null`). `files/` has what they uploaded.
+/// `manifest.json` comes last and says that it is all. An export that was interrupted goes on where
+/// it ended, when it is begun again with the same folder.
+#[derive(Debug, Args)]
+pub struct ExportArguments {
+    /// The person, by handle or id.
+    #[arg(value_name = "PERSON")]
+    person: String,
+    /// The folder; made if it is not there.
+    #[arg(long, value_name = "DIR")]
+    into: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    files: FilesAt,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Does it.
+///
+/// # Errors
+/// When there is no such person, the folder cannot be written, or a server does not answer.
+pub async fn run(arguments: ExportArguments) -> Result<ExitCode> {
+    service::telemetry::init("error");
+    let ExportArguments { person, into, json, files, place } = arguments;
+    let log = place.log().await?;
+    let user = admin::find(&log, &person).await?;
+    fs::create_dir_all(&into).with_context(|| format!("{} cannot be made", into.display()))?;
+    let storage = files.open(&place)?;
+    let head = log.head().await?;
+    let path = into.join("events.jsonl");
+    let (output, mut count, after) = resumed(&path)?;
+    let mut output = BufWriter::new(output);
+    let (id, mut uploads) = (user.to_string(), Vec::new());
+    sweep(&log, Position::START, head, "exporting", async |recorded| {
+        if !mentions(recorded, &id) {
+            return Ok(());
+        }
+        let Some(envelope) = opened(&log, recorded).await? else { return Ok(()) };
+        if let Some(upload) = upload_of(&envelope, user) {
+            uploads.push(upload);
+        }
+        if recorded.position > after {
+            writeln!(output, "{}", frame_of(&envelope, user))?;
+            count += 1;
+        }
+        Ok(())
+    })
+    .await?;
+    output.flush()?;
+    output.get_ref().sync_all()?;
+    let (mut kept, mut gone) = (0, 0);
+    for Upload { file, digest, name } in uploads {
+        match attachments::fetch(&storage, &into.join("files"), file, &digest, &name).await? {
+            Some(_) => kept += 1,
+            None => gone += 1,
+        }
+    }
+    let manifest = json!({
+        "person": user, "up_to": head, "events": count, "files": kept, "files_removed": gone,
+        "at": service::clock::now(),
+    });
+    fs::write(into.join("manifest.json"), format!("{manifest:#}\n"))?;
+    if json {
+        println!("{manifest}");
+    } else {
+        println!("{count} events and {kept} files of {user} are in {}", into.display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A file that was uploaded.
+struct Upload {
+    file: events::FileId,
+    digest: String,
+    name: String,
+}
+
+fn upload_of(envelope: &Envelope<DomainEvent>, user: UserId) -> Option<Upload> {
+    match &envelope.event {
+        DomainEvent::File(FileEvent::Uploaded { file, owner, digest, name, .. })
+            if *owner == user =>
+        {
+            let name = name.open().cloned().unwrap_or_default();
+            Some(Upload { file: *file, digest: digest.clone(), name })
+        }
+        _ => None,
+    }
+}
+
+/// What an event says; nothing, if it is not ours.
+pub(super) async fn opened(
+    log: &EventLog,
+    recorded: &Recorded,
+) -> Result<Option<Envelope<DomainEvent>>> {
+    match log.open(recorded).await {
+        Ok(Opened::Ours(envelope)) => Ok(Some(envelope)),
+        Ok(Opened::Foreign) => Ok(None),
+        Err(error) => Err(error).with_context(|| {
+            format!("event {} of {}", recorded.revision, recorded.stream.as_str())
+        }),
+    }
+}
+
+/// The file of an export at its end, how many lines it has, and where the last one stands in the
+/// log. A line that was begun and not ended is removed.
+fn resumed(path: &Path) -> Result<(File, u64, Position)> {
+    let named = || format!("{} cannot be used", path.display());
+    let file = File::options().read(true).write(true).create(true).truncate(false).open(path);
+    let mut input = BufReader::new(file.with_context(named)?);
+    let (mut end, mut count, mut last, mut line) = (0, 0, Position::START, String::new());
+    while input.read_line(&mut line).with_context(named)? > 0 && line.ends_with('\n') {
+        let event: Value = serde_json::from_str(&line).with_context(named)?;
+        let Ok(position) = serde_json::from_value(event["position"].clone()) else {
+            bail!("{} holds something else than an export", path.display());
+        };
+        end += line.len() as u64;
+        (last, count) = (position, count + 1);
+        line.clear();
+    }
+    let mut file = input.into_inner();
+    file.set_len(end)?;
+    file.seek(SeekFrom::End(0))?;
+    Ok((file, count, last))
+}
