@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::upcast;
 use crate::{
-    CallEvent, ConversationEvent, DenialEvent, FileEvent, FriendshipEvent, LineEvent, LoginEvent,
+    AccessEvent, CallEvent, ConversationEvent, DenialEvent, FileEvent, FriendshipEvent, LineEvent, LoginEvent,
     MessageEvent, NotificationEvent, ReceiptEvent, ReportEvent, ReservationEvent, SessionEvent,
     UserEvent, WhiteboardEvent,
 };
@@ -107,11 +107,13 @@ pub enum Category {
     Call,
     /// Which calls the devices of a person are in, or a conversation has.
     Line,
+    /// What an administrator read of others.
+    Access,
 }
 
 impl Category {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::User,
         Self::Email,
         Self::Handle,
@@ -128,6 +130,7 @@ impl Category {
         Self::Denial,
         Self::Call,
         Self::Line,
+        Self::Access,
     ];
 
     /// The part of a stream's name before the first hyphen.
@@ -149,6 +152,7 @@ impl Category {
             Self::Denial => "denial",
             Self::Call => "call",
             Self::Line => "line",
+            Self::Access => "access",
         }
     }
 }
@@ -186,6 +190,8 @@ pub enum DomainEvent {
     Call(CallEvent),
     /// Of a `line-` stream.
     Line(LineEvent),
+    /// Of an `access-` stream.
+    Access(AccessEvent),
 }
 
 /// Applies the same expression to the event of whichever category.
@@ -207,6 +213,7 @@ macro_rules! each_category {
             DomainEvent::Denial($event) => $result,
             DomainEvent::Call($event) => $result,
             DomainEvent::Line($event) => $result,
+            DomainEvent::Access($event) => $result,
         }
     };
 }
@@ -248,6 +255,7 @@ impl DomainEvent {
             Category::Denial => read::<DenialEvent>,
             Category::Call => read::<CallEvent>,
             Category::Line => read::<LineEvent>,
+            Category::Access => read::<AccessEvent>,
         };
         read(event_type, schema_version, data)
     }

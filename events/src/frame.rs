@@ -36,7 +36,7 @@ pub fn frame(envelope: &Envelope<DomainEvent>) -> Value {
 }
 
 /// The fields that no client may see, not even the person's own.
-fn secrets(event: &DomainEvent) -> &'static [&'static str] {
+pub fn secrets(event: &DomainEvent) -> &'static [&'static str] {
     match event {
         DomainEvent::User(UserEvent::SignedUp { .. } | UserEvent::PasswordRehashed { .. }) => {
             &["password_hash"]
@@ -67,7 +67,8 @@ fn secrets(event: &DomainEvent) -> &'static [&'static str] {
         | DomainEvent::Report(_)
         | DomainEvent::Denial(_)
         | DomainEvent::Call(_)
-        | DomainEvent::Line(_) => &[],
+        | DomainEvent::Line(_)
+        | DomainEvent::Access(_) => &[],
     }
 }
 

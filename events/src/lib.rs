@@ -4,6 +4,8 @@
 //! clock and does no I/O: it depends on serde, uuid and chrono, and on serde_json because an
 //! upcaster turns one JSON document into another.
 
+pub mod about;
+pub mod access;
 pub mod audience;
 pub mod envelope;
 pub mod event;
@@ -30,6 +32,7 @@ pub mod session;
 pub mod user;
 pub mod whiteboard;
 
+pub use access::AccessEvent;
 pub use audience::Audience;
 pub use call::CallEvent;
 pub use conversation::ConversationEvent;

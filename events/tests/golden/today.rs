@@ -9,7 +9,7 @@ use events::report::{Reason, Subject, Verdict};
 use events::session::LeaveCause;
 use events::user::PlatformRole;
 use events::{
-    ConversationEvent, ConversationId, DenialEvent, DomainEvent, ElementId, EventId, FileEvent,
+    AccessEvent, ConversationEvent, ConversationId, DenialEvent, DomainEvent, ElementId, EventId, FileEvent,
     FileId, FriendshipEvent, InviteId, LoginEvent, LoginId, MessageEvent, MessageId, Moment,
     NotificationEvent, NotificationId, Personal, Position, PushId, ReceiptEvent, ReportEvent,
     ReportId, ReservationEvent, SessionEvent, StudySessionId, UserEvent, UserId, WhiteboardEvent,
@@ -292,6 +292,13 @@ fn of_the_rest() -> Vec<DomainEvent> {
             by: EVE,
             verdict: Verdict::Removed,
             note: Personal::new(EVE, "Advertising".to_owned()),
+        }
+        .into(),
+        AccessEvent::Recorded {
+            by: ADA,
+            view: "events".to_owned(),
+            asked: "conversation=00000000-0000-0000-0000-0000000000c0 limit=50".to_owned(),
+            subjects: vec![EVE],
         }
         .into(),
         DenialEvent::Recorded {
