@@ -2,12 +2,14 @@
 
 use std::convert::Infallible;
 
+use events::serde::Serialize;
 use events::{AccessEvent, UserId};
 
 use crate::Decider;
 
 /// What is known of what an administrator read: nothing decides on it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(crate = "events::serde")]
 pub struct Accesses;
 
 /// Record that personal data of others was opened.

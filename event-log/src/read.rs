@@ -60,6 +60,16 @@ impl Store {
         Ok(found)
     }
 
+    /// The event at a position, if one of ours or a foreign one is there.
+    pub(crate) async fn read_at(
+        &self,
+        position: Position,
+    ) -> Result<Option<Recorded>, eventstore::Error> {
+        let options = ReadAllOptions::default().position(from(position)).max_count(1);
+        let page = self.page(&options, ours).await?;
+        Ok(page.into_iter().flatten().find(|event| event.position == position))
+    }
+
     /// The position of the last event that is not the store's own.
     pub(crate) async fn head(&self) -> Result<Position, eventstore::Error> {
         let mut count = 1;

@@ -59,5 +59,8 @@ pub use stream::StreamName;
 pub use user::UserEvent;
 pub use whiteboard::WhiteboardEvent;
 
+/// How states and events are written: for `domain`, which has no dependencies of its own.
+pub use serde;
+
 /// A moment, in UTC.
 pub type Moment = chrono::DateTime<chrono::Utc>;
