@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use crate::upcast;
 use crate::{
-    AccessEvent, CallEvent, ConversationEvent, DenialEvent, FileEvent, FriendshipEvent, LineEvent, LoginEvent,
-    MessageEvent, NotificationEvent, ReceiptEvent, ReportEvent, ReservationEvent, SessionEvent,
-    UserEvent, WhiteboardEvent,
+    CallEvent, ConversationEvent, DenialEvent, FileEvent, FriendshipEvent, HoldEvent, LineEvent,
+    LoginEvent, MessageEvent, NotificationEvent, ReceiptEvent, ReportEvent, ReservationEvent,
+    SessionEvent, UserEvent, WhiteboardEvent,
 };
 
 /// The events of one kind of stream: an enum with `#[serde(tag = "type", content = "data")]`,
@@ -107,8 +107,8 @@ pub enum Category {
     Call,
     /// Which calls the devices of a person are in, or a conversation has.
     Line,
-    /// What an administrator read of others.
-    Access,
+    /// What is kept for legal matters.
+    Hold,
 }
 
 impl Category {
@@ -130,7 +130,7 @@ impl Category {
         Self::Denial,
         Self::Call,
         Self::Line,
-        Self::Access,
+        Self::Hold,
     ];
 
     /// The part of a stream's name before the first hyphen.
@@ -152,7 +152,7 @@ impl Category {
             Self::Denial => "denial",
             Self::Call => "call",
             Self::Line => "line",
-            Self::Access => "access",
+            Self::Hold => "hold",
         }
     }
 }
@@ -190,8 +190,8 @@ pub enum DomainEvent {
     Call(CallEvent),
     /// Of a `line-` stream.
     Line(LineEvent),
-    /// Of an `access-` stream.
-    Access(AccessEvent),
+    /// Of a `hold-` stream.
+    Hold(HoldEvent),
 }
 
 /// Applies the same expression to the event of whichever category.
@@ -213,7 +213,7 @@ macro_rules! each_category {
             DomainEvent::Denial($event) => $result,
             DomainEvent::Call($event) => $result,
             DomainEvent::Line($event) => $result,
-            DomainEvent::Access($event) => $result,
+            DomainEvent::Hold($event) => $result,
         }
     };
 }
@@ -255,7 +255,7 @@ impl DomainEvent {
             Category::Denial => read::<DenialEvent>,
             Category::Call => read::<CallEvent>,
             Category::Line => read::<LineEvent>,
-            Category::Access => read::<AccessEvent>,
+            Category::Hold => read::<HoldEvent>,
         };
         read(event_type, schema_version, data)
     }

@@ -41,6 +41,8 @@ pub fn secrets(event: &DomainEvent) -> &'static [&'static str] {
         DomainEvent::User(UserEvent::SignedUp { .. } | UserEvent::PasswordRehashed { .. }) => {
             &["password_hash"]
         }
+        // How many conversations they were in is nobody's business in any of them.
+        DomainEvent::User(UserEvent::Erased { .. }) => &["conversations", "names"],
         DomainEvent::User(UserEvent::PushSubscribed { .. }) => &["endpoint", "p256dh", "auth"],
         DomainEvent::Login(LoginEvent::Opened { .. } | LoginEvent::Refreshed { .. }) => {
             &["refresh_digest"]
@@ -52,6 +54,7 @@ pub fn secrets(event: &DomainEvent) -> &'static [&'static str] {
             | UserEvent::Suspended { .. }
             | UserEvent::Reinstated { .. }
             | UserEvent::PushUnsubscribed { .. }
+            | UserEvent::ErasureCertified { .. }
             | UserEvent::NotificationsRead { .. },
         )
         | DomainEvent::Login(LoginEvent::Closed { .. })
@@ -68,7 +71,7 @@ pub fn secrets(event: &DomainEvent) -> &'static [&'static str] {
         | DomainEvent::Denial(_)
         | DomainEvent::Call(_)
         | DomainEvent::Line(_)
-        | DomainEvent::Access(_) => &[],
+        | DomainEvent::Hold(_) => &[],
     }
 }
 

@@ -105,19 +105,7 @@ impl Projection for File {
                 | UserEvent::PushUnsubscribed { .. }
                 | UserEvent::NotificationsRead { .. } => vec![],
             },
-            DomainEvent::Reservation(_)
-            | DomainEvent::Login(_)
-            | DomainEvent::Friendship(_)
-            | DomainEvent::Conversation(_)
-            | DomainEvent::Receipt(_)
-            | DomainEvent::Session(_)
-            | DomainEvent::Whiteboard(_)
-            | DomainEvent::Notification(_)
-            | DomainEvent::Report(_)
-            | DomainEvent::Denial(_)
-            | DomainEvent::Call(_)
-            | DomainEvent::Line(_)
-            | DomainEvent::Access(_) => vec![],
+            _ => vec![],
         }
     }
 

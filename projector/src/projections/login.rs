@@ -67,21 +67,7 @@ impl Projection for Login {
                 }
                 LoginEvent::Closed { login, .. } => Op::Remove { login: *login },
             }],
-            DomainEvent::User(_)
-            | DomainEvent::Reservation(_)
-            | DomainEvent::Friendship(_)
-            | DomainEvent::Conversation(_)
-            | DomainEvent::Message(_)
-            | DomainEvent::Receipt(_)
-            | DomainEvent::Session(_)
-            | DomainEvent::Whiteboard(_)
-            | DomainEvent::File(_)
-            | DomainEvent::Notification(_)
-            | DomainEvent::Report(_)
-            | DomainEvent::Denial(_)
-            | DomainEvent::Call(_)
-            | DomainEvent::Line(_)
-            | DomainEvent::Access(_) => vec![],
+            _ => vec![],
         }
     }
 

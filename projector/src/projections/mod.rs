@@ -84,7 +84,7 @@ pub trait Projection: Default + Send + 'static {
     /// What there is to do for an event.
     type Op: Clone + Send + Sync;
 
-    /// What there is to do for this event.
+    /// What there is to do for this event, which is of a category that it follows.
     fn project(event: &Envelope<DomainEvent>) -> Vec<Self::Op>;
 
     /// Does it, for a batch in the order of the log.

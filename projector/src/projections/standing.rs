@@ -64,21 +64,7 @@ impl Projection for Standing {
                 | UserEvent::PushUnsubscribed { .. }
                 | UserEvent::NotificationsRead { .. } => vec![],
             },
-            DomainEvent::Reservation(_)
-            | DomainEvent::Login(_)
-            | DomainEvent::Friendship(_)
-            | DomainEvent::Conversation(_)
-            | DomainEvent::Message(_)
-            | DomainEvent::Receipt(_)
-            | DomainEvent::Session(_)
-            | DomainEvent::Whiteboard(_)
-            | DomainEvent::File(_)
-            | DomainEvent::Notification(_)
-            | DomainEvent::Report(_)
-            | DomainEvent::Denial(_)
-            | DomainEvent::Call(_)
-            | DomainEvent::Line(_)
-            | DomainEvent::Access(_) => vec![],
+            _ => vec![],
         }
     }
 

@@ -110,21 +110,7 @@ impl Projection for UserProfile {
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {
         match &event.event {
             DomainEvent::User(about) => of_person(about, event),
-            DomainEvent::Reservation(_)
-            | DomainEvent::Login(_)
-            | DomainEvent::Friendship(_)
-            | DomainEvent::Conversation(_)
-            | DomainEvent::Message(_)
-            | DomainEvent::Receipt(_)
-            | DomainEvent::Session(_)
-            | DomainEvent::Whiteboard(_)
-            | DomainEvent::File(_)
-            | DomainEvent::Notification(_)
-            | DomainEvent::Report(_)
-            | DomainEvent::Denial(_)
-            | DomainEvent::Call(_)
-            | DomainEvent::Line(_)
-            | DomainEvent::Access(_) => vec![],
+            _ => vec![],
         }
     }
 

@@ -57,21 +57,7 @@ impl Projection for Whiteboard {
                 }
                 WhiteboardEvent::Cleared { session, .. } => vec![Op::Clear(*session)],
             },
-            DomainEvent::User(_)
-            | DomainEvent::Reservation(_)
-            | DomainEvent::Login(_)
-            | DomainEvent::Friendship(_)
-            | DomainEvent::Conversation(_)
-            | DomainEvent::Message(_)
-            | DomainEvent::Receipt(_)
-            | DomainEvent::Session(_)
-            | DomainEvent::File(_)
-            | DomainEvent::Notification(_)
-            | DomainEvent::Report(_)
-            | DomainEvent::Denial(_)
-            | DomainEvent::Call(_)
-            | DomainEvent::Line(_)
-            | DomainEvent::Access(_) => vec![],
+            _ => vec![],
         }
     }
 
