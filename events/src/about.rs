@@ -1,9 +1,10 @@
 //! What an event is about, for whoever looks for events: where it happened, and to whom.
 
+use crate::hold::Held;
 use crate::notification::About;
 use crate::report::Subject;
 use crate::{
-    Audience, ConversationEvent, ConversationId, DomainEvent, FileEvent, MessageEvent,
+    Audience, ConversationEvent, ConversationId, DomainEvent, FileEvent, HoldEvent, MessageEvent,
     NotificationEvent, ReceiptEvent, ReportEvent, UserId,
 };
 
@@ -52,6 +53,16 @@ pub fn conversation(event: &DomainEvent) -> Option<ConversationId> {
         | DomainEvent::Denial(_)
         | DomainEvent::Line(_)
         | DomainEvent::Access(_) => None,
+        DomainEvent::Hold(event) => match held(event) {
+            Held::User(_) => None,
+            Held::Conversation(conversation) => Some(conversation),
+        },
+    }
+}
+
+const fn held(event: &HoldEvent) -> Held {
+    match event {
+        HoldEvent::Placed { held, .. } | HoldEvent::Released { held, .. } => *held,
     }
 }
 
@@ -76,6 +87,12 @@ const fn of_conversation(event: &ConversationEvent) -> ConversationId {
 /// The one person it happened to, if they are not who did it: the friend who was asked, the member
 /// who was removed, the person who was notified.
 pub fn person(event: &DomainEvent, actor: UserId) -> Option<UserId> {
+    if let DomainEvent::Hold(event) = event {
+        return match held(event) {
+            Held::User(user) => Some(user).filter(|user| *user != actor),
+            Held::Conversation(_) => None,
+        };
+    }
     let only = match event {
         DomainEvent::Conversation(
             ConversationEvent::RoleChanged { user, .. }

@@ -71,7 +71,8 @@ pub fn secrets(event: &DomainEvent) -> &'static [&'static str] {
         | DomainEvent::Denial(_)
         | DomainEvent::Call(_)
         | DomainEvent::Line(_)
-        | DomainEvent::Hold(_) => &[],
+        | DomainEvent::Hold(_)
+        | DomainEvent::Access(_) => &[],
     }
 }
 

@@ -52,6 +52,10 @@ pub(crate) fn of_user(rejection: user::Rejection) -> Problem {
         Rejection::NotAdmin => {
             forbidden("admins-only", "Only an admin of the platform may do this")
         }
+        Rejection::LegalHold => {
+            conflict("legal-hold", "A legal hold keeps what this person wrote")
+        }
+        Rejection::NotErased => conflict("not-erased", "This person was not erased"),
         Rejection::NotModerator => moderators_only(),
         Rejection::LastAdmin => conflict("last-admin", "The platform keeps at least one admin"),
         Rejection::NotBelow => {

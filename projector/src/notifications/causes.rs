@@ -73,6 +73,7 @@ pub(super) fn of(event: &DomainEvent) -> Option<Cause> {
         | DomainEvent::Report(_)
         | DomainEvent::Denial(_)
         | DomainEvent::Line(_)
+        | DomainEvent::Hold(_)
         | DomainEvent::Access(_) => None,
     }
 }

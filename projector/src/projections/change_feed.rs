@@ -153,6 +153,7 @@ fn told(event: &DomainEvent) -> Option<MessageId> {
         | DomainEvent::Denial(_)
         | DomainEvent::Call(_)
         | DomainEvent::Line(_)
+        | DomainEvent::Hold(_)
         | DomainEvent::Access(_) => None,
     }
 }

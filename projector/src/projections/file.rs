@@ -103,7 +103,9 @@ impl Projection for File {
                 | UserEvent::Reinstated { .. }
                 | UserEvent::PushSubscribed { .. }
                 | UserEvent::PushUnsubscribed { .. }
-                | UserEvent::NotificationsRead { .. } => vec![],
+                | UserEvent::NotificationsRead { .. }
+                | UserEvent::Erased { .. }
+                | UserEvent::ErasureCertified { .. } => vec![],
             },
             _ => vec![],
         }

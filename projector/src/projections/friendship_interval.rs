@@ -37,21 +37,7 @@ impl Projection for FriendshipInterval {
                 | FriendshipEvent::Blocked { by, of: other } => ([by, other], None),
                 FriendshipEvent::Unblocked { .. } => return vec![],
             },
-            DomainEvent::User(_)
-            | DomainEvent::Reservation(_)
-            | DomainEvent::Login(_)
-            | DomainEvent::Conversation(_)
-            | DomainEvent::Message(_)
-            | DomainEvent::Receipt(_)
-            | DomainEvent::Session(_)
-            | DomainEvent::Whiteboard(_)
-            | DomainEvent::File(_)
-            | DomainEvent::Notification(_)
-            | DomainEvent::Report(_)
-            | DomainEvent::Denial(_)
-            | DomainEvent::Call(_)
-            | DomainEvent::Line(_)
-            | DomainEvent::Access(_) => return vec![],
+            _ => return vec![],
         };
         vec![Op { pair, tie, at: event.recorded_at, position: event.position }]
     }

@@ -81,7 +81,9 @@ impl Projection for NotificationLog {
                 | UserEvent::Suspended { .. }
                 | UserEvent::Reinstated { .. }
                 | UserEvent::PushSubscribed { .. }
-                | UserEvent::PushUnsubscribed { .. },
+                | UserEvent::PushUnsubscribed { .. }
+                | UserEvent::Erased { .. }
+                | UserEvent::ErasureCertified { .. },
             )
             | DomainEvent::Reservation(_)
             | DomainEvent::Login(_)
@@ -96,6 +98,7 @@ impl Projection for NotificationLog {
             | DomainEvent::Denial(_)
             | DomainEvent::Call(_)
             | DomainEvent::Line(_)
+            | DomainEvent::Hold(_)
             | DomainEvent::Access(_) => vec![],
         }
     }

@@ -62,7 +62,9 @@ impl Projection for Standing {
                 | UserEvent::PasswordRehashed { .. }
                 | UserEvent::PushSubscribed { .. }
                 | UserEvent::PushUnsubscribed { .. }
-                | UserEvent::NotificationsRead { .. } => vec![],
+                | UserEvent::NotificationsRead { .. }
+                | UserEvent::Erased { .. }
+                | UserEvent::ErasureCertified { .. } => vec![],
             },
             _ => vec![],
         }

@@ -186,7 +186,9 @@ fn of_person(about: &UserEvent, event: &Envelope<DomainEvent>) -> Vec<Op> {
         UserEvent::PasswordRehashed { .. }
         | UserEvent::PushSubscribed { .. }
         | UserEvent::PushUnsubscribed { .. }
-        | UserEvent::NotificationsRead { .. } => vec![],
+        | UserEvent::NotificationsRead { .. }
+        | UserEvent::Erased { .. }
+        | UserEvent::ErasureCertified { .. } => vec![],
     }
 }
 

@@ -78,6 +78,11 @@ impl std::fmt::Display for Filter {
 }
 
 impl Bounded {
+    /// A filter with bounds that are known.
+    pub const fn of(filter: Filter, after: Position, upto: Option<Position>) -> Self {
+        Self { filter, after, upto }
+    }
+
     /// Whether an event fits.
     pub fn fits(&self, entry: &Entry) -> bool {
         let Filter { category, stream, event_type, person, conversation, correlation, .. } =

@@ -7,6 +7,7 @@ use domain::conversation::Conversation;
 use domain::denial::Denials;
 use domain::file::File;
 use domain::friendship::Friendship;
+use domain::hold::Hold;
 use domain::line::Line;
 use domain::login::Login;
 use domain::message::Message;
@@ -79,6 +80,7 @@ pub async fn state(
         Category::Denial => fold::<Denials>(log, stream, at, seals).await,
         Category::Call => fold::<Call>(log, stream, at, seals).await,
         Category::Line => fold::<Line>(log, stream, at, seals).await,
+        Category::Hold => fold::<Hold>(log, stream, at, seals).await,
         Category::Access => fold::<Accesses>(log, stream, at, seals).await,
     };
     state.map(Some)

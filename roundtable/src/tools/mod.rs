@@ -4,7 +4,9 @@
 //! services, and prints for people, or with `--json` for programs.
 
 pub mod admin;
+pub mod events;
 pub mod place;
+pub mod state;
 
 use std::process::ExitCode;
 
@@ -15,10 +17,15 @@ pub use place::Place;
 
 /// The tools.
 #[derive(Debug, Subcommand)]
+#[expect(missing_docs, reason = "where the arguments say what a tool does, so does its help")]
 pub enum Tool {
     /// Appoint people, as the operator.
     #[command(subcommand)]
     Admin(admin::AdminCommand),
+    /// Read the log: list events, or follow it.
+    #[command(subcommand)]
+    Events(events::EventsCommand),
+    State(state::StateArguments),
 }
 
 impl Tool {
@@ -29,6 +36,8 @@ impl Tool {
     pub async fn run(self) -> Result<ExitCode> {
         match self {
             Self::Admin(command) => admin::run(command).await,
+            Self::Events(command) => events::run(command).await,
+            Self::State(arguments) => state::run(arguments).await,
         }
     }
 }
