@@ -47,6 +47,18 @@ language sql stable security definer set search_path = public, pg_temp as $$
   order by recorded_at desc, position desc limit 1
 $$;
 
+-- When the last event up to a place was recorded; null before the first one.
+create function moment_at(place bytea) returns timestamptz
+language sql stable security definer set search_path = public, pg_temp as $$
+  select recorded_at from event_index where position <= place order by position desc limit 1
+$$;
+
+-- Whether messages of a moment may have been dropped by retention.
+create function is_before_message_horizon(moment timestamptz) returns boolean
+language sql stable security definer set search_path = public, pg_temp as $$
+  select coalesce((select moment < horizon from message_horizon), false)
+$$;
+
 -- From where to where each person was to another what they were: a `friend`, or somebody with a
 -- request that was `incoming` or `outgoing`. At positions p with
 -- `from_position <= p and (until_position is null or p < until_position)`.
