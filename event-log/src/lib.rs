@@ -43,7 +43,7 @@ pub use context::{Context, Outcome};
 pub use error::{Dependency, LogError, OpenError, TransactError, Unavailable};
 pub use fold::Loaded;
 pub use open::Opened;
-pub use past::Seals;
+pub use past::{Cause, Seals};
 pub use recorded::Recorded;
 pub use secrets::Secrets;
 pub use vault::Vault;

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use domain::Decider;
-use events::{Position, StreamName};
+use events::{EventId, Position, StreamName};
 use eventstore::{ReadStreamOptions, StreamPosition};
+use uuid::Uuid;
 
 use crate::connect::Store;
 use crate::fold::Folded;
@@ -20,7 +21,41 @@ pub enum Seals {
     Opened,
 }
 
+/// What a command follows from: an event, and what that belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// The event.
+    pub event: EventId,
+    /// Its correlation id.
+    pub correlation: Uuid,
+}
+
+impl Recorded {
+    /// The event as the cause of another; none if it is not one of ours.
+    pub fn as_cause(&self) -> Option<Cause> {
+        let (_, metadata) = self.ours()?;
+        Some(Cause { event: self.id, correlation: metadata.correlation_id })
+    }
+}
+
 impl EventLog {
+    /// The event of ours at a place, as the cause of a command.
+    ///
+    /// # Errors
+    /// If the store is away.
+    pub async fn cause_at(&self, position: Position) -> Result<Option<Cause>, LogError> {
+        Ok(self.read_at(position).await?.and_then(|recorded| recorded.as_cause()))
+    }
+
+    /// The first event of a stream of ours, as the cause of a command.
+    ///
+    /// # Errors
+    /// If the store is away.
+    pub async fn beginning_of(&self, stream: &StreamName) -> Result<Option<Cause>, LogError> {
+        let first = self.store().read_first(stream).await?;
+        Ok(first.and_then(|recorded| recorded.as_cause()))
+    }
+
     /// The event at a place; none if there is none, or one of the store itself.
     ///
     /// # Errors
@@ -72,6 +107,22 @@ impl EventLog {
 }
 
 impl Store {
+    async fn read_first(&self, stream: &StreamName) -> Result<Option<Recorded>, eventstore::Error> {
+        let options = ReadStreamOptions::default().position(StreamPosition::Start).max_count(1);
+        self.call(async |client| {
+            let mut read = match client.read_stream(stream.as_str(), &options).await {
+                Err(eventstore::Error::ResourceNotFound) => return Ok(None),
+                read => read?,
+            };
+            match read.next().await {
+                Err(eventstore::Error::ResourceNotFound) | Ok(None) => Ok(None),
+                Ok(Some(resolved)) => Ok(Some(resolved.get_original_event().into())),
+                Err(error) => Err(error),
+            }
+        })
+        .await
+    }
+
     async fn read_stream_until(
         &self,
         stream: &StreamName,

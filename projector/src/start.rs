@@ -197,6 +197,11 @@ macro_rules! projections {
         /// The names of all projections.
         pub const PROJECTIONS: &[&str] = &[$($projection::NAME),*];
 
+        /// Which categories of events each projection reads.
+        pub fn follows() -> impl Iterator<Item = (&'static str, &'static [events::Category])> {
+            [$(($projection::NAME, $projection::FOLLOWS)),*].into_iter()
+        }
+
         impl Tasks {
             fn project_all(&self, runner: &Runner) {
                 $(self.project::<$projection>(runner);)*

@@ -3,7 +3,8 @@
 use event_log::{EventLog, OpenError, Opened, Recorded, Seals};
 use events::frame::secrets;
 use events::{
-    ConversationId, DomainEvent, Envelope, EventId, Moment, Position, StreamName, UserId, about,
+    Audience, ConversationId, DomainEvent, Envelope, EventId, Moment, Position, StreamName, UserId,
+    about,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -39,6 +40,10 @@ pub struct Entry {
     pub correlation: Option<Uuid>,
     /// The event, or the request, that led to it.
     pub causation: Option<Uuid>,
+    /// Who was told live: `user:{id}` is every device of a person, `conversation:{id}` everybody's
+    /// who was in it.
+    #[schema(value_type = Vec<String>)]
+    pub audiences: Vec<Audience>,
     /// What it says. `{"$sealed": ..}` is personal and sealed, `{"$personal": ..}` is open, and
     /// `{"$erased": ..}` is gone for ever. Hashes and digests of secrets are left out.
     pub data: Value,
@@ -92,6 +97,7 @@ impl Entry {
             conversation: about::conversation(event),
             correlation: Some(metadata.correlation_id),
             causation: Some(metadata.causation_id),
+            audiences: Audience::of(event),
             data,
             unreadable: None,
         }
@@ -112,6 +118,7 @@ impl Entry {
             conversation: None,
             correlation: None,
             causation: None,
+            audiences: vec![],
             data: Value::Null,
             unreadable: None,
         }

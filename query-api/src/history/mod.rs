@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod entry;
+pub mod explain;
 pub mod filter;
 pub mod list;
 pub mod state;

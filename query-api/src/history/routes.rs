@@ -14,6 +14,8 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::entry::{Entry, subjects};
+use super::explain::subject::Subject;
+use super::explain::{self, Explanation};
 use super::filter::{Filter, category};
 use super::state::{Change, StreamState, changes, state};
 use super::when::When;
@@ -27,7 +29,10 @@ use crate::reads::{Eyes, Reads};
 const PROJECTIONS: &[&str] = &["event_index", "standing"];
 
 pub(crate) fn router() -> OpenApiRouter<Reads> {
-    OpenApiRouter::new().routes(routes!(events)).routes(routes!(state_of))
+    OpenApiRouter::new()
+        .routes(routes!(events))
+        .routes(routes!(state_of))
+        .routes(routes!(explain_it))
 }
 
 /// Which events.
@@ -209,6 +214,52 @@ async fn state_of(
     }
     let changes = earlier.map(|earlier| changes(&earlier.state, &found.state));
     Ok(Json(StateAndChanges { state: found, changes }))
+}
+
+/// What is explained.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct WantedExplanation {
+    /// `message:ID`, or another kind: call, notification, conversation, user, session, file, report,
+    /// login; `friendship:USER:USER`, `read_cursor:CONVERSATION:USER`, and other rows of read models
+    /// by their names; `badge:CONVERSATION:USER`; `event:ID`, `position:N`, `correlation:ID` or
+    /// `stream:NAME`.
+    #[param(value_type = String)]
+    of: Subject,
+    /// With what events say of persons: recorded as a fact.
+    #[serde(default)]
+    open: bool,
+}
+
+/// Why something is as it is, for admins of the platform: the tree of requests and events that made
+/// it, with the projections and the frames that each event led to.
+#[utoipa::path(
+    get,
+    path = "/v1/admin/explain",
+    tag = "administration",
+    params(WantedExplanation, After),
+    responses((status = 200, body = Explanation), Refusal),
+)]
+async fn explain_it(
+    State(reads): State<Reads>,
+    Extension(log): Extension<EventLog>,
+    asked: Asked<WantedExplanation>,
+) -> Answer<Explanation> {
+    let Asked { reader, after, query: WantedExplanation { of, open } } = asked;
+    reads.checkpoints.reach(PROJECTIONS, after).await?;
+    let mut eyes = reads.eyes_of(reader).await?;
+    must_be_admin(&mut eyes).await?;
+    let found = explain::explain(&log, &mut eyes, &of, seals(open)).await?;
+    eyes.commit().await?;
+    let title = "Nothing of this ever happened";
+    let none = || Problem::new(StatusCode::NOT_FOUND, "nothing-to-explain", title);
+    let found = found.ok_or_else(none)?;
+    if open {
+        let events: Vec<Entry> = found.steps.iter().filter_map(|step| step.event.clone()).collect();
+        access::opened(&log, reader, "explain", of.to_string(), &events).await?;
+    }
+    Ok(Json(found))
 }
 
 pub(super) const fn seals(open: bool) -> Seals {

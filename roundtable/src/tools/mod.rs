@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod events;
+pub mod explain;
 pub mod place;
 pub mod state;
 
@@ -26,6 +27,7 @@ pub enum Tool {
     #[command(subcommand)]
     Events(events::EventsCommand),
     State(state::StateArguments),
+    Explain(explain::ExplainArguments),
 }
 
 impl Tool {
@@ -38,6 +40,7 @@ impl Tool {
             Self::Admin(command) => admin::run(command).await,
             Self::Events(command) => events::run(command).await,
             Self::State(arguments) => state::run(arguments).await,
+            Self::Explain(arguments) => explain::run(arguments).await,
         }
     }
 }

@@ -83,7 +83,7 @@ pub(crate) fn line(entry: &Entry, paint: Paint) -> String {
     };
     let says = match &entry.unreadable {
         Some(reason) => paint.text("31", &format!("cannot be read: {reason}")),
-        None => said(&entry.data, paint),
+        None => told(entry, paint),
     };
     let place = format!("{}@{}", entry.stream, entry.revision);
     format!(
@@ -106,8 +106,21 @@ pub(crate) fn hue(category: Option<&str>) -> &'static str {
     }
 }
 
+/// What an event says, but for ids that its stream or its actor have told already.
+pub(crate) fn told(entry: &Entry, paint: Paint) -> String {
+    let mut data = entry.data.clone();
+    if let Some(fields) = data.as_object_mut() {
+        let actor = entry.actor.map(|actor| actor.to_string()).unwrap_or_default();
+        fields.retain(|_, value| match value {
+            Value::String(id) if id.len() == 36 => *id != actor && !entry.stream.contains(&**id),
+            _ => true,
+        });
+    }
+    said(&data, paint)
+}
+
 /// What an event says: its fields, and marks for what is sealed or gone.
-pub(crate) fn said(data: &Value, paint: Paint) -> String {
+fn said(data: &Value, paint: Paint) -> String {
     match data {
         Value::Object(fields) if fields.len() == 1 && fields.contains_key("$personal") => {
             paint.text("1", &fields["$personal"]["value"].to_string())
