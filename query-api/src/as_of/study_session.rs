@@ -1,7 +1,8 @@
 //! A study session as it was. Who was away for a moment is not in the log: they were in it.
 
+use chrono::SubsecRound;
 use events::session::LeaveCause;
-use events::{DomainEvent, Personal, SessionEvent, StreamName, StudySessionId, UserId};
+use events::{DomainEvent, Moment, Personal, SessionEvent, StreamName, StudySessionId, UserId};
 
 use super::Past;
 use crate::failure::Failure;
@@ -49,7 +50,7 @@ impl Past {
                             capacity: i32::from(capacity),
                             participants_count: 0,
                             seats_left: 0,
-                            starts,
+                            starts: cut(starts),
                             scheduled_at: at,
                             started_at: None,
                             ended_at: None,
@@ -79,7 +80,7 @@ fn evolve(
     session: &mut StudySession,
     inside: &mut Vec<StudyParticipant>,
     event: SessionEvent,
-    at: events::Moment,
+    at: Moment,
 ) {
     let left = |inside: &mut Vec<StudyParticipant>, user: UserId| {
         inside.retain(|it| it.user_id != user);
@@ -96,7 +97,7 @@ fn evolve(
                 session.description = text(&description);
             }
             session.capacity = capacity.map_or(session.capacity, i32::from);
-            session.starts = starts.unwrap_or(session.starts);
+            session.starts = starts.map_or(session.starts, cut);
         }
         SessionEvent::Started { .. } => {
             session.status = "active".to_owned();
@@ -124,6 +125,11 @@ fn evolve(
         } => left(inside, user),
         SessionEvent::Scheduled { .. } | SessionEvent::Reminded { .. } => {}
     }
+}
+
+/// The tables keep microseconds.
+fn cut(moment: Moment) -> Moment {
+    moment.trunc_subsecs(6)
 }
 
 fn text(personal: &Personal<String>) -> Option<String> {

@@ -101,10 +101,13 @@ impl When {
     pub async fn last_before(self, db: &mut PgConnection) -> Result<Position, sqlx::Error> {
         let found: Option<Place> = match self {
             Self::At(position) => {
-                sqlx::query_scalar("select max(position) from event_index where position < $1")
-                    .bind(Place(position))
-                    .fetch_one(db)
-                    .await?
+                sqlx::query_scalar(
+                    "select position from event_index where position < $1
+                     order by position desc limit 1",
+                )
+                .bind(Place(position))
+                .fetch_optional(db)
+                .await?
             }
             Self::Moment(moment) => {
                 // The store and Postgres count in microseconds.
