@@ -326,7 +326,11 @@ async fn listed(who: &Person, url: &str, query: &str) -> Result<Vec<Value>> {
 
 #[tokio::test]
 async fn the_program_and_the_api_tell_the_same_of_events_states_and_causes() -> Result<()> {
-    let up = Up::alone_with(&[("ROUNDTABLE_CALL_RING", "1".to_owned())]).await?;
+    let up = Up::alone_with(&[
+        ("ROUNDTABLE_CALL_RING", "5".to_owned()),
+        ("ROUNDTABLE_NOTIFY_AFTER", "1".to_owned()),
+    ])
+    .await?;
     let (url, data) = (up.url.as_str(), &up.data());
     let eve = admin(&up).await?;
     let (ada, ben) = (&Person::new(url, "Ada").await?, &Person::new(url, "Ben").await?);
