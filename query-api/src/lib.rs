@@ -14,6 +14,7 @@ mod change_feed;
 mod checkpoints;
 mod conversation;
 mod conversation_ban;
+mod erasure;
 mod failure;
 mod file;
 mod file_part;
@@ -191,6 +192,7 @@ fn routes() -> OpenApiRouter<Reads> {
         .merge(conversation_ban::router())
         .merge(report::router())
         .merge(standing::router())
+        .merge(erasure::router())
         .merge(message::router())
         .merge(presence::router())
         .merge(change_feed::router())

@@ -65,6 +65,8 @@ pub struct Insert {
 impl Projection for File {
     const NAME: &'static str = "file";
     const FOLLOWS: &'static [Category] = &[Category::File, Category::Message, Category::User];
+    const ERASE: &'static [&'static str] =
+        &["update file set name = null where owner_id = $1 and name is not null"];
     type Op = Op;
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {

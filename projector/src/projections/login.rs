@@ -48,6 +48,8 @@ pub enum Op {
 impl Projection for Login {
     const NAME: &'static str = "login";
     const FOLLOWS: &'static [Category] = &[Category::Login];
+    const ERASE: &'static [&'static str] =
+        &["update login set device = null where user_id = $1 and device is not null"];
     type Op = Op;
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {

@@ -90,6 +90,10 @@ impl Projection for Message {
     const NAME: &'static str = "message";
     const FOLLOWS: &'static [Category] =
         &[Category::Conversation, Category::Message, Category::Call];
+    const ERASE: &'static [&'static str] = &[
+        "update message set text = null where sender_id = $1 and text is not null",
+        "update message_edit set text = null where sender_id = $1 and text is not null",
+    ];
     type Op = Op;
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {

@@ -50,6 +50,8 @@ pub enum Op {
 impl Projection for MessageSearch {
     const NAME: &'static str = "message_search";
     const FOLLOWS: &'static [Category] = &[Category::Message];
+    const ERASE: &'static [&'static str] =
+        &["update message_search set words = '' where sender_id = $1 and words <> ''"];
     type Op = Op;
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {

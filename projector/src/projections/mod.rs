@@ -9,6 +9,7 @@ pub mod call_history;
 pub mod change_feed;
 pub mod conversation;
 pub mod conversation_ban;
+pub mod erasure;
 pub mod event_index;
 pub mod file;
 pub mod file_removal;
@@ -17,6 +18,7 @@ pub mod friend_request;
 pub mod friendship_interval;
 mod horizon;
 pub mod invite;
+pub mod legal_hold;
 pub mod login;
 pub mod member;
 pub mod mention;
@@ -39,6 +41,7 @@ pub use call_history::CallHistory;
 pub use change_feed::ChangeFeed;
 pub use conversation::Conversation;
 pub use conversation_ban::ConversationBan;
+pub use erasure::Erasure;
 pub use event_index::EventIndex;
 pub use file::File;
 pub use file_removal::FileRemoval;
@@ -46,6 +49,7 @@ pub use friend_list::FriendList;
 pub use friend_request::FriendRequest;
 pub use friendship_interval::FriendshipInterval;
 pub use invite::Invite;
+pub use legal_hold::LegalHold;
 pub use login::Login;
 pub use member::Member;
 pub use mention::Mention;
@@ -68,7 +72,7 @@ use std::hash::Hash;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use events::{Category, DomainEvent, Envelope, Personal};
+use events::{Category, DomainEvent, Envelope, Personal, UserId};
 use sqlx::PgConnection;
 use thiserror::Error;
 
@@ -81,6 +85,9 @@ pub trait Projection: Default + Send + 'static {
     const FOLLOWS: &'static [Category];
     /// How often [`Projection::upkeep`] is done.
     const UPKEEP: Duration = Duration::from_secs(600);
+    /// Takes out of its tables what is about a person who was erased, whose id is `$1`: what a
+    /// rebuild would not find either.
+    const ERASE: &'static [&'static str] = &[];
     /// What there is to do for an event.
     type Op: Clone + Send + Sync;
 
@@ -93,6 +100,20 @@ pub trait Projection: Default + Send + 'static {
         db: &mut PgConnection,
         ops: Vec<Self::Op>,
     ) -> impl Future<Output = Result<(), ApplyError>> + Send;
+
+    /// Takes out of its tables what is about a person who was erased. It is done after the
+    /// operations of a batch: nothing that comes later in the log can be opened any more.
+    fn erase(
+        db: &mut PgConnection,
+        user: UserId,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send {
+        async move {
+            for statement in Self::ERASE {
+                sqlx::query(statement).bind(user.uuid()).execute(&mut *db).await?;
+            }
+            Ok(())
+        }
+    }
 
     /// Whatever has to be done now and then: at the start, and then regularly.
     fn upkeep(

@@ -54,6 +54,11 @@ pub enum Op {
 impl Projection for Report {
     const NAME: &'static str = "report";
     const FOLLOWS: &'static [Category] = &[Category::Report];
+    const ERASE: &'static [&'static str] = &[
+        "update report set text = null where reported_by = $1",
+        "update report set quoted = null where user_id = $1",
+        "update report set note = null where resolved_by = $1",
+    ];
     type Op = Op;
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {

@@ -44,6 +44,8 @@ pub enum Change {
 impl Projection for Standing {
     const NAME: &'static str = "standing";
     const FOLLOWS: &'static [Category] = &[Category::User];
+    const ERASE: &'static [&'static str] =
+        &["update standing set reason = null where user_id = $1"];
     type Op = Op;
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {

@@ -72,6 +72,8 @@ pub struct New {
 impl Projection for StudySession {
     const NAME: &'static str = "study_session";
     const FOLLOWS: &'static [Category] = &[Category::Session];
+    const ERASE: &'static [&'static str] =
+        &["update study_session set title = null, description = null where tutor_id = $1"];
     type Op = Op;
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {

@@ -105,6 +105,13 @@ impl Changes {
 impl Projection for UserProfile {
     const NAME: &'static str = "user_profile";
     const FOLLOWS: &'static [Category] = &[Category::User];
+    const ERASE: &'static [&'static str] = &[
+        "update user_profile set handle = null, name = null, bio = null, native_language = null,
+           learning_language = null, location = null, avatar = null, onboarded = false
+         where user_id = $1",
+        "update user_account set email = null where user_id = $1",
+        "delete from user_search_term where user_id = $1",
+    ];
     type Op = Op;
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {

@@ -37,6 +37,8 @@ pub struct Stroke {
 impl Projection for Whiteboard {
     const NAME: &'static str = "whiteboard";
     const FOLLOWS: &'static [Category] = &[Category::Whiteboard];
+    const ERASE: &'static [&'static str] =
+        &["update whiteboard set shape = null where drawn_by = $1"];
     type Op = Op;
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {

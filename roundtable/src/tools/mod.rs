@@ -4,8 +4,10 @@
 //! services, and prints for people, or with `--json` for programs.
 
 pub mod admin;
+pub mod erase;
 pub mod events;
 pub mod explain;
+pub mod hold;
 pub mod place;
 pub mod state;
 
@@ -18,11 +20,15 @@ pub use place::Place;
 
 /// The tools.
 #[derive(Debug, Subcommand)]
-#[expect(missing_docs, reason = "where the arguments say what a tool does, so does its help")]
+#[expect(missing_docs, reason = "the arguments of each are documented, for the terminal too")]
 pub enum Tool {
     /// Appoint people, as the operator.
     #[command(subcommand)]
     Admin(admin::AdminCommand),
+    Erase(erase::EraseArguments),
+    /// Keep people and conversations for legal matters.
+    #[command(subcommand)]
+    Hold(hold::HoldCommand),
     /// Read the log: list events, or follow it.
     #[command(subcommand)]
     Events(events::EventsCommand),
@@ -38,6 +44,8 @@ impl Tool {
     pub async fn run(self) -> Result<ExitCode> {
         match self {
             Self::Admin(command) => admin::run(command).await,
+            Self::Erase(arguments) => erase::run(arguments).await,
+            Self::Hold(command) => hold::run(command).await,
             Self::Events(command) => events::run(command).await,
             Self::State(arguments) => state::run(arguments).await,
             Self::Explain(arguments) => explain::run(arguments).await,

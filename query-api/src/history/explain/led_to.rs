@@ -52,11 +52,11 @@ pub const fn projections(category: Category) -> &'static [&'static str] {
         Category::Call => {
             &["call_history", "change_feed", "event_index", "message", "recording", "timer"]
         }
+        Category::Hold => &["change_feed", "event_index", "legal_hold"],
         Category::Email
         | Category::Handle
         | Category::Denial
         | Category::Line
-        | Category::Hold
         | Category::Access => &["change_feed", "event_index"],
     }
 }
