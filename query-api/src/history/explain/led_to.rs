@@ -6,9 +6,15 @@ use events::Category;
 /// it with what they say themselves.
 pub const fn projections(category: Category) -> &'static [&'static str] {
     match category {
-        Category::User => {
-            &["change_feed", "event_index", "file", "notification_log", "standing", "user_profile"]
-        }
+        Category::User => &[
+            "change_feed",
+            "erasure",
+            "event_index",
+            "file",
+            "notification_log",
+            "standing",
+            "user_profile",
+        ],
         Category::Login => &["change_feed", "event_index", "login"],
         Category::Friendship => &[
             "block",
