@@ -10,9 +10,9 @@ use events::report::{Reason, Subject, Verdict};
 use events::session::LeaveCause;
 use events::user::PlatformRole;
 use events::{
-    ConversationEvent, ConversationId, DenialEvent, DomainEvent, ElementId, EventId, FileEvent,
-    FileId, FriendshipEvent, HoldEvent, InviteId, LoginEvent, LoginId, MessageEvent, MessageId,
-    Moment, NotificationEvent, NotificationId, Personal, Position, PushId, ReceiptEvent,
+    AccessEvent, ConversationEvent, ConversationId, DenialEvent, DomainEvent, ElementId, EventId,
+    FileEvent, FileId, FriendshipEvent, HoldEvent, InviteId, LoginEvent, LoginId, MessageEvent,
+    MessageId, Moment, NotificationEvent, NotificationId, Personal, Position, PushId, ReceiptEvent,
     ReportEvent, ReportId, ReservationEvent, SessionEvent, StudySessionId, UserEvent, UserId,
     WhiteboardEvent,
 };

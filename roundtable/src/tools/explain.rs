@@ -120,16 +120,17 @@ fn lines(step: &Step, paint: Paint) -> Vec<String> {
         Some(actor) => actor.to_string(),
         None => "somebody else".to_owned(),
     };
-    let mut lines = vec![
-        format!(
-            "{indent}{mark} {kind} {} {} {}@{} by {by}",
-            paint.text("33", &event.position.to_string()),
-            paint.dim(&event.recorded_at.format("%F %T%.3f").to_string()),
-            event.stream,
-            event.revision,
-        ),
-        format!("{indent}    {}", told(event, paint)),
-    ];
+    let mut lines = vec![format!(
+        "{indent}{mark} {kind} {} {} {}@{} by {by}",
+        paint.text("33", &event.position.to_string()),
+        paint.dim(&event.recorded_at.format("%F %T%.3f").to_string()),
+        event.stream,
+        event.revision,
+    )];
+    let says = told(event, paint);
+    if !says.is_empty() {
+        lines.push(format!("{indent}    {says}"));
+    }
     if !step.projections.is_empty() {
         let read = step.projections.join(", ");
         lines.push(format!("{indent}    {} {read}", paint.dim("read by")));

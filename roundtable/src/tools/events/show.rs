@@ -123,7 +123,7 @@ pub(crate) fn told(entry: &Entry, paint: Paint) -> String {
 fn said(data: &Value, paint: Paint) -> String {
     match data {
         Value::Object(fields) if fields.len() == 1 && fields.contains_key("$personal") => {
-            paint.text("1", &fields["$personal"]["value"].to_string())
+            paint.text("1", &plain(&fields["$personal"]["value"].to_string()))
         }
         Value::Object(fields) if fields.len() == 1 && fields.contains_key("$sealed") => {
             paint.dim("‹sealed›")
@@ -132,8 +132,14 @@ fn said(data: &Value, paint: Paint) -> String {
             paint.dim("‹erased›")
         }
         Value::Object(fields) => {
-            let field =
-                |(name, value)| format!("{}{}", paint.dim(&format!("{name}=")), said(value, paint));
+            let field = |(name, value): (&String, &Value)| {
+                let marked =
+                    |it: &serde_json::Map<String, Value>| it.keys().any(|k| k.starts_with('$'));
+                let nested = value.as_object().is_some_and(|it| !marked(it));
+                let value = said(value, paint);
+                let value = if nested { format!("({value})") } else { value };
+                format!("{}{value}", paint.dim(&format!("{name}=")))
+            };
             fields.iter().map(field).collect::<Vec<_>>().join(" ")
         }
         Value::Array(items) => {
@@ -163,10 +169,11 @@ mod tests {
             "b": {"$personal": {"subject": "x", "value": "hi\u{1b}[2J"}},
             "c": {"$erased": {"subject": "x"}},
             "d": ["e\u{7}", 1],
+            "e": {"kind": "x"},
         });
         assert_eq!(
             said(&data, Paint(false)),
-            "a=‹sealed› b=\"hi\\u001b[2J\" c=‹erased› d=[e\u{FFFD}, 1]"
+            "a=‹sealed› b=\"hi\\u001b[2J\" c=‹erased› d=[e\u{FFFD}, 1] e=(kind=x)"
         );
     }
 }
