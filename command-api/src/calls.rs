@@ -233,6 +233,7 @@ async fn replace(
         now: service::clock::now(),
         decided_on: None,
     };
+    let context = context.because(app.log().beginning_of(&StreamName::call(call)).await?);
     let command = call::Command::ReplaceNode { lost, node: node.to_owned() };
     app.log()
         .transact::<Talk>(&StreamName::call(call), &command, &context)

@@ -3,12 +3,14 @@
 use std::convert::Infallible;
 
 use events::denial::Target;
+use events::serde::Serialize;
 use events::{DenialEvent, UserId};
 
 use crate::Decider;
 
 /// What is known of a person's denials: nothing decides on them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(crate = "events::serde")]
 pub struct Denials;
 
 /// Record that a command was refused because the person may not give it.

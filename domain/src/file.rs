@@ -1,13 +1,15 @@
 //! A file that a person uploaded, once its bytes are in the file storage.
 
 use events::file::Pixels;
+use events::serde::Serialize;
 use events::{ConversationId, FileEvent, FileId, Personal, UserId};
 use thiserror::Error;
 
 use crate::Decider;
 
 /// What is known of a file.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(crate = "events::serde", rename_all = "snake_case")]
 pub enum File {
     /// Nothing.
     #[default]
@@ -26,7 +28,8 @@ pub enum File {
 }
 
 /// A file that is there.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(crate = "events::serde")]
 pub struct Stored {
     /// The file.
     pub file: FileId,

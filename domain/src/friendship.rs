@@ -2,20 +2,23 @@
 
 use std::collections::BTreeSet;
 
+use events::serde::Serialize;
 use events::{FriendshipEvent, UserId};
 use thiserror::Error;
 
 use crate::Decider;
 
 /// What is between two people, and which of them blocks the other.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(crate = "events::serde")]
 pub struct Friendship {
     tie: Tie,
     blocking: BTreeSet<UserId>,
 }
 
 /// What is between two people.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(crate = "events::serde", rename_all = "snake_case")]
 pub enum Tie {
     /// Nothing, or nothing any more.
     #[default]

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use events::hold::Held;
+use events::serde::Serialize;
 use events::user::PlatformRole;
 use events::{HoldEvent, UserId};
 use thiserror::Error;
@@ -13,7 +14,8 @@ use crate::Decider;
 const LONGEST: usize = 100;
 
 /// The matters for which something is kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(crate = "events::serde")]
 pub struct Hold {
     matters: BTreeSet<String>,
 }

@@ -3,6 +3,7 @@
 //! One file, or one folder, per kind of stream holds its state, its commands, its rejections and
 //! their tests. What a rule has to know of another stream is a fact in the command.
 
+pub mod access;
 pub mod call;
 pub mod conversation;
 pub mod decider;

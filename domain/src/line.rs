@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use events::call::Participant;
 use events::line::Slot;
+use events::serde::{Serialize, Serializer};
 use events::{CallId, LineEvent, Moment};
 use thiserror::Error;
 
@@ -21,13 +22,21 @@ use crate::call::Call;
 pub const MAX_LINES: usize = 32;
 
 /// The lines of a person, or the one of a conversation.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(crate = "events::serde")]
 pub struct Line {
+    #[serde(serialize_with = "as_pairs")]
     held: BTreeMap<Slot, Held>,
 }
 
+/// A slot is no text, which the keys of an object are.
+fn as_pairs<S: Serializer>(held: &BTreeMap<Slot, Held>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(held)
+}
+
 /// What a line belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(crate = "events::serde")]
 pub struct Held {
     /// The call.
     pub call: CallId,

@@ -1,13 +1,15 @@
 //! A log-in: opened once, refreshed by the token it gave out last, closed for good.
 
 use events::login::CloseReason;
+use events::serde::Serialize;
 use events::{LoginEvent, LoginId, Moment, Personal, UserId};
 use thiserror::Error;
 
 use crate::Decider;
 
 /// What is known of a log-in.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(crate = "events::serde", rename_all = "snake_case")]
 pub enum Login {
     /// Not opened.
     #[default]
@@ -19,6 +21,7 @@ pub enum Login {
         /// Whose.
         user: UserId,
         /// SHA-256 of the refresh token that is good now, in hex.
+        #[serde(skip)]
         refresh_digest: Personal<String>,
         /// Until when that token is good.
         expires: Moment,

@@ -3,19 +3,22 @@
 use std::collections::BTreeMap;
 
 use events::notification::{About, Channel, Outcome};
+use events::serde::Serialize;
 use events::{EventId, NotificationEvent, NotificationId, UserId};
 use thiserror::Error;
 
 use crate::Decider;
 
 /// What is known of a notification.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(crate = "events::serde")]
 pub struct Notification {
     raised: Option<Raised>,
 }
 
 /// A notification that was raised.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(crate = "events::serde")]
 pub struct Raised {
     /// The notification.
     pub notification: NotificationId,

@@ -1,12 +1,14 @@
 //! How far a person received and read a conversation: two cursors that never go back.
 
+use events::serde::Serialize;
 use events::{ConversationId, MessageId, Position, ReceiptEvent, UserId};
 use thiserror::Error;
 
 use crate::Decider;
 
 /// The cursors of one person in one conversation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(crate = "events::serde")]
 pub struct Receipt {
     /// Everything up to here was received.
     pub delivered: Position,

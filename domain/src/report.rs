@@ -1,6 +1,7 @@
 //! A report to the moderators: filed once, resolved once.
 
 use events::report::{Reason, Subject, Verdict};
+use events::serde::Serialize;
 use events::{Personal, ReportEvent, ReportId, UserId};
 use thiserror::Error;
 
@@ -10,13 +11,15 @@ use crate::Decider;
 pub const MAX_CHARACTERS: usize = 2000;
 
 /// What is known of a report.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[serde(crate = "events::serde")]
 pub struct Report {
     filed: Option<Filed>,
 }
 
 /// A report that was filed.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(crate = "events::serde")]
 pub struct Filed {
     /// The report.
     pub report: ReportId,

@@ -1,12 +1,14 @@
 //! A unique name (an e-mail address, a handle): reserved, confirmed, released.
 
+use events::serde::Serialize;
 use events::{Moment, ReservationEvent, UserId};
 use thiserror::Error;
 
 use crate::Decider;
 
 /// Whose a name is.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[serde(crate = "events::serde", rename_all = "snake_case")]
 pub enum Reservation {
     /// Nobody's.
     #[default]

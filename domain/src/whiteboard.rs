@@ -1,5 +1,6 @@
 //! The whiteboard of a study session, on which everybody in the session draws.
 
+use events::serde::Serialize;
 use events::{ConversationId, ElementId, Personal, StudySessionId, UserId, WhiteboardEvent};
 use thiserror::Error;
 
@@ -16,7 +17,8 @@ pub const MAX_SHAPE_BYTES: usize = 64 * 1024;
 ///
 /// A state is copied for each stroke: the ids are in one piece of memory, in their order, which is
 /// copied at once.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(crate = "events::serde")]
 pub struct Whiteboard {
     elements: Vec<ElementId>,
     newest: Option<(ElementId, Personal<String>)>,

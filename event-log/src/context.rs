@@ -3,6 +3,8 @@
 use events::{EventId, Metadata, Moment, Position, StreamName, UserId, upcast};
 use uuid::Uuid;
 
+use crate::Cause;
+
 /// Who wants something, why, when, and under which idempotency key.
 #[derive(Clone, Debug)]
 pub struct Context {
@@ -37,6 +39,18 @@ impl Context {
     #[must_use]
     pub fn deciding_on(&self, revision: Option<u64>) -> Self {
         Self { decided_on: revision, ..self.clone() }
+    }
+
+    /// The same context, following from an event: of its correlation. Without one it stands for
+    /// itself.
+    #[must_use]
+    pub fn because(self, cause: Option<Cause>) -> Self {
+        match cause {
+            Some(Cause { event, correlation }) => {
+                Self { correlation, causation: event.uuid(), ..self }
+            }
+            None => self,
+        }
     }
 
     /// The id of the `index`-th event of this command in a stream.

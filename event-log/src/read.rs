@@ -61,6 +61,16 @@ impl Store {
         Ok(found)
     }
 
+    /// The event at a position, if one of ours or a foreign one is there.
+    pub(crate) async fn read_at(
+        &self,
+        position: Position,
+    ) -> Result<Option<Recorded>, eventstore::Error> {
+        let options = ReadAllOptions::default().position(from(position)).max_count(1);
+        let page = self.page(&options, ours).await?;
+        Ok(page.into_iter().flatten().find(|event| event.position == position))
+    }
+
     /// Who is erased by the events from a position on, and where the first and last of them stand.
     pub(crate) async fn erasures(
         &self,

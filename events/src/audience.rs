@@ -114,7 +114,10 @@ impl Audience {
             DomainEvent::Report(
                 ReportEvent::Filed { by, .. } | ReportEvent::Resolved { by, .. },
             ) => vec![Self::User(*by)],
-            DomainEvent::Denial(_) | DomainEvent::Line(_) | DomainEvent::Hold(_) => vec![],
+            DomainEvent::Denial(_)
+            | DomainEvent::Line(_)
+            | DomainEvent::Hold(_)
+            | DomainEvent::Access(_) => vec![],
             DomainEvent::Call(event) => vec![Self::Conversation(event.place().1)],
         }
     }

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use crate::upcast;
 use crate::{
-    CallEvent, ConversationEvent, DenialEvent, FileEvent, FriendshipEvent, HoldEvent, LineEvent,
-    LoginEvent, MessageEvent, NotificationEvent, ReceiptEvent, ReportEvent, ReservationEvent,
-    SessionEvent, UserEvent, WhiteboardEvent,
+    AccessEvent, CallEvent, ConversationEvent, DenialEvent, FileEvent, FriendshipEvent, HoldEvent,
+    LineEvent, LoginEvent, MessageEvent, NotificationEvent, ReceiptEvent, ReportEvent,
+    ReservationEvent, SessionEvent, UserEvent, WhiteboardEvent,
 };
 
 /// The events of one kind of stream: an enum with `#[serde(tag = "type", content = "data")]`,
@@ -109,11 +109,13 @@ pub enum Category {
     Line,
     /// What is kept for legal matters.
     Hold,
+    /// What an administrator read of others.
+    Access,
 }
 
 impl Category {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::User,
         Self::Email,
         Self::Handle,
@@ -131,6 +133,7 @@ impl Category {
         Self::Call,
         Self::Line,
         Self::Hold,
+        Self::Access,
     ];
 
     /// The part of a stream's name before the first hyphen.
@@ -153,6 +156,7 @@ impl Category {
             Self::Call => "call",
             Self::Line => "line",
             Self::Hold => "hold",
+            Self::Access => "access",
         }
     }
 }
@@ -192,6 +196,8 @@ pub enum DomainEvent {
     Line(LineEvent),
     /// Of a `hold-` stream.
     Hold(HoldEvent),
+    /// Of an `access-` stream.
+    Access(AccessEvent),
 }
 
 /// Applies the same expression to the event of whichever category.
@@ -214,6 +220,7 @@ macro_rules! each_category {
             DomainEvent::Call($event) => $result,
             DomainEvent::Line($event) => $result,
             DomainEvent::Hold($event) => $result,
+            DomainEvent::Access($event) => $result,
         }
     };
 }
@@ -256,6 +263,7 @@ impl DomainEvent {
             Category::Call => read::<CallEvent>,
             Category::Line => read::<LineEvent>,
             Category::Hold => read::<HoldEvent>,
+            Category::Access => read::<AccessEvent>,
         };
         read(event_type, schema_version, data)
     }

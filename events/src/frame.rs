@@ -93,7 +93,7 @@ struct Found {
 }
 
 /// The fields that no client may see, not even the person's own.
-fn secrets(event: &DomainEvent) -> &'static [&'static str] {
+pub fn secrets(event: &DomainEvent) -> &'static [&'static str] {
     match event {
         DomainEvent::User(UserEvent::SignedUp { .. } | UserEvent::PasswordRehashed { .. }) => {
             &["password_hash"]
@@ -128,7 +128,8 @@ fn secrets(event: &DomainEvent) -> &'static [&'static str] {
         | DomainEvent::Denial(_)
         | DomainEvent::Call(_)
         | DomainEvent::Line(_)
-        | DomainEvent::Hold(_) => &[],
+        | DomainEvent::Hold(_)
+        | DomainEvent::Access(_) => &[],
     }
 }
 

@@ -4,6 +4,8 @@
 //! clock and does no I/O: it depends on serde, uuid and chrono, and on serde_json because an
 //! upcaster turns one JSON document into another.
 
+pub mod about;
+pub mod access;
 pub mod audience;
 pub mod envelope;
 pub mod event;
@@ -31,6 +33,7 @@ pub mod session;
 pub mod user;
 pub mod whiteboard;
 
+pub use access::AccessEvent;
 pub use audience::Audience;
 pub use call::CallEvent;
 pub use conversation::ConversationEvent;
@@ -57,6 +60,9 @@ pub use session::SessionEvent;
 pub use stream::StreamName;
 pub use user::UserEvent;
 pub use whiteboard::WhiteboardEvent;
+
+/// How states and events are written: for `domain`, which has no dependencies of its own.
+pub use serde;
 
 /// A moment, in UTC.
 pub type Moment = chrono::DateTime<chrono::Utc>;

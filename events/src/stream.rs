@@ -90,6 +90,11 @@ impl StreamName {
         Self(format!("denial-{id}"))
     }
 
+    /// What an administrator read of others.
+    pub fn access(id: UserId) -> Self {
+        Self(format!("access-{id}"))
+    }
+
     /// A call.
     pub fn call(id: CallId) -> Self {
         Self(format!("call-{id}"))

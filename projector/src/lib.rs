@@ -26,4 +26,4 @@ pub mod subjects;
 pub mod tail;
 pub mod timers;
 
-pub use start::{PROJECTIONS, Projector, Settings, migrate, serve, start};
+pub use start::{PROJECTIONS, Projector, Settings, follows, migrate, serve, start};

@@ -21,10 +21,10 @@ use crate::erasures::{Erasures, Signer};
 use crate::invalidation::Invalidations;
 use crate::notifications::{self, Deliveries, Raiser};
 use crate::projections::{
-    Block, CallHistory, ChangeFeed, Conversation, ConversationBan, Erasure, File, FileRemoval,
-    FriendList, FriendRequest, Invite, LegalHold, Login, Member, Mention, Message, MessageSearch,
-    NotificationLog, Pin, Projection, Reaction, ReadCursor, Recording, Report, Retention, Standing,
-    StudySession, Timer, UserProfile, Whiteboard,
+    Block, CallHistory, ChangeFeed, Conversation, ConversationBan, Erasure, EventIndex, File,
+    FileRemoval, FriendList, FriendRequest, FriendshipInterval, Invite, LegalHold, Login, Member,
+    Mention, Message, MessageSearch, NotificationLog, Pin, Projection, Reaction, ReadCursor,
+    Recording, Report, Retention, Standing, StudySession, Timer, UserProfile, Whiteboard,
 };
 use crate::relay::Relay;
 use crate::removals::Removals;
@@ -203,6 +203,11 @@ macro_rules! projections {
         /// The names of all projections.
         pub const PROJECTIONS: &[&str] = &[$($projection::NAME),*];
 
+        /// Which categories of events each projection reads.
+        pub fn follows() -> impl Iterator<Item = (&'static str, &'static [events::Category])> {
+            [$(($projection::NAME, $projection::FOLLOWS)),*].into_iter()
+        }
+
         impl Tasks {
             fn project_all(&self, runner: &Runner) {
                 $(self.project::<$projection>(runner);)*
@@ -218,10 +223,12 @@ projections![
     Conversation,
     ConversationBan,
     Erasure,
+    EventIndex,
     File,
     FileRemoval,
     FriendList,
     FriendRequest,
+    FriendshipInterval,
     Invite,
     LegalHold,
     Login,

@@ -1,7 +1,9 @@
 //! Calls: the history of the reader, one call with who is in it and what of them is on, and the one
 //! that a conversation has now.
 
+use axum::Extension;
 use axum::extract::State;
+use event_log::EventLog;
 use events::{CallId, ConversationId, LoginId, Moment, Position, RecordingId, UserId};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -13,7 +15,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use crate::asked::{Asked, Nothing};
+use crate::as_of::{AsOf, Past};
+use crate::asked::Asked;
 use crate::failure::Answer;
 use crate::page::{Limit, Page};
 use crate::place::Place;
@@ -34,81 +37,81 @@ pub(crate) fn router() -> OpenApiRouter<Reads> {
 #[derive(Debug, Serialize, FromRow, ToSchema)]
 pub(crate) struct Call {
     #[sqlx(rename = "call_id", try_from = "Uuid")]
-    id: CallId,
+    pub(crate) id: CallId,
     #[sqlx(try_from = "Uuid")]
-    conversation_id: ConversationId,
+    pub(crate) conversation_id: ConversationId,
     #[sqlx(try_from = "Uuid")]
-    started_by: UserId,
+    pub(crate) started_by: UserId,
     /// `audio` or `video`.
-    media: String,
+    pub(crate) media: String,
     /// Whether it is between the two of a direct conversation.
-    direct: bool,
+    pub(crate) direct: bool,
     /// `peers`: devices are connected to each other; `sfu`: a node carries it.
-    carrier: String,
+    pub(crate) carrier: String,
     /// That node.
-    node: Option<String>,
+    pub(crate) node: Option<String>,
     /// `ringing`, `connected` or `ended`.
-    status: String,
+    pub(crate) status: String,
     /// How it ended: `completed`, `declined`, `cancelled`, `missed`, `busy`, `failed`, `lost` or
     /// `idle`.
-    cause: Option<String>,
+    pub(crate) cause: Option<String>,
     /// Who ended it, if somebody did.
     #[schema(value_type = Option<UserId>)]
-    ended_by: Option<Uuid>,
+    pub(crate) ended_by: Option<Uuid>,
     /// Whether it was asked whether it may be recorded.
-    consent_asked: bool,
+    pub(crate) consent_asked: bool,
     /// The recording that runs.
     #[schema(value_type = Option<RecordingId>)]
-    recording_id: Option<Uuid>,
+    pub(crate) recording_id: Option<Uuid>,
     #[schema(value_type = String, format = DateTime)]
-    started_at: Moment,
+    pub(crate) started_at: Moment,
     #[schema(value_type = Option<String>, format = DateTime)]
-    connected_at: Option<Moment>,
+    pub(crate) connected_at: Option<Moment>,
     #[schema(value_type = Option<String>, format = DateTime)]
-    ended_at: Option<Moment>,
+    pub(crate) ended_at: Option<Moment>,
     /// What it is or was to the reader: `called` (who began it), `ringing`, `accepted`, `joined`,
     /// `declined`, `missed` or `busy`; `null` if it did not concern them.
-    outcome: Option<String>,
-    position: Place,
+    pub(crate) outcome: Option<String>,
+    pub(crate) position: Place,
 }
 
 /// A call, whom it concerns, and the devices that are in it.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct CallDetail {
     #[serde(flatten)]
-    call: Call,
+    pub(crate) call: Call,
     /// Whom it concerns; `null` for who is not in its conversation any more.
-    people: Option<Vec<CallPerson>>,
+    pub(crate) people: Option<Vec<CallPerson>>,
     /// The devices that are in it now, in the order in which they came; `null` likewise.
-    participants: Option<Vec<CallParticipant>>,
+    pub(crate) participants: Option<Vec<CallParticipant>>,
 }
 
 /// What a call is to somebody.
 #[derive(Debug, Serialize, FromRow, ToSchema)]
-struct CallPerson {
+pub(crate) struct CallPerson {
     #[sqlx(try_from = "Uuid")]
-    user_id: UserId,
+    pub(crate) user_id: UserId,
     /// As for the reader.
-    outcome: String,
+    pub(crate) outcome: String,
     /// What they answered when they were asked to be recorded.
-    agrees: Option<bool>,
+    pub(crate) agrees: Option<bool>,
 }
 
 /// A device in a call, and what of it is on.
 #[derive(Debug, Serialize, FromRow, ToSchema)]
-struct CallParticipant {
+pub(crate) struct CallParticipant {
     #[sqlx(try_from = "Uuid")]
-    user_id: UserId,
+    pub(crate) user_id: UserId,
     /// The device: its log-in.
     #[sqlx(try_from = "Uuid")]
-    device_id: LoginId,
-    microphone: bool,
-    camera: bool,
-    screen: bool,
+    pub(crate) device_id: LoginId,
+    pub(crate) microphone: bool,
+    pub(crate) camera: bool,
+    pub(crate) screen: bool,
     /// Whether it is connected to the SFU.
-    in_media: bool,
+    pub(crate) in_media: bool,
     #[schema(value_type = String, format = DateTime)]
-    joined_at: Moment,
+    pub(crate) joined_at: Moment,
 }
 
 /// The call that a conversation has now.
@@ -192,13 +195,14 @@ async fn list(State(reads): State<Reads>, asked: Asked<WantedCalls>) -> Answer<P
     get,
     path = "/v1/calls/{id}",
     tag = "calls",
-    params(("id" = CallId, Path), After),
+    params(("id" = CallId, Path), AsOf, After),
     responses((status = 200, body = CallDetail), Refusal),
 )]
 async fn one(
     State(reads): State<Reads>,
+    Extension(log): Extension<EventLog>,
     Path(id): Path<CallId>,
-    asked: Asked<Nothing>,
+    asked: Asked<AsOf>,
 ) -> Answer<CallDetail> {
     reads.checkpoints.reach(PROJECTIONS, asked.after).await?;
     let mut eyes = reads.eyes_of(asked.reader).await?;
@@ -212,6 +216,11 @@ async fn one(
     .fetch_optional(&mut *eyes)
     .await?;
     let call = call.ok_or_else(no_such_call)?;
+    if let Some(when) = asked.query.as_of {
+        reads.checkpoints.reach(&["event_index"], asked.after).await?;
+        let past = Past::of(when, log, &mut eyes).await?;
+        return past.call(&mut eyes, id, asked.reader).await.map(Json);
+    }
     let detail = detail(&mut eyes, call, asked.reader).await?;
     eyes.commit().await?;
     Ok(Json(detail))
@@ -222,16 +231,23 @@ async fn one(
     get,
     path = "/v1/conversations/{id}/call",
     tag = "calls",
-    params(("id" = ConversationId, Path), After),
+    params(("id" = ConversationId, Path), AsOf, After),
     responses((status = 200, body = ActiveCall), Refusal),
 )]
 async fn active(
     State(reads): State<Reads>,
+    Extension(log): Extension<EventLog>,
     Path(id): Path<ConversationId>,
-    asked: Asked<Nothing>,
+    asked: Asked<AsOf>,
 ) -> Answer<ActiveCall> {
     reads.checkpoints.reach(PROJECTIONS, asked.after).await?;
     let mut eyes = reads.eyes_of(asked.reader).await?;
+    if let Some(when) = asked.query.as_of {
+        reads.checkpoints.reach(&["event_index"], asked.after).await?;
+        let past = Past::of(when, log, &mut eyes).await?;
+        let call = past.active_call(&mut eyes, id, asked.reader).await?;
+        return Ok(Json(ActiveCall { call }));
+    }
     if !is_in_room(&mut eyes, id, asked.reader).await? {
         return Err(Problem::no_such_conversation().into());
     }
@@ -275,6 +291,6 @@ async fn detail(eyes: &mut Eyes, call: Call, reader: UserId) -> Result<CallDetai
 }
 
 /// 404.
-const fn no_such_call() -> Problem {
+pub(crate) const fn no_such_call() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "no-such-call", "This call does not exist")
 }

@@ -1,7 +1,9 @@
 //! The conversations that the reader is in.
 
+use axum::Extension;
 use axum::extract::State;
 use domain::conversation::{Action, permitted};
+use event_log::EventLog;
 use events::conversation::{ConversationKind, Role};
 use events::{ConversationId, Moment, Position, UserId};
 use http::StatusCode;
@@ -14,7 +16,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use crate::asked::{Asked, Nothing};
+use crate::as_of::{AsOf, Past};
+use crate::asked::Asked;
 use crate::failure::{Answer, Failure};
 use crate::message::{Newest, Preview};
 use crate::page::{Limit, Page};
@@ -31,25 +34,25 @@ pub(crate) fn router() -> OpenApiRouter<Reads> {
 /// A conversation of the reader.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Conversation {
-    id: ConversationId,
+    pub(crate) id: ConversationId,
     /// `direct` or `group`.
-    kind: String,
+    pub(crate) kind: String,
     /// Of a group; `null` once erased.
-    title: Option<String>,
+    pub(crate) title: Option<String>,
     /// The other, in a direct conversation.
-    with: Option<UserId>,
+    pub(crate) with: Option<UserId>,
     #[schema(value_type = String, format = DateTime)]
-    opened_at: Moment,
+    pub(crate) opened_at: Moment,
     /// What the reader is in it.
-    role: String,
-    members_count: i64,
+    pub(crate) role: String,
+    pub(crate) members_count: i64,
     /// Messages of others that the reader has not read.
-    unread: i64,
-    last_message: Option<Preview>,
+    pub(crate) unread: i64,
+    pub(crate) last_message: Option<Preview>,
     /// How many seconds members wait between two messages; 0 when they need not.
-    slow_mode_seconds: i32,
+    pub(crate) slow_mode_seconds: i32,
     /// Of the newest message, or of the opening: the order of the list.
-    position: Place,
+    pub(crate) position: Place,
 }
 
 #[derive(FromRow)]
@@ -91,24 +94,24 @@ impl From<Row> for Conversation {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Detail {
     #[serde(flatten)]
-    conversation: Conversation,
+    pub(crate) conversation: Conversation,
     /// What the reader may do there, to whom their role allows it: the row of the role matrix.
-    my_permissions: Vec<&'static str>,
-    members: Vec<Member>,
+    pub(crate) my_permissions: Vec<&'static str>,
+    pub(crate) members: Vec<Member>,
 }
 
 /// Somebody in a conversation, and how far they received and read.
 #[derive(Debug, Serialize, FromRow, ToSchema)]
-struct Member {
+pub(crate) struct Member {
     #[sqlx(try_from = "Uuid")]
-    user_id: UserId,
-    role: String,
+    pub(crate) user_id: UserId,
+    pub(crate) role: String,
     #[schema(value_type = String, format = DateTime)]
-    joined_at: Moment,
-    delivered_ordinal: i64,
-    read_ordinal: i64,
-    delivered_position: Option<Place>,
-    read_position: Option<Place>,
+    pub(crate) joined_at: Moment,
+    pub(crate) delivered_ordinal: i64,
+    pub(crate) read_ordinal: i64,
+    pub(crate) delivered_position: Option<Place>,
+    pub(crate) read_position: Option<Place>,
 }
 
 /// Which page.
@@ -147,16 +150,22 @@ async fn list(
     get,
     path = "/v1/conversations/{id}",
     tag = "conversations",
-    params(("id" = ConversationId, Path), After),
+    params(("id" = ConversationId, Path), AsOf, After),
     responses((status = 200, body = Detail), Refusal),
 )]
 async fn one(
     State(reads): State<Reads>,
     Path(id): Path<ConversationId>,
-    asked: Asked<Nothing>,
+    Extension(log): Extension<EventLog>,
+    asked: Asked<AsOf>,
 ) -> Answer<Detail> {
     reads.checkpoints.reach(PROJECTIONS, asked.after).await?;
     let mut eyes = reads.eyes_of(asked.reader).await?;
+    if let Some(when) = asked.query.as_of {
+        reads.checkpoints.reach(&["event_index"], asked.after).await?;
+        let past = Past::of(when, log, &mut eyes).await?;
+        return past.conversation(&mut eyes, id, asked.reader).await.map(Json);
+    }
     let mut found = select(&mut eyes, asked.reader, Some(id), None, Limit::default()).await?;
     count_pending(&reads, &mut eyes, asked.reader, &mut found).await?;
     let conversation = found.pop().ok_or_else(Problem::no_such_conversation)?;

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
+use event_log::{LogError, OpenError};
 use service::Problem;
+
+use crate::history::HistoryError;
 
 /// What a handler answers with.
 pub(crate) type Answer<T> = Result<service::Json<T>, Failure>;
@@ -15,6 +18,8 @@ pub(crate) enum Failure {
     Problem(Problem),
     /// Postgres did not answer, or not as expected.
     Postgres(sqlx::Error),
+    /// The past cannot be told.
+    History(HistoryError),
 }
 
 impl From<Problem> for Failure {
@@ -29,6 +34,21 @@ impl From<sqlx::Error> for Failure {
     }
 }
 
+impl From<HistoryError> for Failure {
+    fn from(error: HistoryError) -> Self {
+        match error {
+            HistoryError::Postgres(error) => Self::Postgres(error),
+            other => Self::History(other),
+        }
+    }
+}
+
+impl From<LogError> for Failure {
+    fn from(error: LogError) -> Self {
+        Self::History(error.into())
+    }
+}
+
 /// Logged here, once.
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
@@ -40,6 +60,21 @@ impl IntoResponse for Failure {
             }
             Self::Postgres(error) => {
                 tracing::error!(%error, "a read failed");
+                Problem::internal().into_response()
+            }
+            Self::History(
+                HistoryError::Log(LogError::Unavailable(away))
+                | HistoryError::Open(OpenError::VaultUnavailable(away)),
+            ) => {
+                tracing::warn!(error = %away, "the log did not answer a read");
+                Problem::unavailable(away.retry_after).into_response()
+            }
+            Self::History(error @ HistoryError::NotRecorded(_)) => {
+                tracing::warn!(%error, "personal data is not shown");
+                Problem::unavailable(Duration::from_secs(1)).into_response()
+            }
+            Self::History(error) => {
+                tracing::error!(%error, "a read of the log failed");
                 Problem::internal().into_response()
             }
         }

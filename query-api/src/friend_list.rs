@@ -1,6 +1,8 @@
 //! The reader's friends.
 
+use axum::Extension;
 use axum::extract::State;
+use event_log::EventLog;
 use events::{Moment, UserId};
 use serde::{Deserialize, Serialize};
 use service::Json;
@@ -11,9 +13,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
+use crate::as_of::Past;
 use crate::asked::Asked;
 use crate::cache::List;
 use crate::failure::{Answer, Failure};
+use crate::history::when::When;
 use crate::page::{Limit, Page};
 use crate::person::Summary;
 use crate::reads::{Reads, position_of};
@@ -52,6 +56,9 @@ struct ById {
     #[serde(default)]
     limit: Limit,
     after_id: Option<UserId>,
+    /// Those that there were then: a position in the log, or a moment.
+    #[param(inline)]
+    as_of: Option<When>,
 }
 
 /// The friends, in the order of their ids; the next page with `?after_id=`.
@@ -62,11 +69,26 @@ struct ById {
     params(ById, After),
     responses((status = 200, body = Page<Friend, UserId>), Refusal),
 )]
-async fn list(State(reads): State<Reads>, asked: Asked<ById>) -> Answer<Page<Friend, UserId>> {
-    let Asked { reader, after, query: ById { limit, after_id } } = asked;
-    let rows = match reads.cache.read(List::Friends, reader, after).await {
-        Some(all) => cut(all, after_id, limit),
-        None => {
+async fn list(
+    State(reads): State<Reads>,
+    Extension(log): Extension<EventLog>,
+    asked: Asked<ById>,
+) -> Answer<Page<Friend, UserId>> {
+    let Asked { reader, after, query: ById { limit, after_id, as_of } } = asked;
+    let cached = match as_of {
+        Some(_) => None,
+        None => reads.cache.read(List::Friends, reader, after).await,
+    };
+    let rows = match (cached, as_of) {
+        (_, Some(when)) => {
+            reads.checkpoints.reach(&["event_index", "friendship_interval"], after).await?;
+            let mut eyes = reads.eyes_of(reader).await?;
+            let past = Past::of(when, log, &mut eyes).await?;
+            let ties = past.ties(&mut eyes, reader, "friend", after_id, limit).await?;
+            ties.into_iter().map(|(user_id, since)| Tie { user_id, since }).collect()
+        }
+        (Some(all), None) => cut(all, after_id, limit),
+        (None, None) => {
             reads.checkpoints.reach(&[PROJECTION], after).await?;
             from_postgres(&reads, reader, after_id, limit).await?
         }

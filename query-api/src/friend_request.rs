@@ -1,6 +1,8 @@
 //! Friend requests that nobody has answered yet: those to the reader, and the reader's own.
 
+use axum::Extension;
 use axum::extract::State;
+use event_log::EventLog;
 use events::{Moment, UserId};
 use serde::{Deserialize, Serialize};
 use service::Json;
@@ -11,9 +13,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
+use crate::as_of::Past;
 use crate::asked::Asked;
 use crate::cache::List;
 use crate::failure::{Answer, Failure};
+use crate::history::when::When;
 use crate::page::{Limit, Page};
 use crate::person::Summary;
 use crate::reads::{Reads, position_of};
@@ -31,11 +35,11 @@ pub(crate) fn router() -> OpenApiRouter<Reads> {
 #[derive(Clone, Debug, Serialize, Deserialize, FromRow, ToSchema)]
 pub(crate) struct Request {
     #[sqlx(rename = "from_id", try_from = "Uuid")]
-    from: UserId,
+    pub(crate) from: UserId,
     #[sqlx(rename = "to_id", try_from = "Uuid")]
-    to: UserId,
+    pub(crate) to: UserId,
     #[schema(value_type = String, format = DateTime)]
-    requested_at: Moment,
+    pub(crate) requested_at: Moment,
 }
 
 /// A request between the reader and somebody.
@@ -65,6 +69,9 @@ struct Which {
     #[serde(default)]
     limit: Limit,
     after_id: Option<UserId>,
+    /// Those that there were then: a position in the log, or a moment.
+    #[param(inline)]
+    as_of: Option<When>,
 }
 
 impl Direction {
@@ -72,6 +79,20 @@ impl Direction {
         match self {
             Self::Incoming => List::Incoming,
             Self::Outgoing => List::Outgoing,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Incoming => "incoming",
+            Self::Outgoing => "outgoing",
+        }
+    }
+
+    const fn request(self, reader: UserId, other: UserId, requested_at: Moment) -> Request {
+        match self {
+            Self::Incoming => Request { from: other, to: reader, requested_at },
+            Self::Outgoing => Request { from: reader, to: other, requested_at },
         }
     }
 
@@ -110,12 +131,26 @@ impl Direction {
 )]
 async fn list(
     State(reads): State<Reads>,
+    Extension(log): Extension<EventLog>,
     asked: Asked<Which>,
 ) -> Answer<Page<FriendRequest, UserId>> {
     let Asked { reader, after, query: which } = asked;
-    let rows = match reads.cache.read(which.direction.list(), reader, after).await {
-        Some(all) => cut(all, &which),
-        None => {
+    let cached = match which.as_of {
+        Some(_) => None,
+        None => reads.cache.read(which.direction.list(), reader, after).await,
+    };
+    let rows = match (cached, which.as_of) {
+        (_, Some(when)) => {
+            reads.checkpoints.reach(&["event_index", "friendship_interval"], after).await?;
+            let mut eyes = reads.eyes_of(reader).await?;
+            let past = Past::of(when, log, &mut eyes).await?;
+            let Which { direction, after_id, limit, .. } = which;
+            let ties = past.ties(&mut eyes, reader, direction.name(), after_id, limit).await?;
+            let request = |(other, at)| direction.request(reader, other, at);
+            ties.into_iter().map(request).collect()
+        }
+        (Some(all), None) => cut(all, &which),
+        (None, None) => {
             reads.checkpoints.reach(&[PROJECTION], after).await?;
             from_postgres(&reads, reader, &which).await?
         }

@@ -4,6 +4,7 @@
 //! of the role `roundtable_reader` that knows who reads, so that row-level security is a second
 //! line of defence behind the queries; see [`reads`](crate::reads).
 
+mod as_of;
 mod asked;
 mod avatars;
 mod block;
@@ -19,6 +20,7 @@ mod file;
 mod file_part;
 mod friend_list;
 mod friend_request;
+pub mod history;
 mod ice_servers;
 mod invite;
 mod login;
@@ -106,6 +108,7 @@ impl App {
         let codes = Extension(invite::Codes::of(self.authenticator.log.secrets()));
         let routes = Router::from(routes()).route_layer(authenticated).layer(codes);
         let routes = routes.layer(Extension(self.calls.clone()));
+        let routes = routes.layer(Extension(self.authenticator.log.clone()));
         let routes = routes.merge(Router::from(avatars::router())).with_state(self.reads.clone());
         self.edge.clone().guard(routes)
     }
@@ -200,6 +203,7 @@ fn routes() -> OpenApiRouter<Reads> {
         .merge(call_history::router())
         .merge(recording::router())
         .merge(ice_servers::router())
+        .merge(history::router())
 }
 
 /// One place says who reads, for every route.

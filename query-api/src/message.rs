@@ -4,6 +4,8 @@ pub(crate) mod beside;
 pub(crate) mod history;
 pub(crate) mod search;
 
+pub(crate) use beside::moderates;
+
 use std::collections::HashMap;
 
 use events::{ConversationId, MessageId, Moment, Position, UserId};
@@ -32,64 +34,68 @@ macro_rules! columns {
          m.attachments, m.position"
     };
 }
-use columns;
+pub(crate) use columns;
 
 /// A message, or something that happened in the conversation (kind `system`). An erased or deleted
 /// text is `null`.
 #[derive(Debug, Serialize, FromRow, ToSchema)]
 pub(crate) struct Message {
     #[sqlx(rename = "message_id", try_from = "Uuid")]
-    id: MessageId,
-    ordinal: i64,
+    pub(crate) id: MessageId,
+    pub(crate) ordinal: i64,
     #[sqlx(try_from = "Uuid")]
-    conversation_id: ConversationId,
+    pub(crate) conversation_id: ConversationId,
     /// Who sent it, or did it.
     #[sqlx(try_from = "Uuid")]
-    sender_id: UserId,
+    pub(crate) sender_id: UserId,
     /// `text`, `image`, `file`, `emoji` or `system`.
-    kind: String,
+    pub(crate) kind: String,
     /// What it says; the title of the conversation, where something happened to that.
-    text: Option<String>,
+    pub(crate) text: Option<String>,
     /// What happened: its `type`, and whom or what it was done to.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
-    system: Option<serde_json::Value>,
+    pub(crate) system: Option<serde_json::Value>,
     #[schema(value_type = String, format = DateTime)]
-    sent_at: Moment,
+    pub(crate) sent_at: Moment,
     /// When it was last edited.
     #[schema(value_type = Option<String>, format = DateTime)]
-    edited_at: Option<Moment>,
+    pub(crate) edited_at: Option<Moment>,
     #[schema(value_type = Option<String>, format = DateTime)]
-    deleted_at: Option<Moment>,
+    pub(crate) deleted_at: Option<Moment>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    deleted_by: Option<Uuid>,
+    pub(crate) deleted_by: Option<Uuid>,
     /// The message it answers.
-    reply_to: Option<Uuid>,
+    pub(crate) reply_to: Option<Uuid>,
     /// The first message of the thread it belongs to.
-    thread: Option<Uuid>,
-    mentions: Vec<Uuid>,
+    pub(crate) thread: Option<Uuid>,
+    pub(crate) mentions: Vec<Uuid>,
     /// Ids of files.
-    attachments: Vec<Uuid>,
+    pub(crate) attachments: Vec<Uuid>,
     /// The oldest first.
     #[sqlx(skip)]
-    reactions: Vec<Reactions>,
+    pub(crate) reactions: Vec<Reactions>,
     /// How many messages there are in the thread that begins with it.
     #[sqlx(skip)]
-    replies_count: i64,
-    position: Place,
+    pub(crate) replies_count: i64,
+    pub(crate) position: Place,
     /// Of the reader's own messages, in their conversation.
     #[sqlx(skip)]
     #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<Status>,
+    pub(crate) status: Option<Status>,
+    /// In an answer about the past: what it said then may not be read any more.
+    #[sqlx(skip)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) withheld: bool,
 }
 
 /// How many people reacted with an emoji.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Reactions {
-    emoji: String,
-    count: i64,
+    pub(crate) emoji: String,
+    pub(crate) count: i64,
     /// Whether the reader is one of them.
-    mine: bool,
+    pub(crate) mine: bool,
 }
 
 /// Adds what is counted: reactions and replies.
@@ -182,9 +188,27 @@ async fn find(
     Ok(found.ok_or_else(no_such_message)?)
 }
 
-fn no_such_message() -> Problem {
+pub(crate) fn no_such_message() -> Problem {
     let title = "This message does not exist in the conversation";
     Problem::new(StatusCode::NOT_FOUND, "no-such-message", title)
+}
+
+impl From<Message> for Preview {
+    fn from(message: Message) -> Self {
+        Self {
+            id: message.id,
+            ordinal: message.ordinal,
+            conversation_id: message.conversation_id,
+            sender_id: message.sender_id,
+            kind: message.kind,
+            text: message.text,
+            sent_at: message.sent_at,
+            edited_at: message.edited_at,
+            deleted_at: message.deleted_at,
+            attachments: message.attachments,
+            position: message.position,
+        }
+    }
 }
 
 /// The newest message of a conversation, as a row that has it beside something else.

@@ -25,11 +25,11 @@ pub(crate) enum Status {
 #[derive(Clone, Copy, Debug, FromRow)]
 pub(crate) struct Cursor {
     #[sqlx(try_from = "Uuid")]
-    user_id: UserId,
+    pub(crate) user_id: UserId,
     /// Where they came in.
-    joined: Place,
-    delivered_ordinal: i64,
-    read_ordinal: i64,
+    pub(crate) joined: Place,
+    pub(crate) delivered_ordinal: i64,
+    pub(crate) read_ordinal: i64,
 }
 
 /// How far everybody in a conversation is.

@@ -1,6 +1,8 @@
 //! Study sessions, as everybody signed in may know them, and who is in them, as their people may.
 
+use axum::Extension;
 use axum::extract::State;
+use event_log::EventLog;
 use events::{ConversationId, Moment, StudySessionId, UserId};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -12,7 +14,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use crate::asked::{Asked, Nothing};
+use crate::as_of::{AsOf, Past};
+use crate::asked::Asked;
 use crate::failure::{Answer, Failure};
 use crate::page::{Limit, Page};
 use crate::place::Place;
@@ -32,55 +35,55 @@ pub(crate) fn router() -> OpenApiRouter<Reads> {
 #[derive(Debug, Serialize, FromRow, ToSchema)]
 pub(crate) struct StudySession {
     #[sqlx(rename = "session_id", try_from = "Uuid")]
-    id: StudySessionId,
+    pub(crate) id: StudySessionId,
     /// Where its people talk.
     #[sqlx(try_from = "Uuid")]
-    conversation_id: ConversationId,
+    pub(crate) conversation_id: ConversationId,
     #[sqlx(try_from = "Uuid")]
-    tutor_id: UserId,
-    title: Option<String>,
-    subject: String,
-    description: Option<String>,
+    pub(crate) tutor_id: UserId,
+    pub(crate) title: Option<String>,
+    pub(crate) subject: String,
+    pub(crate) description: Option<String>,
     /// `scheduled`, `active`, `completed` or `cancelled`.
-    status: String,
+    pub(crate) status: String,
     /// Seats, the tutor's included.
-    capacity: i32,
+    pub(crate) capacity: i32,
     /// How many are in it now.
-    participants_count: i32,
+    pub(crate) participants_count: i32,
     /// For others than the tutor, who always has a seat.
-    seats_left: i32,
+    pub(crate) seats_left: i32,
     #[schema(value_type = String, format = DateTime)]
-    starts: Moment,
+    pub(crate) starts: Moment,
     #[schema(value_type = String, format = DateTime)]
-    scheduled_at: Moment,
+    pub(crate) scheduled_at: Moment,
     #[schema(value_type = Option<String>, format = DateTime)]
-    started_at: Option<Moment>,
+    pub(crate) started_at: Option<Moment>,
     #[schema(value_type = Option<String>, format = DateTime)]
-    ended_at: Option<Moment>,
-    position: Place,
+    pub(crate) ended_at: Option<Moment>,
+    pub(crate) position: Place,
 }
 
 /// A session and who is in it.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct StudySessionDetail {
     #[serde(flatten)]
-    session: StudySession,
+    pub(crate) session: StudySession,
     /// Who is in it now; `null` for who is not in its room.
-    participants: Option<Vec<StudyParticipant>>,
+    pub(crate) participants: Option<Vec<StudyParticipant>>,
 }
 
 /// Somebody in a session.
 #[derive(Debug, Serialize, FromRow, ToSchema)]
-struct StudyParticipant {
+pub(crate) struct StudyParticipant {
     #[sqlx(try_from = "Uuid")]
-    user_id: UserId,
+    pub(crate) user_id: UserId,
     #[schema(value_type = String, format = DateTime)]
-    joined_at: Moment,
+    pub(crate) joined_at: Moment,
     /// `present`; or `away`: the connection was lost, and may come back.
-    state: String,
+    pub(crate) state: String,
     /// Until when they may come back, if they are away.
     #[schema(value_type = Option<String>, format = DateTime)]
-    away_until: Option<Moment>,
+    pub(crate) away_until: Option<Moment>,
 }
 
 /// Which sessions.
@@ -204,16 +207,22 @@ async fn starts(eyes: &mut Eyes, id: StudySessionId) -> Result<Moment, Failure> 
     get,
     path = "/v1/study-sessions/{id}",
     tag = "study sessions",
-    params(("id" = StudySessionId, Path), After),
+    params(("id" = StudySessionId, Path), AsOf, After),
     responses((status = 200, body = StudySessionDetail), Refusal),
 )]
 async fn one(
     State(reads): State<Reads>,
+    Extension(log): Extension<EventLog>,
     Path(id): Path<StudySessionId>,
-    asked: Asked<Nothing>,
+    asked: Asked<AsOf>,
 ) -> Answer<StudySessionDetail> {
     reads.checkpoints.reach(PROJECTIONS, asked.after).await?;
     let mut eyes = reads.eyes_of(asked.reader).await?;
+    if let Some(when) = asked.query.as_of {
+        reads.checkpoints.reach(&["event_index"], asked.after).await?;
+        let past = Past::of(when, log, &mut eyes).await?;
+        return past.study_session(&mut eyes, id, asked.reader).await.map(Json);
+    }
     let mut query = columns();
     query.push(" where session_id = ").push_bind(id.uuid());
     let session: Option<StudySession> = query.build_query_as().fetch_optional(&mut *eyes).await?;

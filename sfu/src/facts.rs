@@ -86,7 +86,7 @@ async fn append(
     };
     // The same for every attempt: an append whose answer was lost is not doubled.
     let key = Uuid::from_u128(rand::random());
-    let context = Context {
+    let mut context = Context {
         actor: SYSTEM,
         key,
         body_hash: String::new(),
@@ -95,8 +95,14 @@ async fn append(
         now: service::clock::now(),
         decided_on: None,
     };
+    let stream = StreamName::call(call);
     loop {
-        match log.transact::<Call>(&StreamName::call(call), &command, &context).await {
+        match log.beginning_of(&stream).await {
+            Ok(cause) => context = context.because(cause),
+            // Whether the log is away, or wrong, the append tells.
+            Err(error) => tracing::debug!(%error, call.id = %call, "no cause is known"),
+        }
+        match log.transact::<Call>(&stream, &command, &context).await {
             Ok(_) => return,
             Err(TransactError::Rejected(rejection)) => {
                 tracing::debug!(%rejection, call.id = %call, "a fact is not true any more");

@@ -20,6 +20,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use events::call::{Carrier, EndCause, Media, Participant, StopCause, Toggles};
+use events::serde::Serialize;
 use events::{CallEvent, CallId, ConversationId, RecordingId, UserId};
 
 use crate::Decider;
@@ -39,13 +40,15 @@ pub const MAX_RECORDINGS: usize = 100;
 type Decision = Result<Vec<CallEvent>, Rejection>;
 
 /// What is known of a call.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(crate = "events::serde")]
 pub struct Call {
     begun: Option<Begun>,
 }
 
 /// A call that somebody began.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(crate = "events::serde")]
 pub struct Begun {
     /// The call.
     pub call: CallId,
@@ -78,7 +81,8 @@ pub struct Begun {
 }
 
 /// How far a call is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(crate = "events::serde", rename_all = "snake_case")]
 pub enum Phase {
     /// Nobody has taken it yet.
     Ringing,
@@ -89,7 +93,8 @@ pub enum Phase {
 }
 
 /// A device in a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(crate = "events::serde")]
 pub struct Inside {
     /// Which.
     pub participant: Participant,

@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 
 use events::call::{Carrier, Participant, StopCause};
+use events::serde::Serialize;
 use events::{CallEvent, FileId, RecordingId, UserId};
 
 use super::command::Rejection;
 use super::{Begun, Call, Decision, MAX_RECORDINGS};
 
 /// What is known of a recording.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(crate = "events::serde")]
 pub(super) struct Recording {
     /// The node that was to write it.
     node: Option<String>,

@@ -1,5 +1,6 @@
 //! Invitations into a group.
 
+use events::serde::Serialize;
 use events::{ConversationEvent, ConversationId, InviteId, Moment, UserId};
 
 use super::{Action, Conversation, Rejection};
@@ -13,7 +14,8 @@ const REMEMBERED: usize = 1000;
 type Decision = Result<Vec<ConversationEvent>, Rejection>;
 
 /// An invitation.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(crate = "events::serde")]
 pub(super) struct Invite {
     expires: Option<Moment>,
     uses: Option<u32>,

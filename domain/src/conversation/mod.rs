@@ -12,6 +12,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use events::conversation::{ConversationKind, Role};
+use events::serde::Serialize;
 use events::{ConversationEvent, ConversationId, InviteId, MessageId, Personal, UserId};
 
 use crate::Decider;
@@ -26,7 +27,8 @@ pub use settings::{MAX_PINS, MAX_SLOW_MODE};
 pub const MAX_MEMBERS: usize = 1000;
 
 /// Who is in a conversation, as what, and what they set for it.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(crate = "events::serde")]
 pub struct Conversation {
     opened: Option<Opened>,
     title: Option<Personal<String>>,
@@ -38,7 +40,8 @@ pub struct Conversation {
     pins: BTreeSet<MessageId>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(crate = "events::serde")]
 struct Opened {
     conversation: ConversationId,
     kind: ConversationKind,

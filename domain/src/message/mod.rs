@@ -6,6 +6,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use events::serde::Serialize;
 use events::{ConversationId, MessageEvent, MessageId, Personal, UserId};
 use thiserror::Error;
 
@@ -28,13 +29,15 @@ pub const MAX_REACTIONS: usize = 20;
 pub const MAX_EMOJI_BYTES: usize = 64;
 
 /// What is known of a message.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(crate = "events::serde")]
 pub struct Message {
     sent: Option<Sent>,
 }
 
 /// A message that was sent.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(crate = "events::serde")]
 pub struct Sent {
     /// The message.
     pub message: MessageId,
@@ -49,7 +52,8 @@ pub struct Sent {
 }
 
 /// What a message says now.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(crate = "events::serde")]
 pub struct Content {
     text: Personal<String>,
     mentions: Vec<UserId>,

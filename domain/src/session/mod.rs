@@ -8,6 +8,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 
+use events::serde::Serialize;
 use events::session::LeaveCause;
 use events::{ConversationId, Moment, Personal, SessionEvent, StudySessionId, UserId};
 
@@ -29,7 +30,8 @@ pub const UNSTARTED_SECONDS: i64 = 24 * 60 * 60;
 type Decision = Result<Vec<SessionEvent>, Rejection>;
 
 /// What is known of a study session.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(crate = "events::serde")]
 pub struct Session {
     planned: Option<Planned>,
     inside: BTreeSet<UserId>,
@@ -37,7 +39,8 @@ pub struct Session {
 }
 
 /// A session that was planned.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(crate = "events::serde")]
 pub struct Planned {
     /// The session.
     pub session: StudySessionId,
@@ -60,7 +63,8 @@ pub struct Planned {
 }
 
 /// How far a session is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(crate = "events::serde", rename_all = "snake_case")]
 pub enum Status {
     /// Planned.
     Scheduled,

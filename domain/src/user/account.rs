@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use events::serde::Serialize;
 use events::user::{Avatar, PlatformRole};
 use events::{Moment, Personal, Position, PushId, UserEvent, UserId};
 
@@ -10,7 +11,8 @@ use super::{Command, Rejection};
 pub(super) type Decision = Result<Vec<UserEvent>, Rejection>;
 
 /// A person who signed up.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(crate = "events::serde")]
 pub struct Account {
     /// Who.
     pub user: UserId,
@@ -29,6 +31,7 @@ pub struct Account {
     /// Whether they told everything that others need.
     pub onboarded: bool,
     /// The password's hash, as a PHC string.
+    #[serde(skip)]
     pub password_hash: Personal<String>,
     /// What they may do on the whole platform.
     pub role: PlatformRole,
@@ -41,7 +44,8 @@ pub struct Account {
 }
 
 /// That somebody may do nothing.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(crate = "events::serde")]
 pub struct Suspension {
     /// Until when; for good when absent.
     pub until: Option<Moment>,
@@ -50,13 +54,17 @@ pub struct Suspension {
 }
 
 /// A browser that gets notifications.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(crate = "events::serde")]
 pub struct Subscription {
     /// Where to send to.
+    #[serde(skip)]
     pub endpoint: Personal<String>,
     /// The browser's public key.
+    #[serde(skip)]
     pub p256dh: Personal<String>,
     /// The shared secret.
+    #[serde(skip)]
     pub auth: Personal<String>,
 }
 

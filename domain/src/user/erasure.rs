@@ -1,5 +1,6 @@
 //! The end of an account: everything of the person is destroyed, and only that it was is told.
 
+use events::serde::Serialize;
 use events::user::PlatformRole;
 use events::{ConversationId, UserEvent, UserId};
 
@@ -7,7 +8,8 @@ use super::account::{Account, Decision};
 use super::{Command, Rejection};
 
 /// What is left of a person who was erased.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(crate = "events::serde")]
 pub struct Erasure {
     /// Who.
     pub user: UserId,

@@ -9,6 +9,7 @@ mod push;
 #[cfg(test)]
 mod tests;
 
+use events::serde::Serialize;
 use events::{Personal, UserEvent};
 
 use crate::Decider;
@@ -19,7 +20,8 @@ pub use profile::{PRESETS, Profile};
 pub use push::MAX_SUBSCRIPTIONS;
 
 /// What is known of a person.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(crate = "events::serde")]
 pub struct User {
     account: Option<Account>,
     erasure: Option<Erasure>,

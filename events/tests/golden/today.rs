@@ -10,9 +10,9 @@ use events::report::{Reason, Subject, Verdict};
 use events::session::LeaveCause;
 use events::user::PlatformRole;
 use events::{
-    ConversationEvent, ConversationId, DenialEvent, DomainEvent, ElementId, EventId, FileEvent,
-    FileId, FriendshipEvent, HoldEvent, InviteId, LoginEvent, LoginId, MessageEvent, MessageId,
-    Moment, NotificationEvent, NotificationId, Personal, Position, PushId, ReceiptEvent,
+    AccessEvent, ConversationEvent, ConversationId, DenialEvent, DomainEvent, ElementId, EventId,
+    FileEvent, FileId, FriendshipEvent, HoldEvent, InviteId, LoginEvent, LoginId, MessageEvent,
+    MessageId, Moment, NotificationEvent, NotificationId, Personal, Position, PushId, ReceiptEvent,
     ReportEvent, ReportId, ReservationEvent, SessionEvent, StudySessionId, UserEvent, UserId,
     WhiteboardEvent,
 };
@@ -312,6 +312,13 @@ fn of_the_rest() -> Vec<DomainEvent> {
             by: EVE,
             verdict: Verdict::Removed,
             note: Personal::new(EVE, "Advertising".to_owned()),
+        }
+        .into(),
+        AccessEvent::Recorded {
+            by: ADA,
+            view: "events".to_owned(),
+            asked: "conversation=00000000-0000-0000-0000-0000000000c0 limit=50".to_owned(),
+            subjects: vec![EVE],
         }
         .into(),
         DenialEvent::Recorded {

@@ -73,7 +73,8 @@ pub(super) fn of(event: &DomainEvent) -> Option<Cause> {
         | DomainEvent::Report(_)
         | DomainEvent::Denial(_)
         | DomainEvent::Line(_)
-        | DomainEvent::Hold(_) => None,
+        | DomainEvent::Hold(_)
+        | DomainEvent::Access(_) => None,
     }
 }
 

@@ -295,7 +295,7 @@ impl Deliveries {
     async fn unsubscribe(&self, due: &Due, push: PushId) -> Result<(), Failed> {
         let key = Uuid::new_v5(&due.notification.uuid(), format!("gone {push}").as_bytes());
         let command = user::Command::UnsubscribePush { push };
-        let (stream, context) = (StreamName::user(due.user), context(due, key));
+        let (stream, context) = (StreamName::user(due.user), self.context(due, key).await?);
         match self.log.transact::<User>(&stream, &command, &context).await {
             Ok(_) | Err(TransactError::Rejected(_)) => Ok(()),
             Err(TransactError::Unavailable(_) | TransactError::Contention) => Err(Failed::Away),
@@ -330,7 +330,8 @@ impl Deliveries {
         let reason = reason.clone();
         let command = notification::Command::Attempt { channel, attempt, outcome, reason };
         let stream = StreamName::notification(due.notification);
-        match self.log.transact::<Notification>(&stream, &command, &context(due, key)).await {
+        let context = self.context(due, key).await?;
+        match self.log.transact::<Notification>(&stream, &command, &context).await {
             Ok(_) => {
                 let labels = [
                     ("channel", crate::projections::notification_log::channel_name(channel)),
@@ -358,15 +359,18 @@ impl Deliveries {
     }
 }
 
-/// What surrounds an event that a delivery causes.
-fn context(due: &Due, key: Uuid) -> Context {
-    Context {
-        actor: SYSTEM,
-        key,
-        body_hash: String::new(),
-        correlation: due.notification.uuid(),
-        causation: due.notification.uuid(),
-        now: service::clock::now(),
-        decided_on: None,
+impl Deliveries {
+    /// What surrounds an event that a delivery causes: it follows from the raising.
+    async fn context(&self, due: &Due, key: Uuid) -> Result<Context, Failed> {
+        let context = Context {
+            actor: SYSTEM,
+            key,
+            body_hash: String::new(),
+            correlation: due.notification.uuid(),
+            causation: due.notification.uuid(),
+            now: service::clock::now(),
+            decided_on: None,
+        };
+        Ok(context.because(self.log.cause_at(due.position).await?))
     }
 }

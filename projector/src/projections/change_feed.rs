@@ -178,7 +178,8 @@ fn told(event: &DomainEvent) -> Option<MessageId> {
         | DomainEvent::Denial(_)
         | DomainEvent::Call(_)
         | DomainEvent::Line(_)
-        | DomainEvent::Hold(_) => None,
+        | DomainEvent::Hold(_)
+        | DomainEvent::Access(_) => None,
     }
 }
 

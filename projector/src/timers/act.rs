@@ -4,7 +4,7 @@ use domain::conversation::{self, Conversation};
 use domain::session::{self, Planned, Session};
 use event_log::{Context, LogError, TransactError};
 use events::conversation::Role;
-use events::{ConversationId, Moment, StreamName, UserId};
+use events::{ConversationId, Moment, Position, StreamName, UserId};
 use serde::Deserialize;
 use thiserror::Error;
 use uuid::Uuid;
@@ -147,7 +147,7 @@ impl Timers {
         let (conversation, tutor) = (planned.conversation, planned.tutor);
         let command = conversation::Command::OpenStudy { conversation, tutor, title };
         let stream = StreamName::conversation(conversation);
-        let context = context(timer).step("open");
+        let context = self.context(timer).await?.step("open");
         match self.log.transact::<Conversation>(&stream, &command, &context).await {
             Ok(_) | Err(TransactError::Rejected(_)) => Ok(()),
             Err(error) => Err(error.into()),
@@ -157,7 +157,7 @@ impl Timers {
     /// What the rules of a session refuse is not to be done any more.
     async fn session(&self, timer: &Due, command: &session::Command) -> Result<(), Failed> {
         let stream = StreamName::session(timer.session());
-        match self.log.transact::<Session>(&stream, command, &context(timer)).await {
+        match self.log.transact::<Session>(&stream, command, &self.context(timer).await?).await {
             Ok(_) | Err(TransactError::Rejected(_)) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -170,7 +170,8 @@ impl Timers {
         command: &conversation::Command,
     ) -> Result<Result<(), conversation::Rejection>, Failed> {
         let stream = StreamName::conversation(room);
-        match self.log.transact::<Conversation>(&stream, command, &context(timer)).await {
+        match self.log.transact::<Conversation>(&stream, command, &self.context(timer).await?).await
+        {
             Ok(_) => Ok(Ok(())),
             Err(TransactError::Rejected(rejection)) => Ok(Err(rejection)),
             Err(error) => Err(error.into()),
@@ -178,17 +179,30 @@ impl Timers {
     }
 }
 
-/// The same timer has the same key, whoever lets it go off, and however often.
-pub(super) fn context(timer: &Due) -> Context {
-    let key = Uuid::new_v5(&KEYS, format!("{} {}", timer.key, timer.set_by).as_bytes());
-    Context {
-        actor: SYSTEM,
-        key,
-        body_hash: String::new(),
-        correlation: key,
-        causation: key,
-        now: service::clock::now(),
-        decided_on: None,
+impl Timers {
+    /// The same timer has the same key, whoever lets it go off, and however often. What it does
+    /// follows from the event that set it; what a watch of connections set, from the beginning of
+    /// the session or the call.
+    pub(super) async fn context(&self, timer: &Due) -> Result<Context, Failed> {
+        let key = Uuid::new_v5(&KEYS, format!("{} {}", timer.key, timer.set_by).as_bytes());
+        let context = Context {
+            actor: SYSTEM,
+            key,
+            body_hash: String::new(),
+            correlation: key,
+            causation: key,
+            now: service::clock::now(),
+            decided_on: None,
+        };
+        let cause = match (timer.kind, timer.set_by.parse::<Position>()) {
+            (Kind::Grace, _) => {
+                self.log.beginning_of(&StreamName::session(timer.session())).await?
+            }
+            (Kind::Lost, _) => self.log.beginning_of(&StreamName::call(timer.call())).await?,
+            (_, Ok(position)) => self.log.cause_at(position).await?,
+            (_, Err(_)) => None,
+        };
+        Ok(context.because(cause))
     }
 }
 

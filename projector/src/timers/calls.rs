@@ -17,7 +17,7 @@ use serde_json::json;
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
-use super::act::{Failed, context, parse, person};
+use super::act::{Failed, parse, person};
 use super::rows::Due;
 use super::{Kind, Timers};
 use crate::projections::timer::lost_key;
@@ -104,7 +104,7 @@ impl Timers {
     /// What the rules of a call refuse is not to be done any more.
     async fn call(&self, timer: &Due, command: &call::Command) -> Result<(), Failed> {
         let stream = StreamName::call(timer.call());
-        match self.log.transact::<Call>(&stream, command, &context(timer)).await {
+        match self.log.transact::<Call>(&stream, command, &self.context(timer).await?).await {
             Ok(_) | Err(TransactError::Rejected(_)) => Ok(()),
             Err(error) => Err(error.into()),
         }

@@ -138,7 +138,10 @@ async fn edits(
     Ok(Json(Page::of(versions, limit, |version| version.version)))
 }
 
-async fn moderates(eyes: &mut Eyes, conversation: ConversationId) -> Result<bool, sqlx::Error> {
+pub(crate) async fn moderates(
+    eyes: &mut Eyes,
+    conversation: ConversationId,
+) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar("select $1 in (select reader_moderates())")
         .bind(conversation.uuid())
         .fetch_one(&mut **eyes)

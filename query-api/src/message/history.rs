@@ -1,6 +1,8 @@
 //! The messages of a conversation, in its order: pages, single ones, threads.
 
+use axum::Extension;
 use axum::extract::State;
+use event_log::EventLog;
 use events::{ConversationId, MessageId, Moment, UserId};
 use serde::Deserialize;
 use service::openapi::{After, Refusal};
@@ -11,8 +13,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{Message, check_member, columns, count, find, no_such_message, tell_status};
-use crate::asked::{Asked, Nothing};
+use crate::as_of::{AsOf, Past};
+use crate::asked::Asked;
 use crate::failure::{Answer, Failure};
+use crate::history::when::When;
 use crate::page::{Limit, Page};
 use crate::reads::{Eyes, Reads};
 
@@ -36,6 +40,9 @@ struct Between {
     /// Only messages with a larger ordinal, and the oldest of them first: the page then goes
     /// forward, and so does the next one.
     since: Option<i64>,
+    /// The messages as they were then: a position in the log, or a moment.
+    #[param(inline)]
+    as_of: Option<When>,
 }
 
 /// Which page of a thread.
@@ -60,6 +67,7 @@ struct Since {
 )]
 async fn list(
     State(reads): State<Reads>,
+    Extension(log): Extension<EventLog>,
     Path(id): Path<ConversationId>,
     asked: Asked<Between>,
 ) -> Answer<Page<Message, i64>> {
@@ -82,6 +90,12 @@ async fn list(
         forward: query.since.is_some(),
         rows: query.limit.and_one(),
     };
+    if let Some(when) = query.as_of {
+        reads.checkpoints.reach(&["event_index"], after).await?;
+        let past = Past::of(when, log, &mut eyes).await?;
+        let messages = past.messages(&mut eyes, reader, wanted).await?;
+        return Ok(Json(Page::of(messages, query.limit, |message| message.ordinal)));
+    }
     let mut messages = wanted.fetch(&mut eyes).await?;
     finish(&mut eyes, id, reader, &mut messages).await?;
     eyes.commit().await?;
@@ -93,17 +107,24 @@ async fn list(
     get,
     path = "/v1/conversations/{id}/messages/{message}",
     tag = "messages",
-    params(("id" = ConversationId, Path), ("message" = MessageId, Path), After),
+    params(("id" = ConversationId, Path), ("message" = MessageId, Path), AsOf, After),
     responses((status = 200, body = Message), Refusal),
 )]
 async fn one(
     State(reads): State<Reads>,
+    Extension(log): Extension<EventLog>,
     Path((id, message)): Path<(ConversationId, MessageId)>,
-    asked: Asked<Nothing>,
+    asked: Asked<AsOf>,
 ) -> Answer<Message> {
     reads.checkpoints.reach(PROJECTIONS, asked.after).await?;
     let mut eyes = reads.eyes_of(asked.reader).await?;
-    let mut found = [find(&mut eyes, asked.reader, id, message).await?];
+    let found = find(&mut eyes, asked.reader, id, message).await?;
+    if let Some(when) = asked.query.as_of {
+        reads.checkpoints.reach(&["event_index"], asked.after).await?;
+        let past = Past::of(when, log, &mut eyes).await?;
+        return past.message(&mut eyes, asked.reader, id, found).await.map(Json);
+    }
+    let mut found = [found];
     finish(&mut eyes, id, asked.reader, &mut found).await?;
     eyes.commit().await?;
     let [found] = found;
@@ -241,7 +262,7 @@ pub(crate) const PAGE_BACK: &str = page!("desc");
 const PAGE_FORWARD: &str = page!("asc");
 
 impl Wanted {
-    async fn fetch(&self, eyes: &mut Eyes) -> Result<Vec<Message>, sqlx::Error> {
+    pub(crate) async fn fetch(&self, eyes: &mut Eyes) -> Result<Vec<Message>, sqlx::Error> {
         let months = self.months(eyes).await?;
         let (Some(first), Some(end)) = (months.first, months.end) else { return Ok(vec![]) };
         let found = self.page(eyes, first, end).await?;

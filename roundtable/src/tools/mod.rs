@@ -11,6 +11,9 @@ pub mod export;
 pub mod hold;
 pub mod place;
 mod sweep;
+pub mod events;
+pub mod explain;
+pub mod state;
 
 use std::process::ExitCode;
 
@@ -32,6 +35,11 @@ pub enum Tool {
     /// Keep people and conversations for legal matters.
     #[command(subcommand)]
     Hold(hold::HoldCommand),
+    /// Read the log: list events, or follow it.
+    #[command(subcommand)]
+    Events(events::EventsCommand),
+    State(state::StateArguments),
+    Explain(explain::ExplainArguments),
 }
 
 impl Tool {
@@ -46,6 +54,9 @@ impl Tool {
             Self::Erase(arguments) => erase::run(arguments).await,
             Self::Export(arguments) => export::run(arguments).await,
             Self::Hold(command) => hold::run(command).await,
+            Self::Events(command) => events::run(command).await,
+            Self::State(arguments) => state::run(arguments).await,
+            Self::Explain(arguments) => explain::run(arguments).await,
         }
     }
 }

@@ -234,7 +234,9 @@ impl Store {
             digest: kept.digest,
             pixels: None,
         };
-        let context = context(label.file.uuid(), "upload");
+        let cause = self.log.beginning_of(&StreamName::call(label.call)).await;
+        let cause = cause.map_err(|error| of_transaction::<call::Rejection>(error.into()))?;
+        let context = context(label.file.uuid(), "upload").because(cause);
         let command = file::Command::Upload(upload);
         let stream = StreamName::file(label.file);
         let uploaded = self.log.transact::<file::File>(&stream, &command, &context).await;
