@@ -7,13 +7,14 @@ pub mod admin;
 pub mod attachments;
 pub mod compliance;
 pub mod erase;
+pub mod events;
+pub mod explain;
 pub mod export;
 pub mod hold;
 pub mod place;
-mod sweep;
-pub mod events;
-pub mod explain;
+pub mod replay;
 pub mod state;
+mod sweep;
 
 use std::process::ExitCode;
 
@@ -38,6 +39,7 @@ pub enum Tool {
     /// Read the log: list events, or follow it.
     #[command(subcommand)]
     Events(events::EventsCommand),
+    Replay(replay::ReplayArguments),
     State(state::StateArguments),
     Explain(explain::ExplainArguments),
 }
@@ -55,6 +57,7 @@ impl Tool {
             Self::Export(arguments) => export::run(arguments).await,
             Self::Hold(command) => hold::run(command).await,
             Self::Events(command) => events::run(command).await,
+            Self::Replay(arguments) => replay::run(arguments).await,
             Self::State(arguments) => state::run(arguments).await,
             Self::Explain(arguments) => explain::run(arguments).await,
         }

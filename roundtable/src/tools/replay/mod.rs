@@ -1,0 +1,97 @@
+//! `roundtable replay`: a recorded slice of the log is done again, against another stack.
+//!
+//! Who took part get new accounts there, under pseudonyms that follow from a key which is thrown away
+//! (`mask`): nothing of what was said leaves, only how much, by whom, when. What was between them when the
+//! slice begins is made first; then each fact is issued again as the command that made it, at the
+//! recorded pace or faster. Conversations go side by side, each in its own order.
+
+mod cast;
+mod issue;
+mod mask;
+mod report;
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Args;
+use event_log::Opened;
+use events::Position;
+use query_api::history::when::When;
+use tokio::time::Instant;
+
+use super::{Place, events::index, sweep::sweep};
+use crate::client::Client;
+use cast::Cast;
+use issue::{Issuer, Step};
+use mask::Mask;
+
+/// Do a recorded slice of the log again, against another stack: to look at an incident, or as a load
+/// that is like the real one.
+///
+/// People, messages, edits, reactions, receipts, friendships and groups are issued anew under
+/// pseudonyms; words become other words of the same length, and nothing personal leaves this stack.
+/// The other stack should have no rate limits (`ROUNDTABLE_LIMITS=off`); where it has, they are
+/// waited for. What cannot be done again, such as calls, is counted.
+#[derive(Debug, Args)]
+pub struct ReplayArguments {
+    /// The first event: after this position, or from this moment on.
+    #[arg(long, value_name = "POSITION|TIME")]
+    from: Option<When>,
+    /// The last event: at this position, or before this moment.
+    #[arg(long, value_name = "POSITION|TIME")]
+    to: Option<When>,
+    /// How many times faster than it happened; 0 is as fast as it goes.
+    #[arg(long, value_name = "N", default_value_t = 1.0)]
+    speed: f64,
+    /// The other stack, such as http://127.0.0.1:8090. Never the one that is replayed.
+    #[arg(long, value_name = "URL")]
+    into: String,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Does it, and says what came of it.
+///
+/// # Errors
+/// When a server does not answer, or the slice is empty.
+pub async fn run(arguments: ReplayArguments) -> Result<ExitCode> {
+    service::telemetry::init("error");
+    let ReplayArguments { from, to, speed, into, json, place } = arguments;
+    ensure!(speed >= 0.0 && speed.is_finite(), "--speed is a number from 0 on");
+    let client = Client::new(&into)?;
+    // The lengths of words are needed, not the words: they are masked before anything is kept.
+    let log = place.log().await?;
+    let place_of = async |when: Option<When>, otherwise: Position| match when {
+        None => Ok(otherwise),
+        Some(When::At(position)) => Ok(position),
+        Some(moment) => {
+            let mut db = index(&log, &place.postgres()?).await?;
+            anyhow::Ok(moment.last_event(&mut db).await?.unwrap_or(Position::START))
+        }
+    };
+    let from = place_of(from, Position::START).await?;
+    let to = place_of(to, log.head().await?).await?;
+    ensure!(from < to, "there is nothing between {from} and {to}");
+
+    let mask = Mask::new();
+    let (mut cast, mut steps) = (Cast::default(), Vec::new());
+    sweep(&log, Position::START, to, "reading", async |recorded| {
+        let Opened::Ours(envelope) = log.open(recorded).await? else { return Ok(()) };
+        if envelope.position <= from {
+            cast.learn(&envelope.event);
+        } else {
+            steps.push(Step::of(&envelope, &mask));
+        }
+        Ok(())
+    })
+    .await?;
+    let issuer = Issuer::new(client, mask);
+    issuer.prepare(&cast, &steps).await.context("the people of the slice cannot be made there")?;
+    let begun = Instant::now();
+    let report = issuer.issue(steps, speed).await?;
+    report.print(begun.elapsed(), json)?;
+    Ok(ExitCode::SUCCESS)
+}

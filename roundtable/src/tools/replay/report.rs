@@ -1,0 +1,91 @@
+//! What came of a replay.
+
+use std::{collections::BTreeMap, io::Write as _, time::Duration};
+
+use anyhow::Result;
+use hdrhistogram::Histogram;
+use serde_json::json;
+
+/// What came of the facts of one type.
+#[derive(Default)]
+struct Row {
+    done: u64,
+    skipped: u64,
+    refused: BTreeMap<String, u64>,
+}
+
+/// What came of a replay.
+#[derive(Default)]
+pub(super) struct Report {
+    rows: BTreeMap<&'static str, Row>,
+    /// From the moment it was due to the answer, in microseconds.
+    taken: Option<Histogram<u64>>,
+}
+
+impl Report {
+    pub(super) fn done(&mut self, name: &'static str, taken: Duration) {
+        self.rows.entry(name).or_default().done += 1;
+        let taken = u64::try_from(taken.as_micros()).unwrap_or(u64::MAX);
+        if let Some(all) = &mut self.taken {
+            all.saturating_record(taken);
+        } else if let Ok(mut all) = Histogram::new_with_max(600_000_000, 3) {
+            all.saturating_record(taken);
+            self.taken = Some(all);
+        }
+    }
+
+    pub(super) fn refused(&mut self, name: &'static str, slug: &str) {
+        *self.rows.entry(name).or_default().refused.entry(slug.to_owned()).or_default() += 1;
+    }
+
+    pub(super) fn skip(&mut self, name: &'static str) {
+        self.rows.entry(name).or_default().skipped += 1;
+    }
+
+    /// Prints it: a table, or one JSON object.
+    pub(super) fn print(&self, took: Duration, json: bool) -> Result<()> {
+        let ms = |quantile: f64| {
+            let taken = self.taken.as_ref().map_or(0, |all| all.value_at_quantile(quantile));
+            taken as f64 / 1000.0
+        };
+        let sum = |of: fn(&Row) -> u64| self.rows.values().map(of).sum::<u64>();
+        let (done, skipped) = (sum(|row| row.done), sum(|row| row.skipped));
+        let refused = sum(|row| row.refused.values().sum());
+        let mut out = std::io::stdout().lock();
+        if json {
+            let types: BTreeMap<_, _> = self
+                .rows
+                .iter()
+                .map(|(name, row)| {
+                    let Row { done, skipped, refused } = row;
+                    (*name, json!({ "done": done, "skipped": skipped, "refused": refused }))
+                })
+                .collect();
+            let latency =
+                json!({ "p50": ms(0.5), "p95": ms(0.95), "p99": ms(0.99), "max": ms(1.0) });
+            let report = json!({
+                "done": done, "refused": refused, "skipped": skipped, "seconds": took.as_secs_f64(),
+                "latency": latency, "types": types,
+            });
+            writeln!(out, "{report}")?;
+            return Ok(());
+        }
+        writeln!(out, "{:32} {:>8} {:>8} {:>8}", "fact", "done", "refused", "skipped")?;
+        for (name, row) in &self.rows {
+            let refused: u64 = row.refused.values().sum();
+            writeln!(out, "{name:32} {:>8} {refused:>8} {:>8}", row.done, row.skipped)?;
+            for (slug, count) in &row.refused {
+                writeln!(out, "  {count} times {slug}")?;
+            }
+        }
+        writeln!(
+            out,
+            "replayed: {done} facts in {:.1} s, {refused} refused, {skipped} skipped; answered after \
+             {:.1} ms (median), {:.1} ms (99 %)",
+            took.as_secs_f64(),
+            ms(0.5),
+            ms(0.99),
+        )?;
+        Ok(())
+    }
+}
