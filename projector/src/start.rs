@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::invalidation::Invalidations;
+use crate::notary::{self, Notary};
 use crate::notifications::{self, Deliveries, Raiser};
 use crate::projections::{
     Block, CallHistory, ChangeFeed, Conversation, ConversationBan, File, FileRemoval, FriendList,
@@ -54,6 +55,8 @@ pub struct Settings {
     pub files: service::FileSettings,
     /// How people are told; nobody is told of anything when absent.
     pub notifications: Option<service::NotificationSettings>,
+    /// The Ed25519 seed that signs the log; nothing is signed when absent.
+    pub audit: Option<[u8; 32]>,
 }
 
 impl From<&service::Config> for Settings {
@@ -67,6 +70,7 @@ impl From<&service::Config> for Settings {
             message_retention: config.message_retention,
             files: config.files.clone(),
             notifications: Some(config.notifications.clone()),
+            audit: Some(config.secrets.audit),
         }
     }
 }
@@ -145,6 +149,10 @@ pub async fn start(
         )?
         .run(),
     );
+    if let Some(seed) = settings.audit {
+        let notary = Notary::new(log.clone(), &seed, notary::Settings::from_env()?);
+        tasks.spawn(notary.run(options.clone()));
+    }
     if let Some(told) = settings.notifications {
         notifications::begin(&postgres, &log).await.context("where notifications begin")?;
         let redis = Redis::new(&settings.redis_url, &settings.namespace)

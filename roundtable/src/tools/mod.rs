@@ -4,6 +4,7 @@
 //! services, and prints for people, or with `--json` for programs.
 
 pub mod admin;
+pub mod audit;
 pub mod place;
 
 use std::process::ExitCode;
@@ -19,6 +20,9 @@ pub enum Tool {
     /// Appoint people, as the operator.
     #[command(subcommand)]
     Admin(admin::AdminCommand),
+    /// Prove that nobody changed the log.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
 }
 
 impl Tool {
@@ -29,6 +33,7 @@ impl Tool {
     pub async fn run(self) -> Result<ExitCode> {
         match self {
             Self::Admin(command) => admin::run(command).await,
+            Self::Audit(command) => audit::run(command).await,
         }
     }
 }
