@@ -11,17 +11,47 @@ mod order;
 mod segment;
 
 use ed25519_dalek::VerifyingKey;
-use event_log::Stored;
+use event_log::{EventLog, LogError, Stored};
 use events::{Moment, Position};
 use serde::Serialize;
 
-use super::STREAM;
 use super::checkpoint::{Signed, key_id};
 use super::leaf::{Digest, Leaf};
+use super::{STREAM, Tail, stream};
 use chain::Chain;
 pub use fault::{Fault, Kind};
 use order::Order;
 use segment::Seen;
+
+/// How many checkpoints are read at once; each may be as large as 100 kB.
+const CHECKPOINTS: usize = 16;
+
+/// Verifies a log that is there. Is told how many events were read and how many there are to read.
+///
+/// # Errors
+/// When the event store is away.
+pub async fn of_log(
+    log: &EventLog,
+    keys: Vec<VerifyingKey>,
+    known: Option<&Digest>,
+    mut tell: impl FnMut(u64, u64),
+) -> Result<Report, LogError> {
+    let mut checkpoints = Checkpoints::new(keys);
+    let mut next = 0;
+    loop {
+        let page = log.read_stored_stream(&stream(), next, CHECKPOINTS).await?;
+        let Some(last) = page.last() else { break };
+        next = last.revision + 1;
+        page.iter().for_each(|event| checkpoints.take(event));
+    }
+    let mut verifier = checkpoints.read();
+    let mut tail = Tail::after(Position::START);
+    while let Some(page) = tail.page(log).await? {
+        page.iter().for_each(|event| verifier.take(event));
+        tell(verifier.read, verifier.expected().max(verifier.read));
+    }
+    Ok(verifier.end(known))
+}
 
 /// The first reading: all checkpoints.
 pub struct Checkpoints {
@@ -109,7 +139,7 @@ impl Verifier {
     }
 
     /// How many events the checkpoints cover, as they say.
-    pub fn expected(&self) -> u64 {
+    fn expected(&self) -> u64 {
         self.chains.iter().filter_map(|chain| chain.newest()).map(|at| at.total).max().unwrap_or(0)
     }
 

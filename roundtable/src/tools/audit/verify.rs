@@ -9,18 +9,14 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use ed25519_dalek::VerifyingKey;
 use event_log::EventLog;
-use events::Position;
 use projector::notary::checkpoint::digest;
 use projector::notary::leaf::Digest;
-use projector::notary::verify::{Checkpoints, Report, Verifier};
-use projector::notary::{STREAM, Tail, export, stream};
+use projector::notary::verify::{self, Checkpoints, Report, Verifier};
+use projector::notary::{STREAM, export};
 use serde_json::{Value, json};
 
 use super::{key, progress, status};
 use crate::tools::Place;
-
-/// How many checkpoints are read at once; each may be as large as 100 kB.
-const CHECKPOINTS: usize = 16;
 
 /// Verify that nothing in the log was changed, dropped, inserted or reordered since it was signed.
 ///
@@ -67,23 +63,14 @@ pub(super) async fn run(arguments: VerifyArguments) -> Result<ExitCode> {
 }
 
 async fn of_log(log: &EventLog, keys: Vec<VerifyingKey>, known: Option<&Digest>) -> Result<Report> {
-    let mut checkpoints = Checkpoints::new(keys);
-    let mut next = 0;
-    loop {
-        let page = log.read_stored_stream(&stream(), next, CHECKPOINTS).await?;
-        let Some(last) = page.last() else { break };
-        next = last.revision + 1;
-        page.iter().for_each(|event| checkpoints.take(event));
-    }
-    let mut verifier = checkpoints.read();
-    let bar = progress::events(verifier.expected(), "verifying");
-    let mut tail = Tail::after(Position::START);
-    while let Some(page) = tail.page(log).await? {
-        page.iter().for_each(|event| verifier.take(event));
-        bar.inc(page.len() as u64);
-    }
+    let bar = progress::events(0, "verifying");
+    let report = verify::of_log(log, keys, known, |read, of| {
+        bar.set_length(of);
+        bar.set_position(read);
+    });
+    let report = report.await?;
     bar.finish_and_clear();
-    Ok(verifier.end(known))
+    Ok(report)
 }
 
 fn of_file(file: &Path, keys: Vec<VerifyingKey>, known: Option<&Digest>) -> Result<Report> {
