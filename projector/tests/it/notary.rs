@@ -233,8 +233,8 @@ fn forge(store: &Path, position: u64) {
     const SEGMENT_HEADER: u64 = 64;
     let segments = fs::read_dir(store).unwrap().filter_map(|entry| {
         let path = entry.unwrap().path();
-        let base = path.file_name()?.to_str()?.strip_prefix("log-")?.parse::<u64>().ok()?;
-        Some((base, path))
+        let base = u64::from_str_radix(path.file_name()?.to_str()?.strip_prefix("log-")?, 16);
+        Some((base.ok()?, path))
     });
     let (base, path): (u64, PathBuf) =
         segments.filter(|(base, _)| *base <= position).max().unwrap();
