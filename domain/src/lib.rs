@@ -9,6 +9,7 @@ pub mod decider;
 pub mod denial;
 pub mod file;
 pub mod friendship;
+pub mod hold;
 pub mod line;
 pub mod login;
 pub mod message;

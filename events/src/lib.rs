@@ -19,6 +19,7 @@ pub mod conversation;
 pub mod denial;
 pub mod file;
 pub mod friendship;
+pub mod hold;
 pub mod line;
 pub mod login;
 pub mod message;
@@ -38,6 +39,7 @@ pub use envelope::{Envelope, Metadata};
 pub use event::{Category, DecodeError, DomainEvent, Event};
 pub use file::FileEvent;
 pub use friendship::FriendshipEvent;
+pub use hold::HoldEvent;
 pub use ids::{
     CallId, ConversationId, ElementId, EventId, FileId, InviteId, LoginId, MessageId,
     NotificationId, PushId, RecordingId, ReportId, StudySessionId, UserId,

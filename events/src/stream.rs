@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     CallId, Category, ConversationId, FileId, LoginId, MessageId, NotificationId, ReportId,
-    StudySessionId, UserId,
+    StudySessionId, UserId, hold::Held,
 };
 
 /// The name of a stream of the log.
@@ -73,6 +73,11 @@ impl StreamName {
     /// A notification of one person.
     pub fn notification(id: NotificationId) -> Self {
         Self(format!("notification-{id}"))
+    }
+
+    /// What is kept for legal matters, of a person or a conversation.
+    pub fn hold(held: Held) -> Self {
+        Self(format!("hold-{}", held.uuid()))
     }
 
     /// A report to the moderators.

@@ -17,14 +17,15 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::erasures::{Erasures, Signer};
 use crate::invalidation::Invalidations;
 use crate::notary::{self, Notary};
 use crate::notifications::{self, Deliveries, Raiser};
 use crate::projections::{
-    Block, CallHistory, ChangeFeed, Conversation, ConversationBan, File, FileRemoval, FriendList,
-    FriendRequest, Invite, Login, Member, Mention, Message, MessageSearch, NotificationLog, Pin,
-    Projection, Reaction, ReadCursor, Recording, Report, Retention, Standing, StudySession, Timer,
-    UserProfile, Whiteboard,
+    Block, CallHistory, ChangeFeed, Conversation, ConversationBan, Erasure, File, FileRemoval,
+    FriendList, FriendRequest, Invite, LegalHold, Login, Member, Mention, Message, MessageSearch,
+    NotificationLog, Pin, Projection, Reaction, ReadCursor, Recording, Report, Retention, Standing,
+    StudySession, Timer, UserProfile, Whiteboard,
 };
 use crate::relay::Relay;
 use crate::removals::Removals;
@@ -53,6 +54,8 @@ pub struct Settings {
     pub message_retention: Option<TimeDelta>,
     /// Where files are kept.
     pub files: service::FileSettings,
+    /// The Ed25519 seed that signs certificates of erasures.
+    pub signing: [u8; 32],
     /// How people are told; nobody is told of anything when absent.
     pub notifications: Option<service::NotificationSettings>,
     /// The Ed25519 seed that signs the log; nothing is signed when absent.
@@ -69,6 +72,7 @@ impl From<&service::Config> for Settings {
             retention: TimeDelta::days(7),
             message_retention: config.message_retention,
             files: config.files.clone(),
+            signing: config.secrets.signing,
             notifications: Some(config.notifications.clone()),
             audit: Some(config.secrets.audit),
         }
@@ -166,6 +170,8 @@ pub async fn start(
     let storage =
         Storage::open(&settings.files.url, settings.files.cloud).context("ROUNDTABLE_FILES_URL")?;
     tasks.spawn(Removals::new(postgres.clone(), storage).run(log.clone()));
+    let signer = Signer::new(&settings.signing);
+    tasks.spawn(Erasures::new(postgres.clone(), log.clone(), signer).run());
     let retention = Retention { feed: settings.retention, messages: settings.message_retention };
     let runner = Runner::new(options, tail, invalidations, retention);
     tasks.project_all(&runner);
@@ -219,11 +225,13 @@ projections![
     ChangeFeed,
     Conversation,
     ConversationBan,
+    Erasure,
     File,
     FileRemoval,
     FriendList,
     FriendRequest,
     Invite,
+    LegalHold,
     Login,
     Member,
     Mention,

@@ -13,6 +13,7 @@ mod change_feed;
 mod checkpoints;
 mod conversation;
 mod conversation_ban;
+mod erasure;
 mod failure;
 mod file;
 mod file_part;
@@ -188,6 +189,7 @@ fn routes() -> OpenApiRouter<Reads> {
         .merge(conversation_ban::router())
         .merge(report::router())
         .merge(standing::router())
+        .merge(erasure::router())
         .merge(message::router())
         .merge(presence::router())
         .merge(change_feed::router())

@@ -7,6 +7,7 @@ mod call;
 pub(crate) mod call_media;
 pub(crate) mod calls;
 pub(crate) mod conversations;
+pub(crate) mod erasure;
 pub(crate) mod files;
 pub(crate) mod friendships;
 pub(crate) mod groups;
@@ -55,6 +56,7 @@ const TABLES: &[&[Entry]] = &[
     invites::COMMANDS,
     reports::COMMANDS,
     moderation::COMMANDS,
+    erasure::COMMANDS,
     messages::COMMANDS,
     pins::COMMANDS,
     receipts::COMMANDS,
@@ -307,6 +309,9 @@ mod tests {
                 json!({"name": "Ada", "bio": "Hi", "native_language": "en",
                        "learning_language": "fr", "location": "London", "avatar": {"file": ID}}),
             ),
+            ("user.erase", json!({"user": ID, "password": "secret"})),
+            ("hold.place", json!({"held": {"conversation": ID}, "matter": "2026-17"})),
+            ("hold.release", json!({"held": {"user": ID}, "matter": "2026-17"})),
             ("friendship.request", json!({"to": ID})),
             ("friendship.accept", json!({"from": ID})),
             ("friendship.decline", json!({"from": ID})),

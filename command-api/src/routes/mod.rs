@@ -2,6 +2,7 @@
 
 mod calls;
 mod conversations;
+mod erasure;
 mod files;
 mod friends;
 mod groups;
@@ -39,6 +40,7 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .merge(invites::router())
         .merge(reports::router())
         .merge(moderation::router())
+        .merge(erasure::router())
         .merge(study::router())
         .merge(files::router())
         .merge(notifications::router())

@@ -65,6 +65,8 @@ pub struct Insert {
 impl Projection for File {
     const NAME: &'static str = "file";
     const FOLLOWS: &'static [Category] = &[Category::File, Category::Message, Category::User];
+    const ERASE: &'static [&'static str] =
+        &["update file set name = null where owner_id = $1 and name is not null"];
     type Op = Op;
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {
@@ -103,20 +105,11 @@ impl Projection for File {
                 | UserEvent::Reinstated { .. }
                 | UserEvent::PushSubscribed { .. }
                 | UserEvent::PushUnsubscribed { .. }
-                | UserEvent::NotificationsRead { .. } => vec![],
+                | UserEvent::NotificationsRead { .. }
+                | UserEvent::Erased { .. }
+                | UserEvent::ErasureCertified { .. } => vec![],
             },
-            DomainEvent::Reservation(_)
-            | DomainEvent::Login(_)
-            | DomainEvent::Friendship(_)
-            | DomainEvent::Conversation(_)
-            | DomainEvent::Receipt(_)
-            | DomainEvent::Session(_)
-            | DomainEvent::Whiteboard(_)
-            | DomainEvent::Notification(_)
-            | DomainEvent::Report(_)
-            | DomainEvent::Denial(_)
-            | DomainEvent::Call(_)
-            | DomainEvent::Line(_) => vec![],
+            _ => vec![],
         }
     }
 

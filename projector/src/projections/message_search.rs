@@ -50,6 +50,8 @@ pub enum Op {
 impl Projection for MessageSearch {
     const NAME: &'static str = "message_search";
     const FOLLOWS: &'static [Category] = &[Category::Message];
+    const ERASE: &'static [&'static str] =
+        &["update message_search set words = '' where sender_id = $1 and words <> ''"];
     type Op = Op;
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {
@@ -72,20 +74,7 @@ impl Projection for MessageSearch {
                 MessageEvent::Deleted { message, .. } => vec![Op::Delete(*message)],
                 MessageEvent::Reacted { .. } | MessageEvent::Unreacted { .. } => vec![],
             },
-            DomainEvent::User(_)
-            | DomainEvent::Reservation(_)
-            | DomainEvent::Login(_)
-            | DomainEvent::Friendship(_)
-            | DomainEvent::Conversation(_)
-            | DomainEvent::Receipt(_)
-            | DomainEvent::Session(_)
-            | DomainEvent::Whiteboard(_)
-            | DomainEvent::File(_)
-            | DomainEvent::Notification(_)
-            | DomainEvent::Report(_)
-            | DomainEvent::Denial(_)
-            | DomainEvent::Call(_)
-            | DomainEvent::Line(_) => vec![],
+            _ => vec![],
         }
     }
 

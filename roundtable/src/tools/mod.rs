@@ -5,6 +5,8 @@
 
 pub mod admin;
 pub mod audit;
+pub mod erase;
+pub mod hold;
 pub mod place;
 
 use std::process::ExitCode;
@@ -16,6 +18,7 @@ pub use place::Place;
 
 /// The tools.
 #[derive(Debug, Subcommand)]
+#[expect(missing_docs, reason = "the arguments of each are documented, for the terminal too")]
 pub enum Tool {
     /// Appoint people, as the operator.
     #[command(subcommand)]
@@ -23,6 +26,10 @@ pub enum Tool {
     /// Prove that nobody changed the log.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    Erase(erase::EraseArguments),
+    /// Keep people and conversations for legal matters.
+    #[command(subcommand)]
+    Hold(hold::HoldCommand),
 }
 
 impl Tool {
@@ -34,6 +41,8 @@ impl Tool {
         match self {
             Self::Admin(command) => admin::run(command).await,
             Self::Audit(command) => audit::run(command).await,
+            Self::Erase(arguments) => erase::run(arguments).await,
+            Self::Hold(command) => hold::run(command).await,
         }
     }
 }
