@@ -28,6 +28,7 @@ mod stored;
 mod subscribe;
 mod transact;
 mod vault;
+mod vault_copy;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +50,7 @@ pub use recorded::Recorded;
 pub use secrets::Secrets;
 pub use stored::{Noted, Stored};
 pub use vault::Vault;
+pub use vault_copy::{KeyCopy, VaultCopyError, copy_vault, restore_vault};
 
 /// The most bytes of one event: data, metadata and type. NATS, which carries every event, refuses
 /// messages of 1 MB.

@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod audit;
+pub mod backup;
 pub mod erase;
 pub mod hold;
 pub mod place;
@@ -26,10 +27,12 @@ pub enum Tool {
     /// Prove that nobody changed the log.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    Backup(backup::BackupArguments),
     Erase(erase::EraseArguments),
     /// Keep people and conversations for legal matters.
     #[command(subcommand)]
     Hold(hold::HoldCommand),
+    Restore(backup::RestoreArguments),
 }
 
 impl Tool {
@@ -41,8 +44,10 @@ impl Tool {
         match self {
             Self::Admin(command) => admin::run(command).await,
             Self::Audit(command) => audit::run(command).await,
+            Self::Backup(arguments) => backup::run(arguments).await,
             Self::Erase(arguments) => erase::run(arguments).await,
             Self::Hold(command) => hold::run(command).await,
+            Self::Restore(arguments) => backup::restore(arguments).await,
         }
     }
 }
