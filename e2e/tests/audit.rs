@@ -141,7 +141,7 @@ async fn an_auditor_with_an_export_and_a_key_finds_whatever_was_done_to_the_log(
     let is_checkpoint = |line: &&str| line.contains(r#""stream":"notary-checkpoints""#);
     let checkpoints = lines.iter().filter(|line| is_checkpoint(line)).count();
     ensure!(checkpoints >= 2, "{checkpoints}");
-    let first = lines.iter().position(|line| is_checkpoint(&line)).context("a checkpoint")?;
+    let first = lines.iter().position(is_checkpoint).context("a checkpoint")?;
     fs::write(&export, lines[..=first].join("\n"))?;
     ensure!(verified(&export, &key).await?.0.is_empty());
     ensure!(!roundtable(&known).await?.well);
