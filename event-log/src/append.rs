@@ -1,7 +1,6 @@
 //! Appends what was decided: encoded, sealed, at the expected revision.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use domain::Decider;
 use events::{Event, EventId, Metadata, Position, StreamName};
@@ -13,10 +12,7 @@ use crate::codec::{self, SealError};
 use crate::fold::{Folded, Step};
 use crate::recorded::position;
 use crate::transact::Result;
-use crate::{Context, EventLog, LogError, MAX_EVENT_BYTES, TransactError};
-
-/// How long one try may take.
-const APPEND_WITHIN: Duration = Duration::from_secs(2);
+use crate::{APPEND_WITHIN, Context, EventLog, LogError, MAX_EVENT_BYTES, TransactError};
 
 /// What the store said.
 pub(crate) enum Appended {

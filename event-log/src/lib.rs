@@ -25,11 +25,14 @@ mod past;
 mod read;
 mod recorded;
 mod secrets;
+mod stored;
 mod subscribe;
 mod transact;
 mod vault;
+mod vault_copy;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::Decider;
 use events::{Position, StreamName};
@@ -47,11 +50,16 @@ pub use open::Opened;
 pub use past::{Cause, Seals};
 pub use recorded::Recorded;
 pub use secrets::Secrets;
+pub use stored::{Noted, Stored};
 pub use vault::Vault;
+pub use vault_copy::{KeyCopy, VaultCopyError, copy_vault, restore_vault};
 
 /// The most bytes of one event: data, metadata and type. NATS, which carries every event, refuses
 /// messages of 1 MB.
 pub const MAX_EVENT_BYTES: usize = 256 * 1024;
+
+/// How long one try of an append may take.
+pub(crate) const APPEND_WITHIN: Duration = Duration::from_secs(2);
 
 /// Where the log is, and the keys to it.
 #[derive(Clone, Debug)]

@@ -249,7 +249,7 @@ impl Vault {
 }
 
 /// Several statements in one simple query are one transaction.
-async fn make_schema(postgres: &PgPool) -> sqlx::Result<()> {
+pub(crate) async fn make_schema(postgres: &PgPool) -> sqlx::Result<()> {
     sqlx::raw_sql(include_str!("vault.sql")).execute(postgres).await?;
     Ok(())
 }

@@ -7,6 +7,7 @@
 //!   ([`invalidation`]).
 //! - **Timers** ([`timers`]) do what is to be done at a moment, by ordinary commands.
 //! - **Notifications** ([`notifications`]) are raised for whom an event concerns, once.
+//! - **The notary** ([`notary`]) signs what is in the log, so that nobody can change it unnoticed.
 //! - **Erasures** ([`erasures`]): what follows when somebody is erased, up to a signed certificate.
 //! - **Bytes** of files that were removed go once, and those that belong to nothing are swept
 //!   ([`removals`]).
@@ -16,6 +17,7 @@
 mod caches;
 pub mod erasures;
 pub mod invalidation;
+pub mod notary;
 pub mod notifications;
 pub mod projections;
 pub mod relay;

@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::erasures::{Erasures, Signer};
 use crate::invalidation::Invalidations;
+use crate::notary::{self, Notary};
 use crate::notifications::{self, Deliveries, Raiser};
 use crate::projections::{
     Block, CallHistory, ChangeFeed, Conversation, ConversationBan, Erasure, EventIndex, File,
@@ -53,10 +54,12 @@ pub struct Settings {
     pub message_retention: Option<TimeDelta>,
     /// Where files are kept.
     pub files: service::FileSettings,
-    /// The Ed25519 seed that signs certificates of erasures.
+    /// The Ed25519 seed that signs certificates of erasures: that of the audit.
     pub signing: [u8; 32],
     /// How people are told; nobody is told of anything when absent.
     pub notifications: Option<service::NotificationSettings>,
+    /// The Ed25519 seed that signs the log; nothing is signed when absent.
+    pub audit: Option<[u8; 32]>,
 }
 
 impl From<&service::Config> for Settings {
@@ -69,8 +72,9 @@ impl From<&service::Config> for Settings {
             retention: TimeDelta::days(7),
             message_retention: config.message_retention,
             files: config.files.clone(),
-            signing: config.secrets.signing,
+            signing: config.secrets.audit,
             notifications: Some(config.notifications.clone()),
+            audit: Some(config.secrets.audit),
         }
     }
 }
@@ -149,6 +153,10 @@ pub async fn start(
         )?
         .run(),
     );
+    if let Some(seed) = settings.audit {
+        let notary = Notary::new(log.clone(), &seed, notary::Settings::from_env()?);
+        tasks.spawn(notary.run(options.clone()));
+    }
     if let Some(told) = settings.notifications {
         notifications::begin(&postgres, &log).await.context("where notifications begin")?;
         let redis = Redis::new(&settings.redis_url, &settings.namespace)

@@ -112,7 +112,8 @@ pub(crate) struct MigrateArguments {
 /// Make the secret keys of a deployment that are not there yet.
 ///
 /// They are `master.key` (seals personal data: without it none is ever read again, so back it up),
-/// `deployment.key` and `signing.key`. A key that is there is never replaced.
+/// `deployment.key`, `signing.key` and `audit.key` (signs the log). A key that is there is never
+/// replaced.
 #[derive(Debug, Args)]
 pub(crate) struct SecretsArguments {
     /// The folder; made if it is not there.

@@ -419,7 +419,7 @@ fn pool(url: &str) -> Result<PgPool> {
 }
 
 /// Makes a folder that others cannot look into. One that is there stays as it is.
-fn private_folder(path: &Path, mode: u32) -> Result<PathBuf> {
+pub(crate) fn private_folder(path: &Path, mode: u32) -> Result<PathBuf> {
     let named = || format!("the folder {} cannot be made", path.display());
     if !path.exists() {
         fs::create_dir_all(path).with_context(named)?;

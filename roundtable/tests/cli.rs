@@ -92,6 +92,6 @@ fn secrets_are_made_once_and_kept() {
     };
     let first = made(&keys);
     let names: Vec<&str> = first.keys().map(String::as_str).collect();
-    assert_eq!(names, ["deployment.key", "master.key", "signing.key"]);
+    assert_eq!(names, ["audit.key", "deployment.key", "master.key", "signing.key"]);
     assert_eq!(made(&keys), first);
 }

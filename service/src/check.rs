@@ -237,7 +237,7 @@ fn read(
                 *secrets_fault.lock().expect("no panic holds it") = Some(error.to_string());
             }
             let log = event_log::Secrets { master: [0; 32], deployment: [0; 32] };
-            Ok(Secrets { log, signing: [0; 32] })
+            Ok(Secrets { log, signing: [0; 32], audit: [0; 32] })
         };
         let fault = match Config::read_with(variable, load) {
             Ok(config) if process == Process::Reader && config.postgres_reader_url.is_none() => {

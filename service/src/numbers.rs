@@ -48,9 +48,13 @@ pub const SESSION_GRACE: Number =
 pub const CALL_GRACE: Number =
     Number { name: "ROUNDTABLE_CALL_GRACE", unit: "seconds", range: 1..=3600, default: 30 };
 
+/// How often the notary signs what is new in the log.
+pub const NOTARY_EVERY: Number =
+    Number { name: "ROUNDTABLE_NOTARY_EVERY", unit: "seconds", range: 1..=3600, default: 5 };
+
 /// All of them.
-pub const NUMBERS: [Number; 5] =
-    [HEARTBEAT_MS, RECEIPTS_FLUSH_MS, ARGON2_KIB, SESSION_GRACE, CALL_GRACE];
+pub const NUMBERS: [Number; 6] =
+    [HEARTBEAT_MS, RECEIPTS_FLUSH_MS, ARGON2_KIB, SESSION_GRACE, CALL_GRACE, NOTARY_EVERY];
 
 impl Number {
     /// Reads what the environment says of it; a variable that is empty says nothing.

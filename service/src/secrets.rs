@@ -1,4 +1,4 @@
-//! The secret keys of a deployment: three files in one folder.
+//! The secret keys of a deployment: four files in one folder.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -12,6 +12,7 @@ use thiserror::Error;
 const MASTER: &str = "master.key";
 const DEPLOYMENT: &str = "deployment.key";
 const SIGNING: &str = "signing.key";
+const AUDIT: &str = "audit.key";
 
 /// The secret keys of a deployment.
 #[derive(Clone)]
@@ -20,6 +21,8 @@ pub struct Secrets {
     pub log: event_log::Secrets,
     /// The Ed25519 seed that signs access tokens.
     pub signing: [u8; 32],
+    /// The Ed25519 seed that signs the checkpoints of the log.
+    pub audit: [u8; 32],
 }
 
 /// Never shows a key.
@@ -70,6 +73,7 @@ impl Secrets {
                 deployment: read(dir.join(DEPLOYMENT))?,
             },
             signing: read(dir.join(SIGNING))?,
+            audit: read(dir.join(AUDIT))?,
         })
     }
 
@@ -81,7 +85,7 @@ impl Secrets {
     pub fn generate(dir: &Path) -> Result<Self, SecretsError> {
         fs::create_dir_all(dir)
             .map_err(|source| SecretsError::Unwritable { path: dir.to_owned(), source })?;
-        for name in [MASTER, DEPLOYMENT, SIGNING] {
+        for name in [MASTER, DEPLOYMENT, SIGNING, AUDIT] {
             make(dir, name).map_err(|source| {
                 let path = dir.join(name);
                 SecretsError::Unwritable { path, source }
@@ -137,10 +141,12 @@ mod tests {
         let again = Secrets::generate(dir.path()).unwrap();
         assert_eq!(made.log.master, again.log.master);
         assert_eq!(made.signing, again.signing);
+        assert_eq!(made.audit, again.audit);
+        assert_ne!(made.signing, made.audit);
         assert_ne!(made.log.master, made.log.deployment);
         let names: Vec<_> =
             fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
-        assert_eq!(names.len(), 3, "nothing is left behind: {names:?}");
+        assert_eq!(names.len(), 4, "nothing is left behind: {names:?}");
         for path in names {
             assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
         }

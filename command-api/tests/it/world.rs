@@ -109,6 +109,7 @@ impl World {
             message_retention: None,
             files: config.files.clone(),
             notifications: None,
+            audit: None,
         };
         let log = connect(&config, direct.clone()).await;
         projector::start(settings, log.clone(), projector.clone()).await.unwrap();

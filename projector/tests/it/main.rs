@@ -6,6 +6,7 @@ mod calls;
 mod changes;
 mod files;
 mod migrations;
+mod notary;
 mod notifications;
 mod projections;
 mod relay;

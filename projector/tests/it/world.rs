@@ -73,6 +73,7 @@ impl World {
             message_retention: None,
             files: service::FileSettings::in_folder(&self.data.path().join("files")),
             notifications: None,
+            audit: None,
         }
     }
 

@@ -77,7 +77,7 @@ pub async fn run(arguments: EraseArguments) -> Result<ExitCode> {
         );
     };
     let (text, signature) = certified?;
-    let public = Signer::new(&place.secrets()?.signing).public();
+    let public = Signer::new(&place.secrets()?.audit).public();
     let read = Certificate::verify(&text, &signature, &public)?;
     ensure!(read.person == user, "the certificate is of somebody else");
     let path = certificate.unwrap_or_else(|| format!("erasure-{user}.json").into());

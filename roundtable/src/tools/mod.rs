@@ -5,6 +5,8 @@
 
 pub mod admin;
 pub mod attachments;
+pub mod audit;
+pub mod backup;
 pub mod compliance;
 pub mod erase;
 pub mod events;
@@ -31,6 +33,10 @@ pub enum Tool {
     #[command(subcommand)]
     Admin(admin::AdminCommand),
     Compliance(compliance::ComplianceArguments),
+    /// Prove that nobody changed the log.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    Backup(backup::BackupArguments),
     Erase(erase::EraseArguments),
     Export(export::ExportArguments),
     /// Keep people and conversations for legal matters.
@@ -42,6 +48,7 @@ pub enum Tool {
     Replay(replay::ReplayArguments),
     State(state::StateArguments),
     Explain(explain::ExplainArguments),
+    Restore(backup::RestoreArguments),
 }
 
 impl Tool {
@@ -53,6 +60,8 @@ impl Tool {
         match self {
             Self::Admin(command) => admin::run(command).await,
             Self::Compliance(arguments) => compliance::run(arguments).await,
+            Self::Audit(command) => audit::run(command).await,
+            Self::Backup(arguments) => backup::run(arguments).await,
             Self::Erase(arguments) => erase::run(arguments).await,
             Self::Export(arguments) => export::run(arguments).await,
             Self::Hold(command) => hold::run(command).await,
@@ -60,6 +69,7 @@ impl Tool {
             Self::Replay(arguments) => replay::run(arguments).await,
             Self::State(arguments) => state::run(arguments).await,
             Self::Explain(arguments) => explain::run(arguments).await,
+            Self::Restore(arguments) => backup::restore(arguments).await,
         }
     }
 }

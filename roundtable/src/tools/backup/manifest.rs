@@ -1,0 +1,116 @@
+//! What makes a folder a backup: the keys of persons, and the list that is written last.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+use event_log::KeyCopy;
+use events::Moment;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+const NAME: &str = "backup.json";
+const KEYS: &str = "vault.jsonl";
+const FORMAT: u32 = 1;
+
+/// What a backup holds.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Manifest {
+    format: u32,
+    /// The program that made it.
+    version: String,
+    created: Moment,
+    /// The position behind the last event of the log.
+    pub(super) head: u64,
+    /// Keys of persons, the destroyed ones too.
+    keys: usize,
+    /// SHA-256 of the file of keys, in hex.
+    keys_sha256: String,
+    /// Files that people uploaded; none if they are in a bucket.
+    pub(super) files: Option<u64>,
+    /// Whether the secret keys are there.
+    pub(super) secrets: bool,
+}
+
+impl Manifest {
+    pub(super) fn new(
+        created: Moment,
+        head: u64,
+        keys: usize,
+        keys_sha256: String,
+        files: Option<u64>,
+        secrets: bool,
+    ) -> Self {
+        let version = crate::VERSION.to_owned();
+        Self { format: FORMAT, version, created, head, keys, keys_sha256, files, secrets }
+    }
+
+    pub(super) fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join(NAME);
+        let text = fs::read(&path).with_context(|| {
+            format!("{} holds no whole backup: there is no {NAME}", folder.display())
+        })?;
+        let read: Self = serde_json::from_slice(&text)
+            .with_context(|| format!("{} is not as it was written", path.display()))?;
+        ensure!(read.format == FORMAT, "format {} of a backup is not known", read.format);
+        Ok(read)
+    }
+
+    /// Until it is written again, the folder holds no whole backup.
+    pub(super) fn remove(folder: &Path) -> Result<()> {
+        match fs::remove_file(folder.join(NAME)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(error).context("the manifest before this one cannot be removed")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn write(&self, folder: &Path) -> Result<()> {
+        write(&folder.join(NAME), &serde_json::to_vec_pretty(self)?)
+    }
+
+    /// The keys, proved to be as they were written.
+    pub(super) fn keys(&self, folder: &Path) -> Result<Vec<KeyCopy>> {
+        let path = folder.join(KEYS);
+        let text = fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?;
+        let same = hex::encode(Sha256::digest(&text)) == self.keys_sha256;
+        ensure!(same, "{} is not as it was written", path.display());
+        let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines.map(|line| Ok(serde_json::from_slice(line)?)).collect()
+    }
+}
+
+impl fmt::Display for Manifest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the log up to position {}, the keys of {} people", self.head, self.keys)?;
+        match self.files {
+            Some(files) => write!(f, ", {files} files"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Writes the keys, and answers with the digest of the file.
+pub(super) fn write_keys(folder: &Path, keys: &[KeyCopy]) -> Result<String> {
+    let mut text = Vec::new();
+    for key in keys {
+        serde_json::to_writer(&mut text, key)?;
+        text.push(b'\n');
+    }
+    write(&folder.join(KEYS), &text)?;
+    Ok(hex::encode(Sha256::digest(&text)))
+}
+
+/// Puts a file into its place, at once and durably, for its owner alone.
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let new = path.with_extension("new");
+    let made = File::options().write(true).create(true).truncate(true).mode(0o600).open(&new);
+    made.and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&new, path))
+        .with_context(|| format!("{} cannot be written", path.display()))
+}
