@@ -25,9 +25,10 @@ use crate::projections::{
     Projection, Reaction, ReadCursor, Recording, Report, Retention, Standing, StudySession, Timer,
     UserProfile, Whiteboard,
 };
+use crate::rebuild::{self, Build, Builder};
 use crate::relay::Relay;
 use crate::removals::Removals;
-use crate::runner::Runner;
+use crate::runner::{self, Runner};
 use crate::subjects::Subjects;
 use crate::tail::Tail;
 use crate::timers::{self, Timers};
@@ -52,6 +53,8 @@ pub struct Settings {
     pub message_retention: Option<TimeDelta>,
     /// Where files are kept.
     pub files: service::FileSettings,
+    /// How far a checkpoint may be behind while nothing concerns its projection and nobody waits.
+    pub idle_pace: Duration,
     /// How people are told; nobody is told of anything when absent.
     pub notifications: Option<service::NotificationSettings>,
 }
@@ -66,6 +69,7 @@ impl From<&service::Config> for Settings {
             retention: TimeDelta::days(7),
             message_retention: config.message_retention,
             files: config.files.clone(),
+            idle_pace: runner::IDLE_PACE,
             notifications: Some(config.notifications.clone()),
         }
     }
@@ -159,7 +163,8 @@ pub async fn start(
         Storage::open(&settings.files.url, settings.files.cloud).context("ROUNDTABLE_FILES_URL")?;
     tasks.spawn(Removals::new(postgres.clone(), storage).run(log.clone()));
     let retention = Retention { feed: settings.retention, messages: settings.message_retention };
-    let runner = Runner::new(options, tail, invalidations, retention);
+    let runner = Runner::new(options, tail, invalidations, retention, settings.idle_pace);
+    tasks.spawn(runner.clone().listen());
     tasks.project_all(&runner);
     tasks.projections.close();
     tasks.tracker.close();
@@ -196,6 +201,11 @@ macro_rules! projections {
     ($($projection:ident),* $(,)?) => {
         /// The names of all projections.
         pub const PROJECTIONS: &[&str] = &[$($projection::NAME),*];
+
+        /// What a rebuild has to know of each of them.
+        pub(crate) fn builds() -> Vec<Box<dyn Build>> {
+            vec![$(Box::new(Builder::<$projection>::default())),*]
+        }
 
         impl Tasks {
             fn project_all(&self, runner: &Runner) {
@@ -279,7 +289,29 @@ async fn connect(url: &str, name: &str) -> anyhow::Result<Client> {
         .context("ROUNDTABLE_NATS_URL is no URL of NATS")
 }
 
+/// Whether all read models were built by the definitions of this program.
+async fn of_this_version(postgres: &PgPool) -> Result<String, String> {
+    let built: Vec<(String, i32)> =
+        sqlx::query_as("select projection, version from projection_checkpoint")
+            .fetch_all(postgres)
+            .await
+            .map_err(|_| "Postgres does not answer".to_owned())?;
+    let outdated: Vec<String> = rebuild::models()
+        .iter()
+        .filter_map(|model| {
+            let (_, version) = built.iter().find(|(name, _)| *name == model.name)?;
+            (*version != model.version)
+                .then(|| runner::outdated::words(model.name, model.version, *version))
+        })
+        .collect();
+    match outdated.is_empty() {
+        true => Ok("all of them are of this version".to_owned()),
+        false => Err(outdated.join("; ")),
+    }
+}
+
 fn health(log: EventLog, postgres: PgPool, nats: Client) -> Health {
+    let versions = postgres.clone();
     Health::new()
         .with("event_store", Need::Required, move || {
             let log = log.clone();
@@ -297,6 +329,10 @@ fn health(log: EventLog, postgres: PgPool, nats: Client) -> Health {
                     Err(_) => Err("it does not answer".to_owned()),
                 }
             }
+        })
+        .with("projections", Need::Optional, move || {
+            let postgres = versions.clone();
+            async move { of_this_version(&postgres).await }
         })
         .with("nats", Need::Optional, move || {
             let state = nats.connection_state();

@@ -7,7 +7,7 @@ use events::{
 };
 use sqlx::PgConnection;
 
-use super::{ApplyError, Projection, text};
+use super::{ApplyError, Projection, Table, text};
 
 /// The read model.
 #[derive(Debug, Default)]
@@ -72,6 +72,8 @@ pub struct New {
 impl Projection for StudySession {
     const NAME: &'static str = "study_session";
     const FOLLOWS: &'static [Category] = &[Category::Session];
+    const TABLES: &'static [Table] =
+        &[Table::named("study_session"), Table::named("study_participant")];
     type Op = Op;
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {

@@ -8,6 +8,7 @@ mod files;
 mod migrations;
 mod notifications;
 mod projections;
+mod rebuild;
 mod relay;
 mod retention;
 mod service_start;

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::world::{PATIENCE, World, dump, eventually, person};
 
 /// Some of everything.
-async fn live_a_little(world: &World) -> ConversationId {
+pub(crate) async fn live_a_little(world: &World) -> ConversationId {
     let (ada, bob, eve) =
         (world.sign_up("ada").await, world.sign_up("bob").await, world.sign_up("eve").await);
     world.ask(ada, bob).await;
