@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod place;
+pub mod rebuild;
 
 use std::process::ExitCode;
 
@@ -19,6 +20,7 @@ pub enum Tool {
     /// Appoint people, as the operator.
     #[command(subcommand)]
     Admin(admin::AdminCommand),
+    Rebuild(rebuild::RebuildArguments),
 }
 
 impl Tool {
@@ -29,6 +31,7 @@ impl Tool {
     pub async fn run(self) -> Result<ExitCode> {
         match self {
             Self::Admin(command) => admin::run(command).await,
+            Self::Rebuild(arguments) => rebuild::run(arguments).await,
         }
     }
 }
