@@ -19,8 +19,20 @@ const LOOK: Duration = Duration::from_millis(20);
 /// # Errors
 /// 503 when they do not have it in time, or Postgres does not answer.
 pub(crate) async fn reach(app: &App, projections: &[&str], upto: Position) -> Result<(), Problem> {
+    reach_in(app.postgres(), projections, upto).await
+}
+
+/// As [`reach`], of this database.
+///
+/// # Errors
+/// As [`reach`].
+pub(crate) async fn reach_in(
+    postgres: &PgPool,
+    projections: &[&str],
+    upto: Position,
+) -> Result<(), Problem> {
     let reached = async {
-        while !have_reached(app.postgres(), projections, upto).await? {
+        while !have_reached(postgres, projections, upto).await? {
             tokio::time::sleep(LOOK).await;
         }
         Ok(())

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use crate::cache::States;
 use crate::connect::Store;
+use crate::erasures;
 use crate::open;
 use crate::recorded::{Recorded, position};
 use crate::subscribe::Following;
@@ -147,6 +148,9 @@ async fn follow(mut log: Following, progress: Arc<Progress>, states: States, vau
 }
 
 async fn pass(event: &RecordedEvent, states: &States, vault: &Vault) {
+    if let Some(user) = erasures::erased(&event.event_type, &event.data) {
+        vault.bury(user);
+    }
     let stream = StreamName::recorded(event.stream_id());
     if !States::keeps(&stream) || !states.pass(&stream, event.revision) {
         return;

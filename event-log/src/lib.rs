@@ -15,6 +15,7 @@ mod cache;
 mod codec;
 mod connect;
 mod context;
+mod erasures;
 mod error;
 mod fold;
 mod follower;
@@ -88,6 +89,7 @@ impl EventLog {
         if let Err(error) = vault.prepare().await {
             tracing::warn!(%error, "starting without the key vault");
         }
+        erasures::settle(store.clone(), vault.clone()).await;
         let states = States::new();
         let follower = Follower::start(store.clone(), states.clone(), vault.clone())
             .await

@@ -4,6 +4,7 @@ use events::{Category, DomainEvent, Envelope, Metadata};
 use serde_json::Value;
 
 use crate::codec::{self, Sealed};
+use crate::erasures;
 use crate::{OpenError, Recorded, Vault};
 
 /// What a recorded event is.
@@ -18,6 +19,11 @@ pub enum Opened {
 
 pub(crate) async fn open(vault: &Vault, recorded: &Recorded) -> Result<Opened, OpenError> {
     let Some((category, metadata)) = recorded.ours() else { return Ok(Opened::Foreign) };
+    // Whoever reads in the order of the log opens nothing of an erased person after their erasure,
+    // even while the vault still has their key.
+    if let Some(user) = erasures::erased(&recorded.event_type, recorded.data.get().as_bytes()) {
+        vault.bury(user);
+    }
     let data = open_data(vault, recorded).await?;
     decode(recorded, category, metadata, data)
 }

@@ -1,9 +1,10 @@
 //! Reads of the log: pages of all of it, the head of it, and one stream of it.
 
-use events::{Position, StreamName};
+use events::{Position, StreamName, UserId};
 use eventstore::{ReadAllOptions, ReadStreamOptions, RecordedEvent, StreamPosition};
 
 use crate::connect::Store;
+use crate::erasures;
 use crate::recorded::{Recorded, position};
 
 impl Store {
@@ -58,6 +59,22 @@ impl Store {
             }
         }
         Ok(found)
+    }
+
+    /// Who is erased by the events from a position on, and where the first and last of them stand.
+    pub(crate) async fn erasures(
+        &self,
+        after: Position,
+        max: usize,
+    ) -> Result<(Vec<UserId>, Option<(Position, Position)>), eventstore::Error> {
+        let options = ReadAllOptions::default().position(from(after)).max_count(max);
+        let page = self
+            .page(&options, |event| {
+                (position(event.position), erasures::erased(&event.event_type, &event.data))
+            })
+            .await?;
+        let ends = page.first().zip(page.last()).map(|(first, last)| (first.0, last.0));
+        Ok((page.into_iter().filter_map(|(_, user)| user).collect(), ends))
     }
 
     /// The position of the last event that is not the store's own.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
-use events::UserId;
+use events::{Position, UserId};
 use moka::sync::Cache;
 use sqlx::PgPool;
 use tokio::sync::OnceCell;
@@ -35,6 +35,8 @@ pub struct Vault {
     cached: Cache<UserId, Key>,
     prepared: Arc<OnceCell<()>>,
     away: Arc<AtomicBool>,
+    /// Whether it knows every erasure of the log.
+    settled: Arc<AtomicBool>,
 }
 
 /// A key, or that there is none any more.
@@ -52,6 +54,7 @@ impl Vault {
             cached: Cache::builder().max_capacity(MAX_CACHED).time_to_live(TIME_TO_LIVE).build(),
             prepared: Arc::default(),
             away: Arc::default(),
+            settled: Arc::default(),
         }
     }
 
@@ -62,7 +65,7 @@ impl Vault {
 
     /// Destroys a person's key: everything that was sealed with it is gone, in the log, in every
     /// backup and copy of it. Other processes forget the key within 15 minutes, or when they are
-    /// told to [`forget`](Self::forget) it.
+    /// told by the log.
     ///
     /// # Errors
     /// When Postgres is away; nothing is destroyed then.
@@ -84,9 +87,48 @@ impl Vault {
         Ok(())
     }
 
-    /// Forgets the cached key of a person, who was erased by another process.
-    pub fn forget(&self, subject: UserId) {
-        self.cached.invalidate(&subject);
+    /// Uses the key of a person no more, who is erased as the log says; whoever destroys it may
+    /// not have come to that yet.
+    pub(crate) fn bury(&self, subject: UserId) {
+        self.cached.insert(subject, Key::Destroyed);
+    }
+
+    /// Up to where the erasures of the log are applied.
+    pub(crate) async fn settled_to(&self) -> Result<Position, Unavailable> {
+        let query = sqlx::query_scalar("select position from vault.erasures_applied");
+        let bytes: Option<Vec<u8>> = self.ask(query.fetch_optional(&self.postgres)).await?;
+        Ok(bytes.and_then(|bytes| Position::from_bytes(&bytes)).unwrap_or(Position::START))
+    }
+
+    /// Says that all erasures up to there are applied.
+    pub(crate) async fn settle_to(&self, position: Position) -> Result<(), Unavailable> {
+        self.ask(
+            sqlx::query(
+                "insert into vault.erasures_applied (position) values ($1)
+                 on conflict (one) do update set position = $1",
+            )
+            .bind(position.to_bytes())
+            .execute(&self.postgres),
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Keys may be used from now on.
+    pub(crate) fn open_for_all(&self) {
+        self.settled.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether its connections are closed for good.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.postgres.is_closed()
+    }
+
+    fn must_be_settled(&self) -> Result<(), Unavailable> {
+        match self.settled.load(Ordering::Relaxed) {
+            true => Ok(()),
+            false => Err(Unavailable::vault("the erasures of the log are not applied yet")),
+        }
     }
 
     /// Makes the schema, where it is missing.
@@ -122,6 +164,7 @@ impl Vault {
     }
 
     async fn fetch(&self, subject: UserId) -> Result<Option<Key>, Unavailable> {
+        self.must_be_settled()?;
         let row: Option<(Option<Vec<u8>>,)> = self
             .ask(
                 sqlx::query_as("select wrapped from vault.person_key where subject = $1")

@@ -13,3 +13,9 @@ create table if not exists vault.person_key (
     destroyed_at timestamptz,
     check ((wrapped is null) = (destroyed_at is not null))
 );
+
+-- Up to where the erasures of the log are applied here: a vault that comes from a backup is behind.
+create table if not exists vault.erasures_applied (
+    one      boolean primary key default true check (one),
+    position bytea not null
+);

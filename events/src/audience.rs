@@ -44,7 +44,12 @@ impl Audience {
                 | UserEvent::PushSubscribed { user, .. }
                 | UserEvent::PushUnsubscribed { user, .. }
                 | UserEvent::NotificationsRead { user, .. } => vec![Self::User(*user)],
-                UserEvent::PasswordRehashed { .. } => vec![],
+                // Who had to do with the person forgets them.
+                UserEvent::Erased { user, conversations, .. } => {
+                    let theirs = conversations.iter().copied().map(Self::Conversation);
+                    theirs.chain([Self::User(*user)]).collect()
+                }
+                UserEvent::PasswordRehashed { .. } | UserEvent::ErasureCertified { .. } => vec![],
             },
             DomainEvent::Reservation(_) => vec![],
             DomainEvent::Login(
@@ -109,7 +114,8 @@ impl Audience {
             DomainEvent::Report(
                 ReportEvent::Filed { by, .. } | ReportEvent::Resolved { by, .. },
             ) => vec![Self::User(*by)],
-            DomainEvent::Denial(_) | DomainEvent::Line(_) => vec![],
+            DomainEvent::Parked(_) => vec![],
+            DomainEvent::Denial(_) | DomainEvent::Line(_) | DomainEvent::Hold(_) => vec![],
             DomainEvent::Call(event) => vec![Self::Conversation(event.place().1)],
         }
     }

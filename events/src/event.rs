@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use crate::upcast;
 use crate::{
-    CallEvent, ConversationEvent, DenialEvent, FileEvent, FriendshipEvent, LineEvent, LoginEvent,
-    MessageEvent, NotificationEvent, ReceiptEvent, ReportEvent, ReservationEvent, SessionEvent,
-    UserEvent, WhiteboardEvent,
+    CallEvent, ConversationEvent, DenialEvent, FileEvent, FriendshipEvent, HoldEvent, LineEvent,
+    LoginEvent, MessageEvent, NotificationEvent, ParkedEvent, ReceiptEvent, ReportEvent,
+    ReservationEvent, SessionEvent, UserEvent, WhiteboardEvent,
 };
 
 /// The events of one kind of stream: an enum with `#[serde(tag = "type", content = "data")]`,
@@ -99,6 +99,8 @@ pub enum Category {
     File,
     /// A notification of one person.
     Notification,
+    /// What is done about an event that a projection could not work on.
+    Parked,
     /// A report to the moderators.
     Report,
     /// What one person was not allowed to do.
@@ -107,11 +109,13 @@ pub enum Category {
     Call,
     /// Which calls the devices of a person are in, or a conversation has.
     Line,
+    /// What is kept for legal matters.
+    Hold,
 }
 
 impl Category {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::User,
         Self::Email,
         Self::Handle,
@@ -124,10 +128,12 @@ impl Category {
         Self::Whiteboard,
         Self::File,
         Self::Notification,
+        Self::Parked,
         Self::Report,
         Self::Denial,
         Self::Call,
         Self::Line,
+        Self::Hold,
     ];
 
     /// The part of a stream's name before the first hyphen.
@@ -145,10 +151,12 @@ impl Category {
             Self::Whiteboard => "whiteboard",
             Self::File => "file",
             Self::Notification => "notification",
+            Self::Parked => "parked",
             Self::Report => "report",
             Self::Denial => "denial",
             Self::Call => "call",
             Self::Line => "line",
+            Self::Hold => "hold",
         }
     }
 }
@@ -178,6 +186,8 @@ pub enum DomainEvent {
     File(FileEvent),
     /// Of a `notification-` stream.
     Notification(NotificationEvent),
+    /// Of a `parked-` stream.
+    Parked(ParkedEvent),
     /// Of a `report-` stream.
     Report(ReportEvent),
     /// Of a `denial-` stream.
@@ -186,6 +196,8 @@ pub enum DomainEvent {
     Call(CallEvent),
     /// Of a `line-` stream.
     Line(LineEvent),
+    /// Of a `hold-` stream.
+    Hold(HoldEvent),
 }
 
 /// Applies the same expression to the event of whichever category.
@@ -203,10 +215,12 @@ macro_rules! each_category {
             DomainEvent::Whiteboard($event) => $result,
             DomainEvent::File($event) => $result,
             DomainEvent::Notification($event) => $result,
+            DomainEvent::Parked($event) => $result,
             DomainEvent::Report($event) => $result,
             DomainEvent::Denial($event) => $result,
             DomainEvent::Call($event) => $result,
             DomainEvent::Line($event) => $result,
+            DomainEvent::Hold($event) => $result,
         }
     };
 }
@@ -244,10 +258,12 @@ impl DomainEvent {
             Category::Whiteboard => read::<WhiteboardEvent>,
             Category::File => read::<FileEvent>,
             Category::Notification => read::<NotificationEvent>,
+            Category::Parked => read::<ParkedEvent>,
             Category::Report => read::<ReportEvent>,
             Category::Denial => read::<DenialEvent>,
             Category::Call => read::<CallEvent>,
             Category::Line => read::<LineEvent>,
+            Category::Hold => read::<HoldEvent>,
         };
         read(event_type, schema_version, data)
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{DomainEvent, Envelope, LoginEvent, UserEvent};
+use crate::{DomainEvent, Envelope, LoginEvent, UserEvent, UserId};
 
 /// The live frame of an event:
 /// `{"op":"event","position","type","id","stream","revision","at","by","data"}`.
@@ -10,14 +10,19 @@ use crate::{DomainEvent, Envelope, LoginEvent, UserEvent};
 /// Personal data is plain in it; what is erased is `null`; what is still sealed is `null` too, and
 /// the frame then says `"sealed": true`. Hashes and digests of secrets never leave the server.
 pub fn frame(envelope: &Envelope<DomainEvent>) -> Value {
+    frame_about(envelope).0
+}
+
+/// The live frame of an event, and whose personal data is in it, if there is any.
+pub fn frame_about(envelope: &Envelope<DomainEvent>) -> (Value, Option<UserId>) {
     let mut data = envelope.event.to_data();
     if let Some(fields) = data.as_object_mut() {
         for secret in secrets(&envelope.event) {
             fields.remove(*secret);
         }
     }
-    let mut sealed = false;
-    unwrap_personal(&mut data, &mut sealed);
+    let mut found = Found::default();
+    unwrap_personal(&mut data, &mut found);
     let mut frame = json!({
         "op": "event",
         "position": envelope.position,
@@ -29,10 +34,52 @@ pub fn frame(envelope: &Envelope<DomainEvent>) -> Value {
         "by": envelope.metadata.actor,
         "data": data,
     });
-    if sealed {
+    if found.sealed {
         frame["sealed"] = Value::Bool(true);
     }
-    frame
+    (frame, found.subject)
+}
+
+/// Takes out of a frame what was personal in it, as if its person had been erased before.
+pub fn erase(frame: &mut Value) {
+    let event_type = frame["type"].as_str().unwrap_or_default().to_owned();
+    let Some(data) = frame["data"].as_object_mut() else { return };
+    for (field, value) in data {
+        if PERSONAL.contains(&field.as_str()) && !is_plain(&event_type, field) {
+            *value = Value::Null;
+        }
+    }
+}
+
+/// The fields that are personal, in the data of any event.
+const PERSONAL: &[&str] = &[
+    "bio",
+    "description",
+    "device",
+    "email",
+    "handle",
+    "learning_language",
+    "location",
+    "name",
+    "native_language",
+    "note",
+    "quoted",
+    "reason",
+    "shape",
+    "text",
+    "title",
+];
+
+/// Whether a field of that name is not personal in these events.
+fn is_plain(event_type: &str, field: &str) -> bool {
+    field == "reason" && event_type != "user.suspended"
+}
+
+/// What was found in the data of an event.
+#[derive(Default)]
+struct Found {
+    sealed: bool,
+    subject: Option<UserId>,
 }
 
 /// The fields that no client may see, not even the person's own.
@@ -41,6 +88,8 @@ fn secrets(event: &DomainEvent) -> &'static [&'static str] {
         DomainEvent::User(UserEvent::SignedUp { .. } | UserEvent::PasswordRehashed { .. }) => {
             &["password_hash"]
         }
+        // How many conversations they were in is nobody's business in any of them.
+        DomainEvent::User(UserEvent::Erased { .. }) => &["conversations", "names"],
         DomainEvent::User(UserEvent::PushSubscribed { .. }) => &["endpoint", "p256dh", "auth"],
         DomainEvent::Login(LoginEvent::Opened { .. } | LoginEvent::Refreshed { .. }) => {
             &["refresh_digest"]
@@ -52,6 +101,7 @@ fn secrets(event: &DomainEvent) -> &'static [&'static str] {
             | UserEvent::Suspended { .. }
             | UserEvent::Reinstated { .. }
             | UserEvent::PushUnsubscribed { .. }
+            | UserEvent::ErasureCertified { .. }
             | UserEvent::NotificationsRead { .. },
         )
         | DomainEvent::Login(LoginEvent::Closed { .. })
@@ -64,28 +114,31 @@ fn secrets(event: &DomainEvent) -> &'static [&'static str] {
         | DomainEvent::Whiteboard(_)
         | DomainEvent::File(_)
         | DomainEvent::Notification(_)
+        | DomainEvent::Parked(_)
         | DomainEvent::Report(_)
         | DomainEvent::Denial(_)
         | DomainEvent::Call(_)
-        | DomainEvent::Line(_) => &[],
+        | DomainEvent::Line(_)
+        | DomainEvent::Hold(_) => &[],
     }
 }
 
-fn unwrap_personal(value: &mut Value, sealed: &mut bool) {
+fn unwrap_personal(value: &mut Value, found: &mut Found) {
     match value {
         Value::Object(fields) => {
             if let Some(open) = fields.get_mut("$personal") {
+                found.subject = open["subject"].as_str().and_then(|id| id.parse().ok());
                 *value = open["value"].take();
             } else if fields.contains_key("$sealed") {
-                *sealed = true;
+                found.sealed = true;
                 *value = Value::Null;
             } else if fields.contains_key("$erased") {
                 *value = Value::Null;
             } else {
-                fields.values_mut().for_each(|field| unwrap_personal(field, sealed));
+                fields.values_mut().for_each(|field| unwrap_personal(field, found));
             }
         }
-        Value::Array(items) => items.iter_mut().for_each(|item| unwrap_personal(item, sealed)),
+        Value::Array(items) => items.iter_mut().for_each(|item| unwrap_personal(item, found)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }

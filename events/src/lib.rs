@@ -9,6 +9,7 @@ pub mod envelope;
 pub mod event;
 pub mod frame;
 pub mod ids;
+pub mod parked;
 pub mod personal;
 pub mod position;
 pub mod stream;
@@ -19,6 +20,7 @@ pub mod conversation;
 pub mod denial;
 pub mod file;
 pub mod friendship;
+pub mod hold;
 pub mod line;
 pub mod login;
 pub mod message;
@@ -38,6 +40,7 @@ pub use envelope::{Envelope, Metadata};
 pub use event::{Category, DecodeError, DomainEvent, Event};
 pub use file::FileEvent;
 pub use friendship::FriendshipEvent;
+pub use hold::HoldEvent;
 pub use ids::{
     CallId, ConversationId, ElementId, EventId, FileId, InviteId, LoginId, MessageId,
     NotificationId, PushId, RecordingId, ReportId, StudySessionId, UserId,
@@ -46,6 +49,7 @@ pub use line::LineEvent;
 pub use login::LoginEvent;
 pub use message::MessageEvent;
 pub use notification::NotificationEvent;
+pub use parked::ParkedEvent;
 pub use personal::Personal;
 pub use position::Position;
 pub use receipt::ReceiptEvent;

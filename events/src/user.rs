@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DomainEvent, Event, FileId, Moment, Personal, Position, PushId, UserId};
+use crate::{
+    ConversationId, DomainEvent, Event, FileId, Moment, Personal, Position, PushId, UserId,
+};
 
 /// An event of a `user-` stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -125,6 +127,31 @@ pub enum UserEvent {
         /// Up to and including the notification that was raised there.
         upto: Position,
     },
+    /// A person is erased: nothing of theirs is sealed, opened or shown any more, and their key is
+    /// destroyed.
+    #[serde(rename = "user.erased")]
+    Erased {
+        /// Who.
+        user: UserId,
+        /// Who asked for it: themselves, an admin, or nobody (the nil UUID) for the operator.
+        by: UserId,
+        /// The conversations they were in, whose people are told.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        conversations: Vec<ConversationId>,
+        /// The streams of the reservations of their address and handle, which are released.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        names: Vec<String>,
+    },
+    /// Everything that follows from an erasure is done.
+    #[serde(rename = "user.erasure_certified")]
+    ErasureCertified {
+        /// Who was erased.
+        user: UserId,
+        /// What was destroyed: the JSON text that is signed.
+        certificate: String,
+        /// The Ed25519 signature of its bytes, in base64.
+        signature: String,
+    },
 }
 
 /// A person's picture.
@@ -165,6 +192,8 @@ impl Event for UserEvent {
             Self::PushSubscribed { .. } => "user.push_subscribed",
             Self::PushUnsubscribed { .. } => "user.push_unsubscribed",
             Self::NotificationsRead { .. } => "user.notifications_read",
+            Self::Erased { .. } => "user.erased",
+            Self::ErasureCertified { .. } => "user.erasure_certified",
         }
     }
 }

@@ -9,8 +9,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use events::{Category, DecodeError, DomainEvent, upcast};
+use events::frame::{erase, frame_about};
+use events::{
+    Category, DecodeError, DomainEvent, Envelope, EventId, Metadata, Moment, Position, StreamName,
+    UserId, upcast,
+};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 #[path = "golden/today.rs"]
 mod today;
@@ -78,4 +83,54 @@ fn every_event_type_is_written_as_its_newest_fixture() {
         missing.remove(&event_type);
     }
     assert!(missing.is_empty(), "types without a value in `today`: {missing:?}");
+}
+
+#[test]
+fn a_frame_that_is_erased_later_is_as_if_its_person_had_been_erased_before() {
+    let mut about = 0;
+    for event in today::all() {
+        let mut data = event.to_data();
+        erase_personal(&mut data);
+        let category = known_types()[event.event_type()];
+        let erased = DomainEvent::from_data(category, event.event_type(), 1, data).unwrap();
+        let (mut whole, subject) = frame_about(&recorded(event));
+        if subject.is_some() {
+            about += 1;
+            erase(&mut whole);
+        }
+        assert_eq!(whole, frame_about(&recorded(erased)).0);
+    }
+    assert!(about > 10, "{about} events are personal");
+}
+
+fn erase_personal(value: &mut Value) {
+    match value {
+        Value::Object(fields) => match fields.remove("$personal") {
+            Some(open) => *value = json!({ "$erased": { "subject": open["subject"] } }),
+            None => fields.values_mut().for_each(erase_personal),
+        },
+        Value::Array(items) => items.iter_mut().for_each(erase_personal),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn recorded(event: DomainEvent) -> Envelope<DomainEvent> {
+    let id = Uuid::from_u128(7);
+    Envelope {
+        id: EventId::new(id),
+        stream: StreamName::recorded("test-1"),
+        revision: 0,
+        position: Position::at(7),
+        recorded_at: Moment::from_timestamp(0, 0).unwrap(),
+        metadata: Metadata {
+            schema_version: 1,
+            actor: UserId::new(id),
+            correlation_id: id,
+            causation_id: id,
+            key: id,
+            body_hash: String::new(),
+            decided_on: None,
+        },
+        event,
+    }
 }

@@ -9,12 +9,14 @@
 //!   ([`invalidation`]).
 //! - **Timers** ([`timers`]) do what is to be done at a moment, by ordinary commands.
 //! - **Notifications** ([`notifications`]) are raised for whom an event concerns, once.
+//! - **Erasures** ([`erasures`]): what follows when somebody is erased, up to a signed certificate.
 //! - **Bytes** of files that were removed go once, and those that belong to nothing are swept
 //!   ([`removals`]).
 //!
 //! Nothing here decides anything (the rules are in `domain`), and all of it can be thrown away and made again from the log.
 
 mod caches;
+pub mod erasures;
 pub mod invalidation;
 pub mod notifications;
 pub mod projections;

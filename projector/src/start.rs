@@ -17,13 +17,14 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::erasures::{Erasures, Signer};
 use crate::invalidation::Invalidations;
 use crate::notifications::{self, Deliveries, Raiser};
 use crate::projections::{
-    Block, CallHistory, ChangeFeed, Conversation, ConversationBan, File, FileRemoval, FriendList,
-    FriendRequest, Invite, Login, Member, Mention, Message, MessageSearch, NotificationLog, Pin,
-    Projection, Reaction, ReadCursor, Recording, Report, Retention, Standing, StudySession, Timer,
-    UserProfile, Whiteboard,
+    Block, CallHistory, ChangeFeed, Conversation, ConversationBan, Erasure, File, FileRemoval,
+    FriendList, FriendRequest, Invite, LegalHold, Login, Member, Mention, Message, MessageSearch,
+    NotificationLog, Pin, Projection, Reaction, ReadCursor, Recording, Report, Retention, Standing,
+    StudySession, Timer, UserProfile, Whiteboard,
 };
 use crate::rebuild::{self, Build, Builder};
 use crate::relay::Relay;
@@ -55,6 +56,8 @@ pub struct Settings {
     pub files: service::FileSettings,
     /// How far a checkpoint may be behind while nothing concerns its projection and nobody waits.
     pub idle_pace: Duration,
+    /// The Ed25519 seed that signs certificates of erasures.
+    pub signing: [u8; 32],
     /// How people are told; nobody is told of anything when absent.
     pub notifications: Option<service::NotificationSettings>,
 }
@@ -70,6 +73,7 @@ impl From<&service::Config> for Settings {
             message_retention: config.message_retention,
             files: config.files.clone(),
             idle_pace: runner::IDLE_PACE,
+            signing: config.secrets.signing,
             notifications: Some(config.notifications.clone()),
         }
     }
@@ -162,6 +166,8 @@ pub async fn start(
     let storage =
         Storage::open(&settings.files.url, settings.files.cloud).context("ROUNDTABLE_FILES_URL")?;
     tasks.spawn(Removals::new(postgres.clone(), storage).run(log.clone()));
+    let signer = Signer::new(&settings.signing);
+    tasks.spawn(Erasures::new(postgres.clone(), log.clone(), signer).run());
     let retention = Retention { feed: settings.retention, messages: settings.message_retention };
     let runner = Runner::new(options, tail, invalidations, retention, settings.idle_pace);
     tasks.spawn(runner.clone().listen());
@@ -221,11 +227,13 @@ projections![
     ChangeFeed,
     Conversation,
     ConversationBan,
+    Erasure,
     File,
     FileRemoval,
     FriendList,
     FriendRequest,
     Invite,
+    LegalHold,
     Login,
     Member,
     Mention,

@@ -13,6 +13,7 @@ mod change_feed;
 mod checkpoints;
 mod conversation;
 mod conversation_ban;
+mod erasure;
 mod failure;
 mod file;
 mod file_part;
@@ -24,6 +25,7 @@ mod login;
 mod message;
 mod notification;
 mod page;
+mod parked;
 mod pending;
 mod person;
 mod place;
@@ -188,6 +190,8 @@ fn routes() -> OpenApiRouter<Reads> {
         .merge(conversation_ban::router())
         .merge(report::router())
         .merge(standing::router())
+        .merge(erasure::router())
+        .merge(parked::router())
         .merge(message::router())
         .merge(presence::router())
         .merge(change_feed::router())

@@ -7,6 +7,7 @@ mod call;
 pub(crate) mod call_media;
 pub(crate) mod calls;
 pub(crate) mod conversations;
+pub(crate) mod erasure;
 pub(crate) mod files;
 pub(crate) mod friendships;
 pub(crate) mod groups;
@@ -15,6 +16,7 @@ pub(crate) mod logins;
 pub(crate) mod messages;
 pub(crate) mod moderation;
 pub(crate) mod notifications;
+pub(crate) mod parked;
 pub(crate) mod pins;
 pub(crate) mod push;
 pub(crate) mod receipts;
@@ -55,6 +57,7 @@ const TABLES: &[&[Entry]] = &[
     invites::COMMANDS,
     reports::COMMANDS,
     moderation::COMMANDS,
+    erasure::COMMANDS,
     messages::COMMANDS,
     pins::COMMANDS,
     receipts::COMMANDS,
@@ -64,6 +67,7 @@ const TABLES: &[&[Entry]] = &[
     logins::COMMANDS,
     files::COMMANDS,
     notifications::COMMANDS,
+    parked::COMMANDS,
     push::COMMANDS,
     calls::COMMANDS,
     call_media::COMMANDS,
@@ -307,6 +311,11 @@ mod tests {
                 json!({"name": "Ada", "bio": "Hi", "native_language": "en",
                        "learning_language": "fr", "location": "London", "avatar": {"file": ID}}),
             ),
+            ("user.erase", json!({"user": ID, "password": "secret"})),
+            ("parked.retry", json!({"event": ID, "projection": "member"})),
+            ("parked.skip", json!({"event": ID, "projection": "member", "reason": "broken"})),
+            ("hold.place", json!({"held": {"conversation": ID}, "matter": "2026-17"})),
+            ("hold.release", json!({"held": {"user": ID}, "matter": "2026-17"})),
             ("friendship.request", json!({"to": ID})),
             ("friendship.accept", json!({"from": ID})),
             ("friendship.decline", json!({"from": ID})),

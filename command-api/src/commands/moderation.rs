@@ -125,10 +125,10 @@ pub(super) async fn decide(
 }
 
 /// The right to make fewer admins, which one command in the whole deployment has at a time.
-struct Admins(Transaction<'static, Postgres>);
+pub(super) struct Admins(Transaction<'static, Postgres>);
 
 impl Admins {
-    async fn lock(app: &App) -> Result<Self, Problem> {
+    pub(super) async fn lock(app: &App) -> Result<Self, Problem> {
         let locking = async {
             let mut transaction = app.postgres().begin().await?;
             sqlx::query("set local lock_timeout = '5s'").execute(&mut *transaction).await?;
@@ -141,7 +141,7 @@ impl Admins {
     }
 
     /// Whether nobody else is an admin, after everything that is in the log now.
-    async fn are_none_but(&self, app: &App, user: UserId) -> Result<bool, Problem> {
+    pub(super) async fn are_none_but(&self, app: &App, user: UserId) -> Result<bool, Problem> {
         let head = app.log().head().await?;
         read_models::reach(app, &["standing"], head).await?;
         let others: i64 = sqlx::query_scalar(
@@ -154,7 +154,7 @@ impl Admins {
         Ok(others == 0)
     }
 
-    async fn unlock(self) {
+    pub(super) async fn unlock(self) {
         if let Err(error) = self.0.rollback().await {
             tracing::warn!(%error, "the lock of the admins ends with its connection");
         }

@@ -18,6 +18,8 @@ pub(crate) enum Change {
     Ended(UserId, LoginId),
     /// Somebody may do nothing any more.
     Suspended(UserId),
+    /// This person is no more.
+    Erased(UserId),
 }
 
 impl Change {
@@ -67,6 +69,11 @@ struct Closed {
 }
 
 #[derive(Deserialize)]
+struct Erased {
+    user: UserId,
+}
+
+#[derive(Deserialize)]
 struct Suspended {
     user: UserId,
     until: Option<Moment>,
@@ -92,6 +99,10 @@ fn parse(frame: &str) -> Result<Option<Change>, serde_json::Error> {
         "login.closed" => {
             let Closed { user, login } = serde_json::from_str(data)?;
             Some(Change::Ended(user, login))
+        }
+        "user.erased" => {
+            let Erased { user } = serde_json::from_str(data)?;
+            Some(Change::Erased(user))
         }
         "user.suspended" => {
             let Suspended { user, until } = serde_json::from_str(data)?;

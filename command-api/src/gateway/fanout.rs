@@ -248,6 +248,11 @@ impl Fanout {
                     self.sockets[&id].outbox.end(Bye::suspended());
                 }
             }
+            Change::Erased(user) => {
+                for id in self.sockets_of(*user) {
+                    self.sockets[&id].outbox.end(Bye::login_ended());
+                }
+            }
             Change::Ended(user, login) => {
                 for id in self.sockets_of(*user) {
                     let socket = &self.sockets[&id];

@@ -74,7 +74,11 @@ impl Ground {
                 self.conversations.remove(&conversation);
             }
             Some(
-                Change::Came(..) | Change::Went(..) | Change::Ended(..) | Change::Suspended(..),
+                Change::Came(..)
+                | Change::Went(..)
+                | Change::Ended(..)
+                | Change::Suspended(..)
+                | Change::Erased(..),
             )
             | None => {}
         }

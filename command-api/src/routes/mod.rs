@@ -2,6 +2,7 @@
 
 mod calls;
 mod conversations;
+mod erasure;
 mod files;
 mod friends;
 mod groups;
@@ -9,6 +10,7 @@ mod invites;
 mod messages;
 mod moderation;
 mod notifications;
+mod parked;
 mod push;
 mod recordings;
 mod reports;
@@ -39,6 +41,8 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .merge(invites::router())
         .merge(reports::router())
         .merge(moderation::router())
+        .merge(erasure::router())
+        .merge(parked::router())
         .merge(study::router())
         .merge(files::router())
         .merge(notifications::router())

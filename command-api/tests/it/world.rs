@@ -100,6 +100,7 @@ impl World {
         let projector = CancellationToken::new();
         let direct = PgPool::connect(&database.url).await.unwrap();
         let settings = projector::Settings {
+            signing: config.secrets.signing,
             postgres_url: database.url.clone(),
             redis_url: servers.redis_url.clone(),
             nats_url: servers.nats_url.clone(),

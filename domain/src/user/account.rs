@@ -111,6 +111,8 @@ impl Account {
                 self.subscribe(*push, endpoint, p256dh, auth)
             }
             Command::UnsubscribePush { push } => self.unsubscribe(*push),
+            Command::Erase(order) => self.erase(order),
+            Command::CertifyErasure { .. } => Err(Rejection::NotErased),
             Command::ReadNotifications { upto } if *upto <= self.notifications_read => Ok(vec![]),
             Command::ReadNotifications { upto } => {
                 Ok(vec![UserEvent::NotificationsRead { user: self.user, upto: *upto }])
@@ -133,7 +135,10 @@ impl Account {
     pub(super) fn evolve(&mut self, event: &UserEvent) {
         match event {
             // Whoever signed up has an account from then on; the state makes it.
-            UserEvent::SignedUp { .. } => {}
+            UserEvent::SignedUp { .. }
+            // An erased person has none; the state takes it away.
+            | UserEvent::Erased { .. }
+            | UserEvent::ErasureCertified { .. } => {}
             UserEvent::ProfileChanged {
                 name,
                 bio,

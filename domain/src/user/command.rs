@@ -4,7 +4,7 @@ use events::user::PlatformRole;
 use events::{Moment, Position, PushId, UserId};
 use thiserror::Error;
 
-use super::Profile;
+use super::{Erase, Profile};
 
 /// What a person does to their account, or somebody above them.
 #[derive(Clone, Debug)]
@@ -92,6 +92,15 @@ pub enum Command {
         /// The position.
         upto: Position,
     },
+    /// Destroy everything of the person.
+    Erase(Erase),
+    /// Tell that everything which follows from the erasure is done.
+    CertifyErasure {
+        /// What was destroyed, as JSON.
+        certificate: String,
+        /// The signature of that text.
+        signature: String,
+    },
 }
 
 /// Why not.
@@ -127,6 +136,12 @@ pub enum Rejection {
     /// Only admins appoint.
     #[error("only an admin of the platform may do this")]
     NotAdmin,
+    /// A legal matter needs what they wrote.
+    #[error("a legal hold keeps what this person wrote: nothing is erased before it is released")]
+    LegalHold,
+    /// Nothing was erased that could be certified.
+    #[error("this person was not erased")]
+    NotErased,
     /// Only moderators and admins suspend.
     #[error("only a moderator of the platform may do this")]
     NotModerator,

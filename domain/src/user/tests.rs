@@ -347,6 +347,51 @@ fn command() -> impl Strategy<Value = Command> {
     ]
 }
 
+fn erase(by: u8, by_role: PlatformRole) -> Erase {
+    Erase {
+        by: user(by),
+        by_role,
+        last_admin: false,
+        held: false,
+        conversations: vec![],
+        names: vec!["email-5f".to_owned()],
+    }
+}
+
+#[test]
+fn who_is_erased_has_no_account_and_nothing_is_done_to_it_any_more() {
+    let erased = then(ada(), &Command::Erase(erase(1, PlatformRole::User)));
+    assert!(erased.account().is_none());
+    assert_eq!(erased.erasure(), Some(Erasure { user: user(1), certified: false }));
+    assert_eq!(erased.decide(&change(Some("Ada L"), None)), Err(Rejection::NoSuchUser));
+    assert_eq!(erased.decide(&sign_up("Ada")), Err(Rejection::AlreadySignedUp));
+    assert_eq!(erased.decide(&Command::Erase(erase(2, PlatformRole::Admin))), Ok(vec![]));
+}
+
+#[test]
+fn only_the_person_and_admins_erase_and_no_hold_may_be_in_force() {
+    let refused = |order| ada().decide(&Command::Erase(order)).unwrap_err();
+    assert_eq!(refused(erase(2, PlatformRole::Moderator)), Rejection::NotAdmin);
+    let held = Erase { held: true, ..erase(1, PlatformRole::User) };
+    assert_eq!(refused(held), Rejection::LegalHold);
+    let admin = then(ada(), &appoint(PlatformRole::Admin, PlatformRole::Admin, false));
+    let last = Erase { last_admin: true, ..erase(1, PlatformRole::Admin) };
+    assert_eq!(admin.decide(&Command::Erase(last)), Err(Rejection::LastAdmin));
+}
+
+#[test]
+fn an_erasure_is_certified_once() {
+    let certify = |text: &str| Command::CertifyErasure {
+        certificate: text.to_owned(),
+        signature: "c2ln".to_owned(),
+    };
+    assert_eq!(ada().decide(&certify("{}")), Err(Rejection::NotErased));
+    let erased = then(ada(), &Command::Erase(erase(1, PlatformRole::User)));
+    let certified = then(erased, &certify("{}"));
+    assert!(certified.erasure().unwrap().certified);
+    assert_eq!(certified.decide(&certify("another")), Ok(vec![]));
+}
+
 proptest! {
     #[test]
     fn the_laws_hold(commands in proptest::collection::vec(command(), 0..60)) {

@@ -2,6 +2,7 @@
 
 use events::conversation::{ConversationKind, Member, Role};
 use events::file::Pixels;
+use events::hold::Held;
 use events::login::CloseReason;
 use events::message::MessageKind;
 use events::notification::{About, Channel, Outcome};
@@ -10,9 +11,10 @@ use events::session::LeaveCause;
 use events::user::PlatformRole;
 use events::{
     ConversationEvent, ConversationId, DenialEvent, DomainEvent, ElementId, EventId, FileEvent,
-    FileId, FriendshipEvent, InviteId, LoginEvent, LoginId, MessageEvent, MessageId, Moment,
-    NotificationEvent, NotificationId, Personal, Position, PushId, ReceiptEvent, ReportEvent,
-    ReportId, ReservationEvent, SessionEvent, StudySessionId, UserEvent, UserId, WhiteboardEvent,
+    FileId, FriendshipEvent, HoldEvent, InviteId, LoginEvent, LoginId, MessageEvent, MessageId,
+    Moment, NotificationEvent, NotificationId, ParkedEvent, Personal, Position, PushId,
+    ReceiptEvent, ReportEvent, ReportId, ReservationEvent, SessionEvent, StudySessionId, UserEvent,
+    UserId, WhiteboardEvent,
 };
 use uuid::Uuid;
 
@@ -153,6 +155,17 @@ fn of_people() -> Vec<DomainEvent> {
         },
         UserEvent::PushUnsubscribed { user: ADA, push },
         UserEvent::NotificationsRead { user: ADA, upto: Position::at(4096) },
+        UserEvent::Erased {
+            user: ADA,
+            by: BOB,
+            conversations: vec![CONVERSATION],
+            names: vec!["email-5f3c".to_owned(), "handle-9a41".to_owned()],
+        },
+        UserEvent::ErasureCertified {
+            user: ADA,
+            certificate: "{\"version\":1}".to_owned(),
+            signature: "c2lnbmVk".to_owned(),
+        },
     ];
     let friendships = [
         FriendshipEvent::Blocked { by: ADA, of: BOB },
@@ -260,6 +273,26 @@ fn of_the_rest() -> Vec<DomainEvent> {
             pixels: Some(Pixels { width: 640, height: 480 }),
         }
         .into(),
+        HoldEvent::Placed {
+            held: Held::Conversation(conversation),
+            matter: "2026-17".to_owned(),
+            by: BOB,
+        }
+        .into(),
+        ParkedEvent::Retried {
+            event: EventId::new(Uuid::from_u128(0xe0)),
+            projection: "friend_list".to_owned(),
+            by: BOB,
+        }
+        .into(),
+        ParkedEvent::Skipped {
+            event: EventId::new(Uuid::from_u128(0xe0)),
+            projection: "friend_list".to_owned(),
+            by: BOB,
+            reason: "a test left it there".to_owned(),
+        }
+        .into(),
+        HoldEvent::Released { held: Held::User(ADA), matter: "2026-17".to_owned(), by: BOB }.into(),
         FileEvent::Removed { file, owner: ADA, by: ADA }.into(),
         NotificationEvent::Raised {
             notification,

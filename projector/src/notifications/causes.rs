@@ -70,9 +70,11 @@ pub(super) fn of(event: &DomainEvent) -> Option<Cause> {
         | DomainEvent::Whiteboard(_)
         | DomainEvent::File(_)
         | DomainEvent::Notification(_)
+        | DomainEvent::Parked(_)
         | DomainEvent::Report(_)
         | DomainEvent::Denial(_)
-        | DomainEvent::Line(_) => None,
+        | DomainEvent::Line(_)
+        | DomainEvent::Hold(_) => None,
     }
 }
 

@@ -91,20 +91,7 @@ impl Projection for CallHistory {
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {
         match &event.event {
             DomainEvent::Call(about) => of_call(about, event.recorded_at, event.position),
-            DomainEvent::User(_)
-            | DomainEvent::Reservation(_)
-            | DomainEvent::Login(_)
-            | DomainEvent::Friendship(_)
-            | DomainEvent::Conversation(_)
-            | DomainEvent::Message(_)
-            | DomainEvent::Receipt(_)
-            | DomainEvent::Session(_)
-            | DomainEvent::Whiteboard(_)
-            | DomainEvent::File(_)
-            | DomainEvent::Notification(_)
-            | DomainEvent::Report(_)
-            | DomainEvent::Denial(_)
-            | DomainEvent::Line(_) => vec![],
+            _ => vec![],
         }
     }
 

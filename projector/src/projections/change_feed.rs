@@ -10,7 +10,7 @@ mod redaction;
 
 use std::time::Duration;
 
-use events::frame::frame;
+use events::frame::{self, frame_about};
 use events::{
     Audience, Category, ConversationEvent, ConversationId, DomainEvent, Envelope, MessageEvent,
     MessageId, Moment, Position, UserId,
@@ -55,6 +55,8 @@ pub enum Op {
         frame: String,
         /// The message whose text is in it.
         message: Option<MessageId>,
+        /// Whose personal data is in it.
+        about: Option<UserId>,
     },
     /// The earlier frames of a message do not tell any more what it said.
     Redact(Redaction),
@@ -88,18 +90,21 @@ impl Projection for ChangeFeed {
         Table::named("change_feed_member").comparing(SEEN),
         Table { seeded: true, compared: "false", ..Table::named("change_feed_horizon") },
     ];
+    const ERASE: &'static [&'static str] = &[SELECT_ABOUT];
     type Op = Op;
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {
         let mut ops = membership(event);
         let audiences = Audience::of(&event.event);
         if !audiences.is_empty() {
+            let (frame, about) = frame_about(event);
             ops.push(Op::Frame {
                 position: event.position,
                 recorded_at: event.recorded_at,
                 audiences,
-                frame: frame(event).to_string(),
+                frame: frame.to_string(),
                 message: told(&event.event),
+                about,
             });
         }
         ops.extend(redaction::of(event).map(Op::Redact));
@@ -119,6 +124,26 @@ impl Projection for ChangeFeed {
                     leave(db, *conversation, *user, *until).await?;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Rewrites the frames that are kept: not in SQL, as with redaction.
+    async fn erase(db: &mut PgConnection, user: UserId) -> Result<(), sqlx::Error> {
+        let rows: Vec<(Vec<u8>, Option<String>, String)> =
+            sqlx::query_as(SELECT_ABOUT).bind(user.uuid()).fetch_all(&mut *db).await?;
+        for (position, audience, frame) in rows {
+            let Ok(mut told) = serde_json::from_str(&frame) else { continue };
+            frame::erase(&mut told);
+            sqlx::query(match audience {
+                Some(_) => "update change_feed_entry set frame = $3 where position = $1 and audience = $2",
+                None => "update change_feed_frame set frame = $3 where position = $1 and $2::text is null",
+            })
+            .bind(position)
+            .bind(audience)
+            .bind(told.to_string())
+            .execute(&mut *db)
+            .await?;
         }
         Ok(())
     }
@@ -164,12 +189,22 @@ fn told(event: &DomainEvent) -> Option<MessageId> {
         | DomainEvent::Whiteboard(_)
         | DomainEvent::File(_)
         | DomainEvent::Notification(_)
+        | DomainEvent::Parked(_)
         | DomainEvent::Report(_)
         | DomainEvent::Denial(_)
         | DomainEvent::Call(_)
-        | DomainEvent::Line(_) => None,
+        | DomainEvent::Line(_)
+        | DomainEvent::Hold(_) => None,
     }
 }
+
+/// The frames with personal data of somebody; those that are shared have no audience.
+const SELECT_ABOUT: &str = "
+    select position::bytea, audience, frame from change_feed_entry
+    where about = $1 and frame is not null
+    union
+    select f.position::bytea, null, f.frame
+    from change_feed_frame f join change_feed_entry e using (position) where e.about = $1";
 
 /// Whether the oldest entry is too old.
 const DUE_SQL: &str = "
@@ -225,30 +260,19 @@ fn membership(event: &Envelope<DomainEvent>) -> Vec<Op> {
             | ConversationEvent::MessagePinned { .. }
             | ConversationEvent::MessageUnpinned { .. } => vec![],
         },
-        DomainEvent::User(_)
-        | DomainEvent::Reservation(_)
-        | DomainEvent::Login(_)
-        | DomainEvent::Friendship(_)
-        | DomainEvent::Message(_)
-        | DomainEvent::Receipt(_)
-        | DomainEvent::Session(_)
-        | DomainEvent::Whiteboard(_)
-        | DomainEvent::File(_)
-        | DomainEvent::Notification(_)
-        | DomainEvent::Report(_)
-        | DomainEvent::Denial(_)
-        | DomainEvent::Call(_)
-        | DomainEvent::Line(_) => vec![],
+        _ => vec![],
     }
 }
 
 /// What is swept is not kept again, when the feed is built anew.
 async fn insert_frames(db: &mut PgConnection, ops: &[Op]) -> Result<(), sqlx::Error> {
-    type Entries<'a> =
-        ((Vec<[u8; 16]>, Vec<String>), Vec<Option<&'a str>>, (Vec<Moment>, Vec<Option<Uuid>>));
+    type Entries<'a> = ((Vec<[u8; 16]>, Vec<String>), Vec<Option<&'a str>>, Ids);
+    type Ids = ((Vec<Moment>, Vec<Option<Uuid>>), Vec<Option<Uuid>>);
     let (mut entries, mut shared): (Entries<'_>, (Vec<_>, Vec<_>)) = Default::default();
     for op in ops {
-        let Op::Frame { position, recorded_at, audiences, frame, message } = op else { continue };
+        let Op::Frame { position, recorded_at, audiences, frame, message, about } = op else {
+            continue;
+        };
         let own = audiences.len() < SHARED_FROM;
         if !own {
             shared.extend([(position.to_bytes(), frame.as_str())]);
@@ -256,7 +280,8 @@ async fn insert_frames(db: &mut PgConnection, ops: &[Op]) -> Result<(), sqlx::Er
         entries.extend(audiences.iter().map(|audience| {
             let frame = own.then_some(frame.as_str());
             let key = (position.to_bytes(), audience.to_string());
-            (key, frame, (*recorded_at, message.map(MessageId::uuid)))
+            let about = about.map(UserId::uuid);
+            (key, frame, ((*recorded_at, message.map(MessageId::uuid)), about))
         }));
     }
     if !shared.0.is_empty() {
@@ -272,16 +297,18 @@ async fn insert_frames(db: &mut PgConnection, ops: &[Op]) -> Result<(), sqlx::Er
     }
     if !entries.1.is_empty() {
         sqlx::query(
-            "insert into change_feed_entry (position, audience, frame, recorded_at, message_id)
-             select * from unnest($1::bytea[], $2::text[], $3::text[], $4::timestamptz[], $5::uuid[])
-               as new (position)
+            "insert into change_feed_entry
+               (position, audience, frame, recorded_at, message_id, about)
+             select * from unnest($1::bytea[], $2::text[], $3::text[], $4::timestamptz[], $5::uuid[],
+               $6::uuid[]) as new (position)
              where position > (select position from change_feed_horizon)
              on conflict do nothing",
         )
         .bind(entries.0.0)
         .bind(entries.0.1)
         .bind(entries.1)
-        .bind(entries.2.0)
+        .bind(entries.2.0.0)
+        .bind(entries.2.0.1)
         .bind(entries.2.1)
         .execute(db)
         .await?;
@@ -338,7 +365,7 @@ mod tests {
         let conversation = ConversationId::new(Uuid::from_u128(9));
         let event = recorded(sent(MessageId::new(Uuid::from_u128(3)), conversation, "Hello"));
         let ops = ChangeFeed::project(&event);
-        let frame = frame(&event).to_string();
+        let frame = frame::frame(&event).to_string();
         assert!(frame.contains("\"text\":\"Hello\""), "{frame}");
         assert_eq!(
             ops,
@@ -348,6 +375,7 @@ mod tests {
                 audiences: vec![Audience::Conversation(conversation)],
                 frame,
                 message: Some(MessageId::new(Uuid::from_u128(3))),
+                about: Some(user(1)),
             }]
         );
         assert_eq!(event.id, EventId::new(Uuid::from_u128(70)));

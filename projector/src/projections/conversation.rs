@@ -3,9 +3,10 @@
 use events::conversation::ConversationKind;
 use events::{
     Category, ConversationEvent, ConversationId, DomainEvent, Envelope, MessageEvent, Moment,
-    Position,
+    Personal, Position, UserId,
 };
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::{ApplyError, Projection, last_of_each, text};
 
@@ -24,6 +25,8 @@ pub enum Op {
         kind: ConversationKind,
         /// The title of a group, unless it was erased.
         title: Option<String>,
+        /// Who gave it.
+        titled_by: Option<UserId>,
         /// When.
         opened_at: Moment,
         /// By which event.
@@ -35,6 +38,8 @@ pub enum Op {
         conversation: ConversationId,
         /// The new title, unless it was erased.
         title: Option<String>,
+        /// Who gave it.
+        titled_by: UserId,
     },
     /// Members wait between two messages.
     SlowMode {
@@ -57,6 +62,8 @@ pub enum Op {
 impl Projection for Conversation {
     const NAME: &'static str = "conversation";
     const FOLLOWS: &'static [Category] = &[Category::Conversation, Category::Message];
+    const ERASE: &'static [&'static str] =
+        &["update conversation set title = null where titled_by = $1"];
     type Op = Op;
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {
@@ -67,11 +74,13 @@ impl Projection for Conversation {
                     conversation: *conversation,
                     kind: *kind,
                     title: title.as_ref().and_then(text),
+                    titled_by: title.as_ref().map(Personal::subject),
                     opened_at: at,
                     position,
                 }],
                 ConversationEvent::TitleChanged { conversation, title, .. } => {
-                    vec![Op::Retitle { conversation: *conversation, title: text(title) }]
+                    let (title, titled_by) = (text(title), title.subject());
+                    vec![Op::Retitle { conversation: *conversation, title, titled_by }]
                 }
                 ConversationEvent::SlowModeChanged { conversation, seconds, .. } => {
                     vec![Op::SlowMode { conversation: *conversation, seconds: *seconds }]
@@ -96,19 +105,7 @@ impl Projection for Conversation {
                 | MessageEvent::Reacted { .. }
                 | MessageEvent::Unreacted { .. } => vec![],
             },
-            DomainEvent::User(_)
-            | DomainEvent::Reservation(_)
-            | DomainEvent::Login(_)
-            | DomainEvent::Friendship(_)
-            | DomainEvent::Receipt(_)
-            | DomainEvent::Session(_)
-            | DomainEvent::Whiteboard(_)
-            | DomainEvent::File(_)
-            | DomainEvent::Notification(_)
-            | DomainEvent::Report(_)
-            | DomainEvent::Denial(_)
-            | DomainEvent::Call(_)
-            | DomainEvent::Line(_) => vec![],
+            _ => vec![],
         }
     }
 
@@ -124,31 +121,34 @@ impl Projection for Conversation {
 
 async fn insert(db: &mut PgConnection, ops: &[Op]) -> Result<(), sqlx::Error> {
     let rows = ops.iter().filter_map(|op| match op {
-        Op::Insert { conversation, kind, title, opened_at, position } => {
+        Op::Insert { conversation, kind, title, titled_by, opened_at, position } => {
             let kind = match kind {
                 ConversationKind::Direct => "direct",
                 ConversationKind::Group => "group",
                 ConversationKind::Study => "study",
             };
-            let title = title.as_deref();
+            let title = (title.as_deref(), titled_by.map(UserId::uuid));
             Some((conversation.uuid(), kind, title, *opened_at, position.to_bytes()))
         }
         Op::Retitle { .. } | Op::SlowMode { .. } | Op::Message { .. } => None,
     });
-    let (ids, kinds, titles, times, positions): (Vec<_>, Vec<_>, Vec<_>, Vec<_>, Vec<_>) =
+    type Titles<'a> = (Vec<Option<&'a str>>, Vec<Option<Uuid>>);
+    let (ids, kinds, titles, times, positions): (Vec<_>, Vec<_>, Titles<'_>, Vec<_>, Vec<_>) =
         rows.collect();
     if ids.is_empty() {
         return Ok(());
     }
     sqlx::query(
-        "insert into conversation (conversation_id, kind, title, opened_at, position)
-         select * from unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::bytea[])",
+        "insert into conversation (conversation_id, kind, title, opened_at, position, titled_by)
+         select * from unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::bytea[],
+           $6::uuid[])",
     )
     .bind(ids)
     .bind(kinds)
-    .bind(titles)
+    .bind(titles.0)
     .bind(times)
     .bind(positions)
+    .bind(titles.1)
     .execute(db)
     .await?;
     Ok(())
@@ -156,20 +156,23 @@ async fn insert(db: &mut PgConnection, ops: &[Op]) -> Result<(), sqlx::Error> {
 
 async fn retitle(db: &mut PgConnection, ops: &[Op]) -> Result<(), sqlx::Error> {
     let titles = last_of_each(ops.iter().filter_map(|op| match op {
-        Op::Retitle { conversation, title } => Some((conversation.uuid(), title.as_deref())),
+        Op::Retitle { conversation, title, titled_by } => {
+            Some((conversation.uuid(), (title.as_deref(), titled_by.uuid())))
+        }
         Op::Insert { .. } | Op::SlowMode { .. } | Op::Message { .. } => None,
     }));
     if titles.is_empty() {
         return Ok(());
     }
-    let (ids, titles): (Vec<_>, Vec<_>) = titles.into_iter().collect();
+    let (ids, (titles, by)): (Vec<_>, (Vec<_>, Vec<_>)) = titles.into_iter().collect();
     sqlx::query(
-        "update conversation set title = new.title
-         from unnest($1::uuid[], $2::text[]) as new (id, title)
+        "update conversation set title = new.title, titled_by = new.titled_by
+         from unnest($1::uuid[], $2::text[], $3::uuid[]) as new (id, title, titled_by)
          where conversation_id = new.id",
     )
     .bind(ids)
     .bind(titles)
+    .bind(by)
     .execute(db)
     .await?;
     Ok(())
@@ -227,8 +230,7 @@ async fn count(db: &mut PgConnection, ops: &[Op]) -> Result<(), sqlx::Error> {
 
 #[cfg(test)]
 mod tests {
-    use events::{MessageId, Personal};
-    use uuid::Uuid;
+    use events::MessageId;
 
     use super::*;
     use crate::projections::testing::{moment, recorded, sent, user};
@@ -248,6 +250,7 @@ mod tests {
                 conversation,
                 kind: ConversationKind::Group,
                 title: Some("Reading".to_owned()),
+                titled_by: Some(user(1)),
                 opened_at: moment(),
                 position: Position::at(7),
             }]
@@ -260,7 +263,8 @@ mod tests {
         assert_eq!(Conversation::project(&recorded(added)), vec![]);
         let title = Personal::new(by, "Maths".to_owned());
         let renamed = ConversationEvent::TitleChanged { conversation, title, by };
-        let retitle = Op::Retitle { conversation, title: Some("Maths".to_owned()) };
+        let title = Some("Maths".to_owned());
+        let retitle = Op::Retitle { conversation, title, titled_by: by };
         assert_eq!(Conversation::project(&recorded(renamed)), vec![retitle]);
         let slowed = ConversationEvent::SlowModeChanged { conversation, seconds: 30, by };
         let slow = Op::SlowMode { conversation, seconds: 30 };

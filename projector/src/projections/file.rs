@@ -71,6 +71,8 @@ impl Projection for File {
             .comparing("sent_at >= (select horizon from public.message_horizon)"),
         Table::named("file_avatar"),
     ];
+    const ERASE: &'static [&'static str] =
+        &["update file set name = null where owner_id = $1 and name is not null"];
     type Op = Op;
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {
@@ -109,20 +111,11 @@ impl Projection for File {
                 | UserEvent::Reinstated { .. }
                 | UserEvent::PushSubscribed { .. }
                 | UserEvent::PushUnsubscribed { .. }
-                | UserEvent::NotificationsRead { .. } => vec![],
+                | UserEvent::NotificationsRead { .. }
+                | UserEvent::Erased { .. }
+                | UserEvent::ErasureCertified { .. } => vec![],
             },
-            DomainEvent::Reservation(_)
-            | DomainEvent::Login(_)
-            | DomainEvent::Friendship(_)
-            | DomainEvent::Conversation(_)
-            | DomainEvent::Receipt(_)
-            | DomainEvent::Session(_)
-            | DomainEvent::Whiteboard(_)
-            | DomainEvent::Notification(_)
-            | DomainEvent::Report(_)
-            | DomainEvent::Denial(_)
-            | DomainEvent::Call(_)
-            | DomainEvent::Line(_) => vec![],
+            _ => vec![],
         }
     }
 

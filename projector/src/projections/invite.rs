@@ -74,20 +74,7 @@ impl Projection for Invite {
                 | ConversationEvent::MessagePinned { .. }
                 | ConversationEvent::MessageUnpinned { .. } => vec![],
             },
-            DomainEvent::User(_)
-            | DomainEvent::Reservation(_)
-            | DomainEvent::Login(_)
-            | DomainEvent::Friendship(_)
-            | DomainEvent::Message(_)
-            | DomainEvent::Receipt(_)
-            | DomainEvent::Session(_)
-            | DomainEvent::Whiteboard(_)
-            | DomainEvent::File(_)
-            | DomainEvent::Notification(_)
-            | DomainEvent::Report(_)
-            | DomainEvent::Denial(_)
-            | DomainEvent::Call(_)
-            | DomainEvent::Line(_) => vec![],
+            _ => vec![],
         }
     }
 

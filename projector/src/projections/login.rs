@@ -48,6 +48,8 @@ pub enum Op {
 impl Projection for Login {
     const NAME: &'static str = "login";
     const FOLLOWS: &'static [Category] = &[Category::Login];
+    const ERASE: &'static [&'static str] =
+        &["update login set device = null where user_id = $1 and device is not null"];
     type Op = Op;
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {
@@ -67,20 +69,7 @@ impl Projection for Login {
                 }
                 LoginEvent::Closed { login, .. } => Op::Remove { login: *login },
             }],
-            DomainEvent::User(_)
-            | DomainEvent::Reservation(_)
-            | DomainEvent::Friendship(_)
-            | DomainEvent::Conversation(_)
-            | DomainEvent::Message(_)
-            | DomainEvent::Receipt(_)
-            | DomainEvent::Session(_)
-            | DomainEvent::Whiteboard(_)
-            | DomainEvent::File(_)
-            | DomainEvent::Notification(_)
-            | DomainEvent::Report(_)
-            | DomainEvent::Denial(_)
-            | DomainEvent::Call(_)
-            | DomainEvent::Line(_) => vec![],
+            _ => vec![],
         }
     }
 

@@ -100,6 +100,10 @@ impl Projection for Message {
         Table::named("message_floor"),
         Table::named("message_edit"),
     ];
+    const ERASE: &'static [&'static str] = &[
+        "update message set text = null where sender_id = $1 and text is not null",
+        "update message_edit set text = null where sender_id = $1 and text is not null",
+    ];
     type Op = Op;
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {
@@ -113,18 +117,7 @@ impl Projection for Message {
                 let happened = system::happened_in_call(about, event.metadata.actor);
                 happened.into_iter().map(|it| Op::Insert(Box::new(row(event, it)))).collect()
             }
-            DomainEvent::User(_)
-            | DomainEvent::Reservation(_)
-            | DomainEvent::Login(_)
-            | DomainEvent::Friendship(_)
-            | DomainEvent::Receipt(_)
-            | DomainEvent::Session(_)
-            | DomainEvent::Whiteboard(_)
-            | DomainEvent::File(_)
-            | DomainEvent::Notification(_)
-            | DomainEvent::Report(_)
-            | DomainEvent::Denial(_)
-            | DomainEvent::Line(_) => vec![],
+            _ => vec![],
         }
     }
 

@@ -59,6 +59,8 @@ impl Projection for MessageSearch {
             "message_search_sender",
             "message_search_sent",
         ])];
+    const ERASE: &'static [&'static str] =
+        &["update message_search set words = '' where sender_id = $1 and words <> ''"];
     type Op = Op;
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {
@@ -81,20 +83,7 @@ impl Projection for MessageSearch {
                 MessageEvent::Deleted { message, .. } => vec![Op::Delete(*message)],
                 MessageEvent::Reacted { .. } | MessageEvent::Unreacted { .. } => vec![],
             },
-            DomainEvent::User(_)
-            | DomainEvent::Reservation(_)
-            | DomainEvent::Login(_)
-            | DomainEvent::Friendship(_)
-            | DomainEvent::Conversation(_)
-            | DomainEvent::Receipt(_)
-            | DomainEvent::Session(_)
-            | DomainEvent::Whiteboard(_)
-            | DomainEvent::File(_)
-            | DomainEvent::Notification(_)
-            | DomainEvent::Report(_)
-            | DomainEvent::Denial(_)
-            | DomainEvent::Call(_)
-            | DomainEvent::Line(_) => vec![],
+            _ => vec![],
         }
     }
 

@@ -9,12 +9,14 @@ pub mod call_history;
 pub mod change_feed;
 pub mod conversation;
 pub mod conversation_ban;
+pub mod erasure;
 pub mod file;
 pub mod file_removal;
 pub mod friend_list;
 pub mod friend_request;
 mod horizon;
 pub mod invite;
+pub mod legal_hold;
 pub mod login;
 pub mod member;
 pub mod mention;
@@ -38,11 +40,13 @@ pub use call_history::CallHistory;
 pub use change_feed::ChangeFeed;
 pub use conversation::Conversation;
 pub use conversation_ban::ConversationBan;
+pub use erasure::Erasure;
 pub use file::File;
 pub use file_removal::FileRemoval;
 pub use friend_list::FriendList;
 pub use friend_request::FriendRequest;
 pub use invite::Invite;
+pub use legal_hold::LegalHold;
 pub use login::Login;
 pub use member::Member;
 pub use mention::Mention;
@@ -66,7 +70,7 @@ use std::hash::Hash;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use events::{Category, DomainEvent, Envelope, Personal};
+use events::{Category, DomainEvent, Envelope, Personal, UserId};
 use sqlx::PgConnection;
 use thiserror::Error;
 
@@ -86,10 +90,13 @@ pub trait Projection: Default + Send + 'static {
     const TABLES: &'static [Table] = &[Table::named(Self::NAME)];
     /// The beginnings of the keys in Redis under which answers from these tables are cached.
     const CACHES: &'static [&'static str] = &[];
+    /// Takes out of its tables what is about a person who was erased, whose id is `$1`: what a
+    /// rebuild would not find either.
+    const ERASE: &'static [&'static str] = &[];
     /// What there is to do for an event.
     type Op: Clone + Send + Sync;
 
-    /// What there is to do for this event.
+    /// What there is to do for this event, which is of a category that it follows.
     fn project(event: &Envelope<DomainEvent>) -> Vec<Self::Op>;
 
     /// Does it, for a batch in the order of the log.
@@ -98,6 +105,20 @@ pub trait Projection: Default + Send + 'static {
         db: &mut PgConnection,
         ops: Vec<Self::Op>,
     ) -> impl Future<Output = Result<(), ApplyError>> + Send;
+
+    /// Takes out of its tables what is about a person who was erased. It is done after the
+    /// operations of a batch: nothing that comes later in the log can be opened any more.
+    fn erase(
+        db: &mut PgConnection,
+        user: UserId,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send {
+        async move {
+            for statement in Self::ERASE {
+                sqlx::query(statement).bind(user.uuid()).execute(&mut *db).await?;
+            }
+            Ok(())
+        }
+    }
 
     /// Whatever has to be done now and then: at the start, and then regularly.
     fn upkeep(

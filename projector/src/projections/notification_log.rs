@@ -72,30 +72,7 @@ impl Projection for NotificationLog {
             DomainEvent::User(UserEvent::NotificationsRead { user, upto }) => {
                 vec![Op::ReadAll { user: *user, upto: *upto, at }]
             }
-            DomainEvent::User(
-                UserEvent::SignedUp { .. }
-                | UserEvent::ProfileChanged { .. }
-                | UserEvent::Onboarded { .. }
-                | UserEvent::PasswordRehashed { .. }
-                | UserEvent::RoleChanged { .. }
-                | UserEvent::Suspended { .. }
-                | UserEvent::Reinstated { .. }
-                | UserEvent::PushSubscribed { .. }
-                | UserEvent::PushUnsubscribed { .. },
-            )
-            | DomainEvent::Reservation(_)
-            | DomainEvent::Login(_)
-            | DomainEvent::Friendship(_)
-            | DomainEvent::Conversation(_)
-            | DomainEvent::Message(_)
-            | DomainEvent::Receipt(_)
-            | DomainEvent::Session(_)
-            | DomainEvent::Whiteboard(_)
-            | DomainEvent::File(_)
-            | DomainEvent::Report(_)
-            | DomainEvent::Denial(_)
-            | DomainEvent::Call(_)
-            | DomainEvent::Line(_) => vec![],
+            _ => vec![],
         }
     }
 

@@ -121,18 +121,7 @@ impl Projection for ReadCursor {
                 };
                 vec![Op::Move { conversation, user, read, message, upto, position }]
             }
-            DomainEvent::User(_)
-            | DomainEvent::Reservation(_)
-            | DomainEvent::Login(_)
-            | DomainEvent::Friendship(_)
-            | DomainEvent::Session(_)
-            | DomainEvent::Whiteboard(_)
-            | DomainEvent::File(_)
-            | DomainEvent::Notification(_)
-            | DomainEvent::Report(_)
-            | DomainEvent::Denial(_)
-            | DomainEvent::Call(_)
-            | DomainEvent::Line(_) => vec![],
+            _ => vec![],
         }
     }
 

@@ -71,19 +71,7 @@ impl Projection for Recording {
                 FileEvent::Uploaded { .. } => vec![],
                 FileEvent::Removed { file, .. } => vec![Op::Remove(*file)],
             },
-            DomainEvent::User(_)
-            | DomainEvent::Reservation(_)
-            | DomainEvent::Login(_)
-            | DomainEvent::Friendship(_)
-            | DomainEvent::Conversation(_)
-            | DomainEvent::Message(_)
-            | DomainEvent::Receipt(_)
-            | DomainEvent::Session(_)
-            | DomainEvent::Whiteboard(_)
-            | DomainEvent::Notification(_)
-            | DomainEvent::Report(_)
-            | DomainEvent::Denial(_)
-            | DomainEvent::Line(_) => vec![],
+            _ => vec![],
         }
     }
 

@@ -54,6 +54,11 @@ pub enum Op {
 impl Projection for Report {
     const NAME: &'static str = "report";
     const FOLLOWS: &'static [Category] = &[Category::Report];
+    const ERASE: &'static [&'static str] = &[
+        "update report set text = null where reported_by = $1",
+        "update report set quoted = null where user_id = $1",
+        "update report set note = null where resolved_by = $1",
+    ];
     type Op = Op;
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {
@@ -80,20 +85,7 @@ impl Projection for Report {
                     at: event.recorded_at,
                 }],
             },
-            DomainEvent::User(_)
-            | DomainEvent::Reservation(_)
-            | DomainEvent::Login(_)
-            | DomainEvent::Friendship(_)
-            | DomainEvent::Conversation(_)
-            | DomainEvent::Message(_)
-            | DomainEvent::Receipt(_)
-            | DomainEvent::Session(_)
-            | DomainEvent::Whiteboard(_)
-            | DomainEvent::File(_)
-            | DomainEvent::Notification(_)
-            | DomainEvent::Denial(_)
-            | DomainEvent::Call(_)
-            | DomainEvent::Line(_) => vec![],
+            _ => vec![],
         }
     }
 

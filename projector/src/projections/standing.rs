@@ -44,6 +44,8 @@ pub enum Change {
 impl Projection for Standing {
     const NAME: &'static str = "standing";
     const FOLLOWS: &'static [Category] = &[Category::User];
+    const ERASE: &'static [&'static str] =
+        &["update standing set reason = null where user_id = $1"];
     type Op = Op;
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {
@@ -62,22 +64,11 @@ impl Projection for Standing {
                 | UserEvent::PasswordRehashed { .. }
                 | UserEvent::PushSubscribed { .. }
                 | UserEvent::PushUnsubscribed { .. }
-                | UserEvent::NotificationsRead { .. } => vec![],
+                | UserEvent::NotificationsRead { .. }
+                | UserEvent::Erased { .. }
+                | UserEvent::ErasureCertified { .. } => vec![],
             },
-            DomainEvent::Reservation(_)
-            | DomainEvent::Login(_)
-            | DomainEvent::Friendship(_)
-            | DomainEvent::Conversation(_)
-            | DomainEvent::Message(_)
-            | DomainEvent::Receipt(_)
-            | DomainEvent::Session(_)
-            | DomainEvent::Whiteboard(_)
-            | DomainEvent::File(_)
-            | DomainEvent::Notification(_)
-            | DomainEvent::Report(_)
-            | DomainEvent::Denial(_)
-            | DomainEvent::Call(_)
-            | DomainEvent::Line(_) => vec![],
+            _ => vec![],
         }
     }
 

@@ -74,26 +74,15 @@ impl Projection for StudySession {
     const FOLLOWS: &'static [Category] = &[Category::Session];
     const TABLES: &'static [Table] =
         &[Table::named("study_session"), Table::named("study_participant")];
+    const ERASE: &'static [&'static str] =
+        &["update study_session set title = null, description = null where tutor_id = $1"];
     type Op = Op;
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {
         let (at, position) = (event.recorded_at, event.position);
         match &event.event {
             DomainEvent::Session(about) => of_session(about, at, position),
-            DomainEvent::User(_)
-            | DomainEvent::Reservation(_)
-            | DomainEvent::Login(_)
-            | DomainEvent::Friendship(_)
-            | DomainEvent::Conversation(_)
-            | DomainEvent::Message(_)
-            | DomainEvent::Receipt(_)
-            | DomainEvent::Whiteboard(_)
-            | DomainEvent::File(_)
-            | DomainEvent::Notification(_)
-            | DomainEvent::Report(_)
-            | DomainEvent::Denial(_)
-            | DomainEvent::Call(_)
-            | DomainEvent::Line(_) => vec![],
+            _ => vec![],
         }
     }
 

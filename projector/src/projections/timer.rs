@@ -125,17 +125,7 @@ impl Projection for Timer {
             DomainEvent::Conversation(about) => sessions::of_conversation(about, at),
             DomainEvent::Friendship(about) => calls::of_friendship(about, at),
             DomainEvent::Call(about) => calls::of_call(about, &at),
-            DomainEvent::User(_)
-            | DomainEvent::Reservation(_)
-            | DomainEvent::Login(_)
-            | DomainEvent::Message(_)
-            | DomainEvent::Receipt(_)
-            | DomainEvent::Whiteboard(_)
-            | DomainEvent::File(_)
-            | DomainEvent::Notification(_)
-            | DomainEvent::Report(_)
-            | DomainEvent::Denial(_)
-            | DomainEvent::Line(_) => vec![],
+            _ => vec![],
         }
     }
 

@@ -111,25 +111,19 @@ impl Projection for UserProfile {
         Table::named("user_search_term"),
     ];
     const CACHES: &'static [&'static str] = &["recommended:"];
+    const ERASE: &'static [&'static str] = &[
+        "update user_profile set handle = null, name = null, bio = null, native_language = null,
+           learning_language = null, location = null, avatar = null, onboarded = false
+         where user_id = $1",
+        "update user_account set email = null where user_id = $1",
+        "delete from user_search_term where user_id = $1",
+    ];
     type Op = Op;
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {
         match &event.event {
             DomainEvent::User(about) => of_person(about, event),
-            DomainEvent::Reservation(_)
-            | DomainEvent::Login(_)
-            | DomainEvent::Friendship(_)
-            | DomainEvent::Conversation(_)
-            | DomainEvent::Message(_)
-            | DomainEvent::Receipt(_)
-            | DomainEvent::Session(_)
-            | DomainEvent::Whiteboard(_)
-            | DomainEvent::File(_)
-            | DomainEvent::Notification(_)
-            | DomainEvent::Report(_)
-            | DomainEvent::Denial(_)
-            | DomainEvent::Call(_)
-            | DomainEvent::Line(_) => vec![],
+            _ => vec![],
         }
     }
 
@@ -205,7 +199,9 @@ fn of_person(about: &UserEvent, event: &Envelope<DomainEvent>) -> Vec<Op> {
         UserEvent::PasswordRehashed { .. }
         | UserEvent::PushSubscribed { .. }
         | UserEvent::PushUnsubscribed { .. }
-        | UserEvent::NotificationsRead { .. } => vec![],
+        | UserEvent::NotificationsRead { .. }
+        | UserEvent::Erased { .. }
+        | UserEvent::ErasureCertified { .. } => vec![],
     }
 }
 

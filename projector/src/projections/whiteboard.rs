@@ -37,6 +37,8 @@ pub struct Stroke {
 impl Projection for Whiteboard {
     const NAME: &'static str = "whiteboard";
     const FOLLOWS: &'static [Category] = &[Category::Whiteboard];
+    const ERASE: &'static [&'static str] =
+        &["update whiteboard set shape = null where drawn_by = $1"];
     type Op = Op;
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {
@@ -57,20 +59,7 @@ impl Projection for Whiteboard {
                 }
                 WhiteboardEvent::Cleared { session, .. } => vec![Op::Clear(*session)],
             },
-            DomainEvent::User(_)
-            | DomainEvent::Reservation(_)
-            | DomainEvent::Login(_)
-            | DomainEvent::Friendship(_)
-            | DomainEvent::Conversation(_)
-            | DomainEvent::Message(_)
-            | DomainEvent::Receipt(_)
-            | DomainEvent::Session(_)
-            | DomainEvent::File(_)
-            | DomainEvent::Notification(_)
-            | DomainEvent::Report(_)
-            | DomainEvent::Denial(_)
-            | DomainEvent::Call(_)
-            | DomainEvent::Line(_) => vec![],
+            _ => vec![],
         }
     }
 

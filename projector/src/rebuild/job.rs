@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use event_log::EventLog;
-use events::Position;
+use events::{Category, Position};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 use tokio::sync::mpsc::error::TryRecvError;
@@ -63,6 +63,7 @@ pub struct Job {
 /// A projection that is built, and the connection that sees its tables.
 struct Part {
     build: Box<dyn Build>,
+    log: EventLog,
     db: PgConnection,
     position: Position,
 }
@@ -105,7 +106,7 @@ impl Job {
             let options = options.clone().options([("search_path", path.join(","))]);
             let mut db = connect(&options, &format!("rebuild {name}")).await?;
             let position = build.take_up(&mut db).await?;
-            parts.push(Part { build, db, position });
+            parts.push(Part { build, log: log.clone(), db, position });
         }
         let progress = watch::Sender::new(Progress::default());
         Ok(Self { options, log, slot, parts, progress, _claim: claim })
@@ -210,8 +211,9 @@ impl Job {
         let due = || self.parts.iter().filter(|part| part.position < target(part));
         let Some(from) = due().map(|part| part.position).min() else { return Ok(0) };
         let end = due().map(target).max().unwrap_or(from);
-        let follows: BTreeSet<_> =
-            due().flat_map(|part| part.build.model().follows.iter().copied()).collect();
+        let models: Vec<Model> = due().map(|part| part.build.model()).collect();
+        let wanted = |category: &Category| models.iter().any(|model| model.wants(*category));
+        let follows: BTreeSet<_> = Category::ALL.into_iter().filter(wanted).collect();
         self.progress.send_modify(|progress| {
             *progress = Progress { from, position: from, until: end, ..*progress };
         });
@@ -252,7 +254,7 @@ impl Part {
     /// Applies pages as they come, up to a position.
     async fn work(mut self, mut pages: mpsc::Receiver<Arc<Page>>, end: Position) -> Result<Self> {
         let name = self.build.model().name;
-        let follows = self.build.model().follows;
+        let model = self.build.model();
         let mut waiting: Vec<Arc<Item>> = Vec::new();
         let mut to = self.position;
         loop {
@@ -271,7 +273,7 @@ impl Part {
                 continue;
             }
             let follows = |item: &Arc<Item>| {
-                item.stream.category().is_some_and(|category| follows.contains(&category))
+                item.stream.category().is_some_and(|category| model.wants(category))
             };
             let new = page.items.iter().filter(|item| item.position > to && item.position <= next);
             waiting.extend(new.filter(|item| follows(item)).cloned());
@@ -286,8 +288,8 @@ impl Part {
 
     async fn apply(&mut self, waiting: &mut Vec<Arc<Item>>, to: Position) -> Result<()> {
         if to > self.position {
-            self.build.apply(&mut self.db, waiting, to).await?;
-            waiting.clear();
+            let items = std::mem::take(waiting);
+            self.build.apply(&mut self.db, &self.log, items, to).await?;
             self.position = to;
         }
         Ok(())

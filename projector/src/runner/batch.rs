@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use events::Position;
+use events::{DomainEvent, Position, UserEvent, UserId};
 use sqlx::{Connection, PgConnection};
 use tokio::time::sleep;
 
@@ -24,20 +24,23 @@ pub(crate) struct Batch<P: Projection> {
     from: Checkpoint,
     to: Position,
     effects: Vec<(Arc<Item>, Effect<P::Op>)>,
+    /// Who is erased by these events, of whom the projection holds something.
+    erased: Vec<UserId>,
 }
 
 impl<P: Projection> Batch<P> {
     /// Events without any effect on the projection only advance the checkpoint.
     pub(crate) fn new(from: Checkpoint, items: &[Arc<Item>], parked: &mut Parked) -> Self {
         let to = items.last().map_or(from.position, |item| item.position);
-        let mut effects = Vec::new();
+        let (mut effects, mut erased) = (Vec::new(), Vec::new());
         for item in items {
+            erased.extend(erases::<P>(item));
             match effect::<P>(item, parked) {
                 Effect::Apply(ops) if ops.is_empty() => {}
                 effect => effects.push((item.clone(), effect)),
             }
         }
-        Self { from, to, effects }
+        Self { from, to, effects, erased }
     }
 
     /// The same batch, with a checkpoint further on: after it nothing concerns the projection.
@@ -89,7 +92,7 @@ impl<P: Projection> Batch<P> {
     /// Applies the batch. The checkpoint moves first: who holds its row holds the projection, and no
     /// batch that is half applied holds anything that they might wait for.
     async fn apply(&self, db: &mut PgConnection, projection: &mut P) -> Result<(), ApplyError> {
-        if self.effects.is_empty() {
+        if self.effects.is_empty() && self.erased.is_empty() {
             return self.advance(db).await;
         }
         let mut transaction = db.begin().await?;
@@ -104,6 +107,7 @@ impl<P: Projection> Batch<P> {
         if !ops.is_empty() {
             projection.apply(&mut transaction, ops).await?;
         }
+        self.erase(&mut transaction).await?;
         Ok(transaction.commit().await?)
     }
 
@@ -141,9 +145,18 @@ impl<P: Projection> Batch<P> {
                 parked.add(&item.stream);
             }
         }
+        self.erase(&mut transaction).await?;
         Ok(transaction.commit().await?)
     }
 
+    async fn erase(&self, db: &mut PgConnection) -> Result<(), ApplyError> {
+        for user in &self.erased {
+            P::erase(db, *user).await?;
+        }
+        Ok(())
+    }
+
+    /// Moves the checkpoint, if it is where the batch begins.
     async fn advance(&self, db: &mut PgConnection) -> Result<(), ApplyError> {
         self.from.move_to(db, P::NAME, self.to).await
     }
@@ -155,17 +168,31 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// Why the later events of a stream are parked.
 pub(super) const EARLIER: &str = "an earlier event of its stream is parked";
 
+fn follows<P: Projection>(item: &Item) -> bool {
+    item.stream.category().is_some_and(|category| P::FOLLOWS.contains(&category))
+}
+
 /// Whether an event may have an effect on a projection.
 pub(super) fn concerns<P: Projection>(item: &Item) -> bool {
-    let follows = item.stream.category().is_some_and(|category| P::FOLLOWS.contains(&category));
     match item.content {
         Content::Foreign => false,
-        Content::Ours(_) | Content::Poison(_) => follows,
+        Content::Ours(_) | Content::Poison(_) => follows::<P>(item) || erases::<P>(item).is_some(),
+    }
+}
+
+/// Who is erased by an event, if the projection holds something of people.
+fn erases<P: Projection>(item: &Item) -> Option<UserId> {
+    match &item.content {
+        Content::Ours(event) if !P::ERASE.is_empty() => match event.event {
+            DomainEvent::User(UserEvent::Erased { user, .. }) => Some(user),
+            _ => None,
+        },
+        Content::Ours(_) | Content::Poison(_) | Content::Foreign => None,
     }
 }
 
 fn effect<P: Projection>(item: &Item, parked: &mut Parked) -> Effect<P::Op> {
-    if !concerns::<P>(item) {
+    if !follows::<P>(item) {
         return Effect::Apply(vec![]);
     }
     match &item.content {

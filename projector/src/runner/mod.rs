@@ -11,6 +11,7 @@ mod caches;
 pub(crate) mod claim;
 pub(crate) mod outdated;
 pub(crate) mod parked;
+pub(crate) mod remedy;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -146,7 +147,11 @@ impl Runner {
                 items = self.tail.after(checkpoint.position, BATCH) => {
                     let started = Instant::now();
                     let full = items.len() == BATCH;
-                    let idle = !full && !items.iter().any(|item| concerns::<P>(item));
+                    let items = remedy::alone::<P>(items);
+                    let concern = |item: &Arc<Item>| {
+                        concerns::<P>(item) || remedy::of::<P>(item).is_some()
+                    };
+                    let idle = !full && !items.iter().any(concern);
                     let wanted = self.awaited.beyond(P::NAME, checkpoint.position);
                     if !idle || wanted || started >= rested {
                         checkpoint.position = self
@@ -174,6 +179,16 @@ impl Runner {
         checkpoint: Checkpoint,
         items: Vec<Arc<Item>>,
     ) -> Result<Position, ApplyError> {
+        if let [item] = &items[..]
+            && let Some(remedy) = remedy::of::<P>(item)
+        {
+            let log = self.tail.log();
+            let stale =
+                remedy::carry_out(db, log, projection, parked, (checkpoint, item.position), remedy)
+                    .await?;
+            self.invalidations.mark(stale, item.position);
+            return Ok(item.position);
+        }
         let batch = Batch::<P>::new(checkpoint, &items, parked);
         let stale = self.invalidations.mark_later(batch.stale_caches(), batch.end());
         let started = Instant::now();

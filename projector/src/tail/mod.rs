@@ -84,6 +84,11 @@ impl Tail {
         }
     }
 
+    /// The log that it is the tail of.
+    pub(crate) fn log(&self) -> &EventLog {
+        &self.shared.log
+    }
+
     /// Keeps the tail current until it is dropped.
     pub async fn follow(&self, nats: Client, subjects: Subjects) {
         loop {

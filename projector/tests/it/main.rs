@@ -7,6 +7,7 @@ mod changes;
 mod files;
 mod migrations;
 mod notifications;
+mod parked;
 mod projections;
 mod rebuild;
 mod relay;

@@ -64,6 +64,7 @@ impl World {
     /// The settings of a projector of this world.
     pub(crate) fn settings(&self) -> Settings {
         Settings {
+            signing: [7; 32],
             postgres_url: self.database.url.clone(),
             redis_url: self.servers.redis_url.clone(),
             nats_url: self.servers.nats_url.clone(),

@@ -15,6 +15,7 @@ use super::Place;
 
 /// What an operator does with people.
 #[derive(Debug, Subcommand)]
+#[expect(missing_docs, reason = "the arguments are documented, for the terminal too")]
 pub enum AdminCommand {
     Grant(GrantArguments),
 }
@@ -88,20 +89,28 @@ pub async fn grant(place: &Place, who: &str, role: PlatformRole) -> Result<Grant
     let by_role = PlatformRole::Admin;
     // Who runs the deployment can always appoint another admin.
     let command = Command::ChangePlatformRole { by: operator, by_role, role, last_admin: false };
-    match log.transact::<User>(&stream, &command, &context(&log, user, role)).await {
+    match log
+        .transact::<User>(
+            &stream,
+            &command,
+            &context(&log, &format!("admin grant {user} {role:?}")),
+        )
+        .await
+    {
         Ok(Outcome { .. }) => Ok(Granted::Now(user)),
         Err(TransactError::Rejected(rejection)) => bail!("{rejection}"),
         Err(error) => Err(error).context("the role is not recorded"),
     }
 }
 
-fn context(log: &EventLog, user: UserId, role: PlatformRole) -> Context {
+/// Of a command that the operator gives; `body` is what it says.
+pub(super) fn context(log: &EventLog, body: &str) -> Context {
     #[expect(clippy::disallowed_methods, reason = "the tool is an edge, where requests begin")]
     let request = Uuid::now_v7();
     Context {
         actor: UserId::new(Uuid::nil()),
         key: request,
-        body_hash: log.secrets().name_digest("body", &format!("admin grant {user} {role:?}")),
+        body_hash: log.secrets().name_digest("body", body),
         correlation: request,
         causation: request,
         now: service::clock::now(),

@@ -1,4 +1,4 @@
-//! Whether somebody may act at all: who is suspended may neither read nor write.
+//! Whether somebody may act at all: who is suspended, or erased, may neither read nor write.
 
 use domain::user::{Suspension, User};
 use events::{StreamName, UserId};
@@ -20,6 +20,9 @@ impl Authenticator {
 }
 
 pub(super) fn must_not_be_suspended(user: &User) -> Result<(), Problem> {
+    if user.erasure().is_some() {
+        return Err(Problem::new(StatusCode::UNAUTHORIZED, "erased", "This account was erased"));
+    }
     match user.account() {
         Some(account) if account.is_suspended(clock::now()) => {
             Err(suspended(account.suspension.as_ref()))

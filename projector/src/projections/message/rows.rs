@@ -190,7 +190,7 @@ pub(super) async fn drop_old(
     db: &mut PgConnection,
     retention: TimeDelta,
 ) -> Result<(), sqlx::Error> {
-    let horizon = horizon(retention);
+    let horizon = held_back(db, horizon(retention)).await?;
     sqlx::query(RAISE).bind(horizon).execute(&mut *db).await?;
     let old: bool = sqlx::query_scalar("select has_messages_before($1)")
         .bind(horizon)
@@ -215,6 +215,23 @@ pub(super) async fn drop_old(
         }
         Err(error) => Err(error),
     }
+}
+
+/// The horizon, but not beyond the first message that is kept for a legal matter.
+async fn held_back(db: &mut PgConnection, horizon: Moment) -> Result<Moment, sqlx::Error> {
+    let first: Option<Moment> = sqlx::query_scalar(
+        "select min(m.sent_at) from legal_hold h join message m on m.sent_at < $1 and (
+           (h.held_kind = 'conversation' and m.conversation_id = h.held_id)
+           or (h.held_kind = 'user' and m.sender_id = h.held_id))",
+    )
+    .bind(horizon)
+    .fetch_one(db)
+    .await?;
+    if let Some(first) = first {
+        tracing::info!(%first, "a legal hold keeps messages that are older than the retention");
+    }
+    metrics::gauge!("roundtable_retention_held_back").set(f64::from(u8::from(first.is_some())));
+    Ok(first.unwrap_or(horizon))
 }
 
 #[expect(clippy::disallowed_methods, reason = "retention goes by the clock, and is no decision")]
