@@ -14,6 +14,8 @@ use crate::tail::{Item, open};
 
 /// How many events are read at once.
 const PAGE: usize = 4096;
+/// After so many events others have their turn: decoding waits for nothing by itself.
+const TURN: usize = 32;
 /// How many pages are read and decoded ahead.
 const AHEAD: usize = 2;
 
@@ -61,7 +63,10 @@ async fn decoded(log: &EventLog, follows: &BTreeSet<Category>, events: Vec<Recor
     let to = events.last().map_or(Position::START, |event| event.position);
     let count = events.len() as u64;
     let mut items = Vec::with_capacity(events.len());
-    for event in events {
+    for (number, event) in events.into_iter().enumerate() {
+        if number % TURN == 0 {
+            tokio::task::yield_now().await;
+        }
         if event.stream.category().is_some_and(|category| follows.contains(&category)) {
             items.push(Arc::new(open(log, event).await));
         }

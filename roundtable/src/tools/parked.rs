@@ -190,7 +190,7 @@ async fn decide(
     let id = EventId::new(event);
     let decided =
         command_api::decide_as_operator(&log, new_id(), id, &row.projection, action).await;
-    let position = decided.map_err(|problem| anyhow!("{problem}"))?;
+    let position = decided.map_err(|problem| anyhow!("{}", super::erase::told(&problem)))?;
     println!("recorded at {position}");
     reached(&postgres, &row.projection, position).await?;
     let left = rows(&postgres, Some(event), Some(&row.projection)).await?;
