@@ -133,10 +133,10 @@ async fn relations(
     .await
 }
 
-/// Drops the versions of these projections that are not live.
+/// Drops the versions of these projections that are not live. A job that works on them fails.
 ///
 /// # Errors
-/// When Postgres does not answer, or somebody rebuilds.
+/// When Postgres does not answer.
 pub async fn discard(db: &mut PgConnection, names: &[&str], slot: Slot) -> Result<()> {
     drop_views(db, slot).await?;
     for name in names {
