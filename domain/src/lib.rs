@@ -15,6 +15,7 @@ pub mod line;
 pub mod login;
 pub mod message;
 pub mod notification;
+pub mod parked;
 pub mod receipt;
 pub mod report;
 pub mod reservation;

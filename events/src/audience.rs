@@ -117,7 +117,8 @@ impl Audience {
             DomainEvent::Denial(_)
             | DomainEvent::Line(_)
             | DomainEvent::Hold(_)
-            | DomainEvent::Access(_) => vec![],
+            | DomainEvent::Access(_)
+            | DomainEvent::Parked(_) => vec![],
             DomainEvent::Call(event) => vec![Self::Conversation(event.place().1)],
         }
     }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::upcast;
 use crate::{
     AccessEvent, CallEvent, ConversationEvent, DenialEvent, FileEvent, FriendshipEvent, HoldEvent,
-    LineEvent, LoginEvent, MessageEvent, NotificationEvent, ReceiptEvent, ReportEvent,
+    LineEvent, LoginEvent, MessageEvent, NotificationEvent, ParkedEvent, ReceiptEvent, ReportEvent,
     ReservationEvent, SessionEvent, UserEvent, WhiteboardEvent,
 };
 
@@ -99,6 +99,8 @@ pub enum Category {
     File,
     /// A notification of one person.
     Notification,
+    /// What is done about an event that a projection could not work on.
+    Parked,
     /// A report to the moderators.
     Report,
     /// What one person was not allowed to do.
@@ -115,7 +117,7 @@ pub enum Category {
 
 impl Category {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::User,
         Self::Email,
         Self::Handle,
@@ -128,6 +130,7 @@ impl Category {
         Self::Whiteboard,
         Self::File,
         Self::Notification,
+        Self::Parked,
         Self::Report,
         Self::Denial,
         Self::Call,
@@ -151,6 +154,7 @@ impl Category {
             Self::Whiteboard => "whiteboard",
             Self::File => "file",
             Self::Notification => "notification",
+            Self::Parked => "parked",
             Self::Report => "report",
             Self::Denial => "denial",
             Self::Call => "call",
@@ -186,6 +190,8 @@ pub enum DomainEvent {
     File(FileEvent),
     /// Of a `notification-` stream.
     Notification(NotificationEvent),
+    /// Of a `parked-` stream.
+    Parked(ParkedEvent),
     /// Of a `report-` stream.
     Report(ReportEvent),
     /// Of a `denial-` stream.
@@ -215,6 +221,7 @@ macro_rules! each_category {
             DomainEvent::Whiteboard($event) => $result,
             DomainEvent::File($event) => $result,
             DomainEvent::Notification($event) => $result,
+            DomainEvent::Parked($event) => $result,
             DomainEvent::Report($event) => $result,
             DomainEvent::Denial($event) => $result,
             DomainEvent::Call($event) => $result,
@@ -258,6 +265,7 @@ impl DomainEvent {
             Category::Whiteboard => read::<WhiteboardEvent>,
             Category::File => read::<FileEvent>,
             Category::Notification => read::<NotificationEvent>,
+            Category::Parked => read::<ParkedEvent>,
             Category::Report => read::<ReportEvent>,
             Category::Denial => read::<DenialEvent>,
             Category::Call => read::<CallEvent>,

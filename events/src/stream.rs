@@ -5,8 +5,8 @@ use std::fmt;
 use uuid::Uuid;
 
 use crate::{
-    CallId, Category, ConversationId, FileId, LoginId, MessageId, NotificationId, ReportId,
-    StudySessionId, UserId, hold::Held,
+    CallId, Category, ConversationId, EventId, FileId, LoginId, MessageId, NotificationId,
+    ReportId, StudySessionId, UserId, hold::Held,
 };
 
 /// The name of a stream of the log.
@@ -78,6 +78,11 @@ impl StreamName {
     /// What is kept for legal matters, of a person or a conversation.
     pub fn hold(held: Held) -> Self {
         Self(format!("hold-{}", held.uuid()))
+    }
+
+    /// What is done about an event that projections could not work on.
+    pub fn parked(id: EventId) -> Self {
+        Self(format!("parked-{id}"))
     }
 
     /// A report to the moderators.

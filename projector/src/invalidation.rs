@@ -12,7 +12,7 @@ use std::time::Duration;
 use events::Position;
 use redis::Script;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::subjects::Subjects;
@@ -50,7 +50,15 @@ pub struct Invalidations {
 #[derive(Default)]
 struct Shared {
     pending: Mutex<HashMap<String, Position>>,
+    sweeps: Mutex<Vec<Sweep>>,
     some: Notify,
+}
+
+/// All keys with these beginnings are stale, as far as they are older than the floor.
+struct Sweep {
+    beginnings: &'static [&'static str],
+    floor: Position,
+    done: oneshot::Sender<()>,
 }
 
 impl Invalidations {
@@ -61,6 +69,17 @@ impl Invalidations {
         }
         self.put(keys.into_iter().map(|key| (key, position)));
         self.shared.some.notify_one();
+    }
+
+    /// Whatever is cached under keys with these beginnings, and is older than the floor, is stale.
+    /// Waits until that is so, however long Redis is away.
+    pub(crate) async fn sweep(&self, beginnings: &'static [&'static str], floor: Position) {
+        let (done, answer) = oneshot::channel();
+        let sweep = Sweep { beginnings, floor, done };
+        self.shared.sweeps.lock().expect("no panic holds it").push(sweep);
+        self.shared.some.notify_one();
+        // Without an answer the process ends, and the next one sweeps.
+        let _ = answer.await;
     }
 
     /// Marks when it is dropped: however the work ended that may have changed what is cached, even if
@@ -108,8 +127,22 @@ impl Invalidations {
         };
         let script = Script::new(SCRIPT);
         loop {
+            let sweep = self.shared.sweeps.lock().expect("no panic holds it").pop();
+            if let Some(sweep) = sweep {
+                match swept(&script, &redis, &names, &sweep).await {
+                    Ok(()) => drop(sweep.done.send(())),
+                    Err(error) => {
+                        tracing::warn!(%error, "caches wait for their invalidation");
+                        self.shared.sweeps.lock().expect("no panic holds it").push(sweep);
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                }
+            }
             let floors = self.take();
             if floors.is_empty() {
+                if !self.shared.sweeps.lock().expect("no panic holds it").is_empty() {
+                    continue;
+                }
                 if last.is_cancelled() {
                     return;
                 }
@@ -145,6 +178,41 @@ impl Drop for Later<'_> {
     fn drop(&mut self) {
         self.invalidations.mark(std::mem::take(&mut self.keys), self.position);
     }
+}
+
+/// Invalidates all keys with some beginnings. A key that comes meanwhile may be left out.
+async fn swept(
+    script: &Script,
+    redis: &ConnectionManager,
+    names: &Subjects,
+    sweep: &Sweep,
+) -> redis::RedisResult<()> {
+    for beginning in sweep.beginnings {
+        // What is matched has no special characters: letters, underscores and colons.
+        let beginning = names.key(beginning);
+        let mut cursor = 0_u64;
+        loop {
+            let mut scan = redis::cmd("SCAN");
+            scan.arg(cursor).arg("MATCH").arg(format!("{beginning}*")).arg("COUNT").arg(1000);
+            let (next, keys): (u64, Vec<String>) = scan.query_async(&mut redis.clone()).await?;
+            let lists = keys.iter().filter(|key| !key.ends_with(":floor"));
+            let mut call = script.prepare_invoke();
+            let mut some = false;
+            for key in lists {
+                some = true;
+                call.key(key).arg(hex::encode(sweep.floor.to_bytes()));
+            }
+            if some {
+                call.arg(FLOOR_SECONDS);
+                call.invoke_async::<()>(&mut redis.clone()).await?;
+            }
+            cursor = next;
+            if cursor == 0 {
+                break;
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn send(

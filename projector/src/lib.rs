@@ -3,6 +3,8 @@
 //! - **The relay** ([`relay`]) publishes every event to NATS, once and in order, and shows it live.
 //! - **The projections** ([`projections`]) keep the read models in Postgres; each is run by one
 //!   process at a time ([`runner`]), from the events that a process decodes once ([`tail`]).
+//! - **A rebuild** ([`rebuild`]) makes the next version of a projection beside the live one, compares
+//!   the two and switches.
 //! - **Caches** in Redis are invalidated after the commit that changed what they hold
 //!   ([`invalidation`]).
 //! - **Timers** ([`timers`]) do what is to be done at a moment, by ordinary commands.
@@ -20,6 +22,7 @@ pub mod invalidation;
 pub mod notary;
 pub mod notifications;
 pub mod projections;
+pub mod rebuild;
 pub mod relay;
 pub mod removals;
 pub mod runner;

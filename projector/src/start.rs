@@ -27,9 +27,10 @@ use crate::projections::{
     Mention, Message, MessageSearch, NotificationLog, Pin, Projection, Reaction, ReadCursor,
     Recording, Report, Retention, Standing, StudySession, Timer, UserProfile, Whiteboard,
 };
+use crate::rebuild::{self, Build, Builder};
 use crate::relay::Relay;
 use crate::removals::Removals;
-use crate::runner::Runner;
+use crate::runner::{self, Runner};
 use crate::subjects::Subjects;
 use crate::tail::Tail;
 use crate::timers::{self, Timers};
@@ -54,6 +55,8 @@ pub struct Settings {
     pub message_retention: Option<TimeDelta>,
     /// Where files are kept.
     pub files: service::FileSettings,
+    /// How far a checkpoint may be behind while nothing concerns its projection and nobody waits.
+    pub idle_pace: Duration,
     /// The Ed25519 seed that signs certificates of erasures: that of the audit.
     pub signing: [u8; 32],
     /// How people are told; nobody is told of anything when absent.
@@ -73,6 +76,7 @@ impl From<&service::Config> for Settings {
             message_retention: config.message_retention,
             files: config.files.clone(),
             signing: config.secrets.audit,
+            idle_pace: runner::IDLE_PACE,
             notifications: Some(config.notifications.clone()),
             audit: Some(config.secrets.audit),
         }
@@ -173,7 +177,8 @@ pub async fn start(
     let signer = Signer::new(&settings.signing);
     tasks.spawn(Erasures::new(postgres.clone(), log.clone(), signer).run());
     let retention = Retention { feed: settings.retention, messages: settings.message_retention };
-    let runner = Runner::new(options, tail, invalidations, retention);
+    let runner = Runner::new(options, tail, invalidations, retention, settings.idle_pace);
+    tasks.spawn(runner.clone().listen());
     tasks.project_all(&runner);
     tasks.projections.close();
     tasks.tracker.close();
@@ -214,6 +219,11 @@ macro_rules! projections {
         /// Which categories of events each projection reads.
         pub fn follows() -> impl Iterator<Item = (&'static str, &'static [events::Category])> {
             [$(($projection::NAME, $projection::FOLLOWS)),*].into_iter()
+        }
+
+        /// What a rebuild has to know of each of them.
+        pub(crate) fn builds() -> Vec<Box<dyn Build>> {
+            vec![$(Box::new(Builder::<$projection>::default())),*]
         }
 
         impl Tasks {
@@ -302,7 +312,29 @@ async fn connect(url: &str, name: &str) -> anyhow::Result<Client> {
         .context("ROUNDTABLE_NATS_URL is no URL of NATS")
 }
 
+/// Whether all read models were built by the definitions of this program.
+async fn of_this_version(postgres: &PgPool) -> Result<String, String> {
+    let built: Vec<(String, i32)> =
+        sqlx::query_as("select projection, version from projection_checkpoint")
+            .fetch_all(postgres)
+            .await
+            .map_err(|_| "Postgres does not answer".to_owned())?;
+    let outdated: Vec<String> = rebuild::models()
+        .iter()
+        .filter_map(|model| {
+            let (_, version) = built.iter().find(|(name, _)| *name == model.name)?;
+            (*version != model.version)
+                .then(|| runner::outdated::words(model.name, model.version, *version))
+        })
+        .collect();
+    match outdated.is_empty() {
+        true => Ok("all of them are of this version".to_owned()),
+        false => Err(outdated.join("; ")),
+    }
+}
+
 fn health(log: EventLog, postgres: PgPool, nats: Client) -> Health {
+    let versions = postgres.clone();
     Health::new()
         .with("event_store", Need::Required, move || {
             let log = log.clone();
@@ -320,6 +352,10 @@ fn health(log: EventLog, postgres: PgPool, nats: Client) -> Health {
                     Err(_) => Err("it does not answer".to_owned()),
                 }
             }
+        })
+        .with("projections", Need::Optional, move || {
+            let postgres = versions.clone();
+            async move { of_this_version(&postgres).await }
         })
         .with("nats", Need::Optional, move || {
             let state = nats.connection_state();

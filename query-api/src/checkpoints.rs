@@ -1,6 +1,7 @@
 //! How far the read models are, so that a read can wait for what its client has written.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use events::Position;
@@ -8,7 +9,7 @@ use http::StatusCode;
 use service::Problem;
 use sqlx::PgPool;
 use sqlx::postgres::PgListener;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::place::Place;
@@ -21,19 +22,40 @@ const REREAD: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(500);
 
 const CHANNEL: &str = "roundtable_checkpoint";
+/// Where it is said who waits for what (projector, `runner/awaited.rs`): `{position} {projection}`.
+const AWAITED: &str = "roundtable_awaited";
 
 type Reached = BTreeMap<String, Position>;
 
 /// How far each projection is, as this process has heard.
 #[derive(Clone)]
-pub(crate) struct Checkpoints(watch::Sender<Reached>);
+pub(crate) struct Checkpoints {
+    reached: watch::Sender<Reached>,
+    asked: Arc<Asked>,
+}
+
+/// For which projections somebody waits here, and how far: said by one who speaks for all.
+#[derive(Default)]
+struct Asked {
+    waiting: Mutex<Reached>,
+    some: Notify,
+}
 
 impl Checkpoints {
     /// Follows the checkpoints until the shutdown, by one connection that listens.
     pub(crate) fn follow(pool: PgPool, shutdown: CancellationToken) -> Self {
-        let checkpoints = Self(watch::Sender::new(Reached::new()));
+        let reached = watch::Sender::new(Reached::new());
+        let checkpoints = Self { reached, asked: Arc::default() };
         let (listening, rereading) = (checkpoints.clone(), checkpoints.clone());
+        let (asking, own) = (checkpoints.asked.clone(), pool.clone());
         let (stop, again) = (shutdown.clone(), pool.clone());
+        let ended = shutdown.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = ended.cancelled() => {}
+                () = asking.tell(own) => {}
+            }
+        });
         tokio::spawn(async move {
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -57,11 +79,12 @@ impl Checkpoints {
         if after == Position::START {
             return Ok(());
         }
-        let mut reached = self.0.subscribe();
+        let mut reached = self.reached.subscribe();
         let all = |reached: &Reached| {
             let has = |name: &&str| reached.get(*name).is_some_and(|position| *position >= after);
             projections.iter().all(has)
         };
+        self.asked.ask(projections, after, &reached.borrow());
         match tokio::time::timeout(PATIENCE, reached.wait_for(all)).await {
             Ok(Ok(_)) => Ok(()),
             // The sender lives as long as the process: this is the shutdown.
@@ -107,7 +130,7 @@ impl Checkpoints {
     async fn reread(self, pool: PgPool) {
         loop {
             tokio::time::sleep(REREAD).await;
-            let somebody_waits = self.0.receiver_count() > 0;
+            let somebody_waits = self.reached.receiver_count() > 0;
             if somebody_waits && let Err(error) = self.read(&pool).await {
                 tracing::warn!(%error, "checkpoints cannot be read");
             }
@@ -125,7 +148,7 @@ impl Checkpoints {
 
     /// Whoever tells the older news last does not undo the newer.
     fn heard(&self, news: impl IntoIterator<Item = (String, Position)>) {
-        self.0.send_if_modified(|reached| {
+        self.reached.send_if_modified(|reached| {
             let mut changed = false;
             for (projection, position) in news {
                 let known = reached.entry(projection).or_default();
@@ -134,6 +157,43 @@ impl Checkpoints {
             }
             changed
         });
+    }
+}
+
+impl Asked {
+    /// Somebody waits for those of the projections that are not there yet.
+    fn ask(&self, projections: &[&str], after: Position, reached: &Reached) {
+        let missing = projections
+            .iter()
+            .filter(|name| reached.get(**name).is_none_or(|position| *position < after));
+        let mut waiting = self.waiting.lock().expect("no panic holds it");
+        let before = waiting.len();
+        for name in missing {
+            let position = waiting.entry((*name).to_owned()).or_default();
+            *position = after.max(*position);
+        }
+        if before == 0 && !waiting.is_empty() {
+            self.some.notify_one();
+        }
+    }
+
+    /// Says who waits, all of them at once, until it is dropped. That it is not heard is no harm: the
+    /// checkpoints move a little later.
+    async fn tell(&self, pool: PgPool) {
+        loop {
+            self.some.notified().await;
+            let waiting = std::mem::take(&mut *self.waiting.lock().expect("no panic holds it"));
+            let said: Vec<String> =
+                waiting.iter().map(|(name, position)| format!("{position} {name}")).collect();
+            let told = sqlx::query("select pg_notify($1, said) from unnest($2::text[]) as said")
+                .bind(AWAITED)
+                .bind(said)
+                .execute(&pool)
+                .await;
+            if let Err(error) = told {
+                tracing::debug!(%error, "nobody hears who waits for read models");
+            }
+        }
     }
 }
 

@@ -121,7 +121,7 @@ async fn holds(State(reads): State<Reads>, asked: Asked<Oldest>) -> Answer<Page<
     Ok(Json(Page::of(rows, limit, |hold| hold.position)))
 }
 
-async fn must_be_admin(eyes: &mut Eyes) -> Result<(), Failure> {
+pub(crate) async fn must_be_admin(eyes: &mut Eyes) -> Result<(), Failure> {
     let admin: bool = sqlx::query_scalar("select reader_is_admin()").fetch_one(&mut **eyes).await?;
     if admin {
         return Ok(());

@@ -27,6 +27,7 @@ mod login;
 mod message;
 mod notification;
 mod page;
+mod parked;
 mod pending;
 mod person;
 mod place;
@@ -193,6 +194,7 @@ fn routes() -> OpenApiRouter<Reads> {
         .merge(report::router())
         .merge(standing::router())
         .merge(erasure::router())
+        .merge(parked::router())
         .merge(message::router())
         .merge(presence::router())
         .merge(change_feed::router())

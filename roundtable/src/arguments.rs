@@ -140,6 +140,7 @@ pub(crate) enum BenchCommand {
     Idle(IdleArguments),
     EventStore(EventStoreArguments),
     Reads(ReadsArguments),
+    Rebuild(RebuildArguments),
     Receipts(ReceiptsArguments),
     Sfu(SfuArguments),
     /// What is measured runs in processes of its own.
@@ -196,6 +197,23 @@ pub(crate) struct ReadsArguments {
     /// How many messages.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1000..))]
     pub(crate) messages: Option<u32>,
+}
+
+/// Read models built anew from a million messages, while two people go on talking: events a second, and
+/// what the two notice.
+///
+/// The new tables are compared with the live ones row by row, and switched. The stack runs in this
+/// process, in a temporary folder, on ports of its own.
+#[derive(Debug, Args)]
+pub(crate) struct RebuildArguments {
+    #[command(flatten)]
+    pub(crate) run: RunArguments,
+    /// How many messages.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1000..))]
+    pub(crate) messages: Option<u32>,
+    /// The read models, or `all` [default: message].
+    #[arg(long, value_name = "PROJECTION", value_delimiter = ',')]
+    pub(crate) projections: Vec<String>,
 }
 
 /// What a forwarded packet costs the SFU: rooms with many subscribers, and a conference.

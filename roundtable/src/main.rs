@@ -5,8 +5,8 @@ use std::{fmt::Display, io::Write, path::Path, process::ExitCode};
 use anyhow::{Context, Result};
 use arguments::{
     Arguments, BenchCommand, ChatArguments, Command, DemoArguments, EventStoreArguments,
-    IdleArguments, MigrateArguments, ReadsArguments, ReceiptsArguments, SecretsArguments,
-    ServeCommand, ServerArguments, SfuArguments, UpArguments,
+    IdleArguments, MigrateArguments, ReadsArguments, RebuildArguments, ReceiptsArguments,
+    SecretsArguments, ServeCommand, ServerArguments, SfuArguments, UpArguments,
 };
 use clap::Parser;
 use roundtable::{
@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         Command::Bench(BenchCommand::Idle(arguments)) => idle(&arguments),
         Command::Bench(BenchCommand::EventStore(arguments)) => event_store(arguments),
         Command::Bench(BenchCommand::Reads(arguments)) => reads(&arguments),
+        Command::Bench(BenchCommand::Rebuild(arguments)) => rebuild(arguments),
         Command::Bench(BenchCommand::Receipts(arguments)) => receipts(arguments),
         Command::Bench(BenchCommand::Sfu(arguments)) => sfu(&arguments),
         Command::Bench(BenchCommand::Serve(command)) => serve(command),
@@ -141,6 +142,14 @@ fn reads(arguments: &ReadsArguments) -> Result<ExitCode> {
     let reads = bench::Reads { quick: arguments.run.quick, messages: arguments.messages };
     let report = many_threads()?.block_on(unless_ended(bench::reads(&reads)))?;
     print(arguments.run.json, &report)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn rebuild(arguments: RebuildArguments) -> Result<ExitCode> {
+    let RebuildArguments { run, messages, projections } = arguments;
+    let bench = bench::Rebuild { quick: run.quick, messages, projections };
+    let report = many_threads()?.block_on(unless_ended(bench::rebuild(&bench)))?;
+    print(run.json, &report)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -16,6 +16,7 @@ pub(crate) mod logins;
 pub(crate) mod messages;
 pub(crate) mod moderation;
 pub(crate) mod notifications;
+pub(crate) mod parked;
 pub(crate) mod pins;
 pub(crate) mod push;
 pub(crate) mod receipts;
@@ -66,6 +67,7 @@ const TABLES: &[&[Entry]] = &[
     logins::COMMANDS,
     files::COMMANDS,
     notifications::COMMANDS,
+    parked::COMMANDS,
     push::COMMANDS,
     calls::COMMANDS,
     call_media::COMMANDS,
@@ -310,6 +312,8 @@ mod tests {
                        "learning_language": "fr", "location": "London", "avatar": {"file": ID}}),
             ),
             ("user.erase", json!({"user": ID, "password": "secret"})),
+            ("parked.retry", json!({"event": ID, "projection": "member"})),
+            ("parked.skip", json!({"event": ID, "projection": "member", "reason": "broken"})),
             ("hold.place", json!({"held": {"conversation": ID}, "matter": "2026-17"})),
             ("hold.release", json!({"held": {"user": ID}, "matter": "2026-17"})),
             ("friendship.request", json!({"to": ID})),

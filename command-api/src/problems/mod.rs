@@ -21,7 +21,8 @@ pub(crate) use files::{
     storage_away,
 };
 pub(crate) use people::{
-    of_friendship, of_hold, of_login, of_notification, of_report, of_reservation, of_user,
+    of_friendship, of_hold, of_login, of_notification, of_parked, of_report, of_reservation,
+    of_user,
 };
 pub(crate) use sessions::{of_session, of_whiteboard};
 pub(crate) use talk::{of_conversation, of_file, of_message, of_receipt};

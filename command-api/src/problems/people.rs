@@ -1,6 +1,6 @@
 //! The rules about people: accounts, names, log-ins, friendships, notifications and reports.
 
-use domain::{friendship, hold, login, notification, report, reservation, user};
+use domain::{friendship, hold, login, notification, parked, report, reservation, user};
 use service::Problem;
 
 use super::{
@@ -71,6 +71,23 @@ pub(crate) fn of_user(rejection: user::Rejection) -> Problem {
         Rejection::TooManySubscriptions => {
             conflict("too-many-subscriptions", "A person has at most 10 subscriptions to web push")
         }
+    }
+}
+
+/// A rule of parked events.
+pub(crate) fn of_parked(rejection: parked::Rejection) -> Problem {
+    use parked::Rejection;
+    match rejection {
+        Rejection::NotAdmin => {
+            forbidden("admins-only", "Only an admin of the platform may do this")
+        }
+        Rejection::InvalidProjection => {
+            invalid("invalid-projection", "A projection is named by small letters and underscores")
+        }
+        Rejection::InvalidReason => {
+            invalid("invalid-reason", "A reason has 1 to 500 characters that are not all blank")
+        }
+        Rejection::Skipped => conflict("event-skipped", "The event was skipped"),
     }
 }
 

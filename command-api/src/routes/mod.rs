@@ -10,6 +10,7 @@ mod invites;
 mod messages;
 mod moderation;
 mod notifications;
+mod parked;
 mod push;
 mod recordings;
 mod reports;
@@ -41,6 +42,7 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .merge(reports::router())
         .merge(moderation::router())
         .merge(erasure::router())
+        .merge(parked::router())
         .merge(study::router())
         .merge(files::router())
         .merge(notifications::router())

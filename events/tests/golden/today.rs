@@ -12,9 +12,9 @@ use events::user::PlatformRole;
 use events::{
     AccessEvent, ConversationEvent, ConversationId, DenialEvent, DomainEvent, ElementId, EventId,
     FileEvent, FileId, FriendshipEvent, HoldEvent, InviteId, LoginEvent, LoginId, MessageEvent,
-    MessageId, Moment, NotificationEvent, NotificationId, Personal, Position, PushId, ReceiptEvent,
-    ReportEvent, ReportId, ReservationEvent, SessionEvent, StudySessionId, UserEvent, UserId,
-    WhiteboardEvent,
+    MessageId, Moment, NotificationEvent, NotificationId, ParkedEvent, Personal, Position, PushId,
+    ReceiptEvent, ReportEvent, ReportId, ReservationEvent, SessionEvent, StudySessionId, UserEvent,
+    UserId, WhiteboardEvent,
 };
 use uuid::Uuid;
 
@@ -277,6 +277,19 @@ fn of_the_rest() -> Vec<DomainEvent> {
             held: Held::Conversation(conversation),
             matter: "2026-17".to_owned(),
             by: BOB,
+        }
+        .into(),
+        ParkedEvent::Retried {
+            event: EventId::new(Uuid::from_u128(0xe0)),
+            projection: "friend_list".to_owned(),
+            by: BOB,
+        }
+        .into(),
+        ParkedEvent::Skipped {
+            event: EventId::new(Uuid::from_u128(0xe0)),
+            projection: "friend_list".to_owned(),
+            by: BOB,
+            reason: "a test left it there".to_owned(),
         }
         .into(),
         HoldEvent::Released { held: Held::User(ADA), matter: "2026-17".to_owned(), by: BOB }.into(),

@@ -70,6 +70,7 @@ pub(super) fn of(event: &DomainEvent) -> Option<Cause> {
         | DomainEvent::Whiteboard(_)
         | DomainEvent::File(_)
         | DomainEvent::Notification(_)
+        | DomainEvent::Parked(_)
         | DomainEvent::Report(_)
         | DomainEvent::Denial(_)
         | DomainEvent::Line(_)

@@ -36,6 +36,7 @@ pub enum Op {
 impl Projection for Block {
     const NAME: &'static str = "block";
     const FOLLOWS: &'static [Category] = &[Category::Friendship];
+    const CACHES: &'static [&'static str] = &["recommended:"];
     type Op = Op;
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {

@@ -9,7 +9,7 @@ use events::{
 };
 use sqlx::PgConnection;
 
-use super::{ApplyError, Projection};
+use super::{ApplyError, Projection, Table};
 
 /// The read model.
 #[derive(Debug, Default)]
@@ -81,6 +81,11 @@ pub struct New {
 impl Projection for CallHistory {
     const NAME: &'static str = "call_history";
     const FOLLOWS: &'static [Category] = &[Category::Call];
+    const TABLES: &'static [Table] = &[
+        Table::named("call_history"),
+        Table::named("call_person"),
+        Table::named("call_participant"),
+    ];
     type Op = Op;
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {

@@ -18,7 +18,7 @@ use events::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{ApplyError, Projection, Retention};
+use super::{ApplyError, Projection, Retention, Table};
 pub use redaction::Redaction;
 
 /// A frame with more audiences than this is kept once, beside their entries.
@@ -26,6 +26,15 @@ const SHARED_FROM: usize = 3;
 /// How many entries one sweep deletes: with [`Projection::UPKEEP`], more than can be added in the
 /// same time, and few enough that the feed hardly waits.
 const SWEEP: i64 = 10_000;
+
+/// What neither of two versions has swept.
+const KEPT: &str = "position > greatest(
+    (select position from {live}.change_feed_horizon),
+    (select position from {next}.change_feed_horizon))";
+/// As [`KEPT`], of the intervals of membership.
+const SEEN: &str = "until_position is null or until_position > greatest(
+    (select position from {live}.change_feed_horizon),
+    (select position from {next}.change_feed_horizon))";
 
 /// The read model.
 #[derive(Debug, Default)]
@@ -75,6 +84,12 @@ impl Projection for ChangeFeed {
     const NAME: &'static str = "change_feed";
     const FOLLOWS: &'static [Category] = &Category::ALL;
     const UPKEEP: Duration = Duration::from_secs(5);
+    const TABLES: &'static [Table] = &[
+        Table::named("change_feed_entry").comparing(KEPT).late(&["change_feed_entry_audience"]),
+        Table::named("change_feed_frame").comparing(KEPT),
+        Table::named("change_feed_member").comparing(SEEN),
+        Table { seeded: true, compared: "false", ..Table::named("change_feed_horizon") },
+    ];
     const ERASE: &'static [&'static str] = &[SELECT_ABOUT];
     type Op = Op;
 
@@ -174,6 +189,7 @@ fn told(event: &DomainEvent) -> Option<MessageId> {
         | DomainEvent::Whiteboard(_)
         | DomainEvent::File(_)
         | DomainEvent::Notification(_)
+        | DomainEvent::Parked(_)
         | DomainEvent::Report(_)
         | DomainEvent::Denial(_)
         | DomainEvent::Call(_)
@@ -249,6 +265,7 @@ fn membership(event: &Envelope<DomainEvent>) -> Vec<Op> {
     }
 }
 
+/// What is swept is not kept again, when the feed is built anew.
 async fn insert_frames(db: &mut PgConnection, ops: &[Op]) -> Result<(), sqlx::Error> {
     type Entries<'a> = ((Vec<[u8; 16]>, Vec<String>), Vec<Option<&'a str>>, Ids);
     type Ids = ((Vec<Moment>, Vec<Option<Uuid>>), Vec<Option<Uuid>>);
@@ -271,7 +288,8 @@ async fn insert_frames(db: &mut PgConnection, ops: &[Op]) -> Result<(), sqlx::Er
     if !shared.0.is_empty() {
         sqlx::query(
             "insert into change_feed_frame (position, frame)
-             select * from unnest($1::bytea[], $2::text[])",
+             select * from unnest($1::bytea[], $2::text[]) as new (position, frame)
+             where position > (select position from change_feed_horizon)",
         )
         .bind(shared.0)
         .bind(shared.1)
@@ -283,7 +301,8 @@ async fn insert_frames(db: &mut PgConnection, ops: &[Op]) -> Result<(), sqlx::Er
             "insert into change_feed_entry
                (position, audience, frame, recorded_at, message_id, about)
              select * from unnest($1::bytea[], $2::text[], $3::text[], $4::timestamptz[], $5::uuid[],
-               $6::uuid[])
+               $6::uuid[]) as new (position)
+             where position > (select position from change_feed_horizon)
              on conflict do nothing",
         )
         .bind(entries.0.0)

@@ -5,7 +5,7 @@
 use events::{Category, DomainEvent, Envelope, Moment, Position, UserEvent, UserId};
 use sqlx::PgConnection;
 
-use super::{ApplyError, Projection};
+use super::{ApplyError, Projection, Table};
 
 /// The read model.
 #[derive(Debug, Default)]
@@ -41,6 +41,14 @@ pub enum Op {
 impl Projection for Erasure {
     const NAME: &'static str = "erasure";
     const FOLLOWS: &'static [Category] = &[Category::User];
+    const TABLES: &'static [Table] = &[Table {
+        ignored: &["claimed_until", "failure"],
+        carried: &[
+            "update {next}.erasure n set claimed_until = l.claimed_until, failure = l.failure
+             from {live}.erasure l where l.user_id = n.user_id",
+        ],
+        ..Table::named("erasure")
+    }];
     type Op = Op;
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {

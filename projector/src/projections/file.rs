@@ -7,7 +7,7 @@ use events::{
 };
 use sqlx::PgConnection;
 
-use super::{ApplyError, Projection, Retention, horizon, text};
+use super::{ApplyError, Projection, Retention, Table, horizon, text};
 
 /// The read model.
 #[derive(Debug, Default)]
@@ -65,6 +65,12 @@ pub struct Insert {
 impl Projection for File {
     const NAME: &'static str = "file";
     const FOLLOWS: &'static [Category] = &[Category::File, Category::Message, Category::User];
+    const TABLES: &'static [Table] = &[
+        Table::named("file"),
+        Table::named("file_link")
+            .comparing("sent_at >= (select horizon from public.message_horizon)"),
+        Table::named("file_avatar"),
+    ];
     const ERASE: &'static [&'static str] =
         &["update file set name = null where owner_id = $1 and name is not null"];
     type Op = Op;

@@ -6,7 +6,7 @@
 use events::{Category, DomainEvent, Envelope, FileEvent, FileId, Moment};
 use sqlx::PgConnection;
 
-use super::{ApplyError, Projection};
+use super::{ApplyError, Projection, Table};
 
 /// What there is to remove.
 #[derive(Debug, Default)]
@@ -24,6 +24,7 @@ pub struct Op {
 impl Projection for FileRemoval {
     const NAME: &'static str = "file_removal";
     const FOLLOWS: &'static [Category] = &[Category::File];
+    const TABLES: &'static [Table] = &[];
     type Op = Op;
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {

@@ -32,6 +32,7 @@ pub enum Op {
 impl Projection for FriendList {
     const NAME: &'static str = "friend_list";
     const FOLLOWS: &'static [Category] = &[Category::Friendship];
+    const CACHES: &'static [&'static str] = &["friends:", "recommended:"];
     type Op = Op;
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {

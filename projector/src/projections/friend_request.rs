@@ -36,6 +36,7 @@ pub enum Op {
 impl Projection for FriendRequest {
     const NAME: &'static str = "friend_request";
     const FOLLOWS: &'static [Category] = &[Category::Friendship];
+    const CACHES: &'static [&'static str] = &["friend_requests:", "recommended:"];
     type Op = Op;
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {

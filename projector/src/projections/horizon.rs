@@ -43,7 +43,7 @@ pub(super) async fn message_reaches(
 ) -> Result<(), ApplyError> {
     let there: bool = sqlx::query_scalar(
         "select exists (
-           select from projection_checkpoint where projection = $1 and position >= $2
+           select from projection_reached where projection = $1 and position >= $2
          )",
     )
     .bind(Message::NAME)

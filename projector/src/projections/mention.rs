@@ -7,7 +7,7 @@ use events::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{ApplyError, Projection, Retention, horizon};
+use super::{ApplyError, Projection, Retention, Table, horizon};
 
 /// The read model.
 #[derive(Debug, Default)]
@@ -31,6 +31,9 @@ pub struct Op {
 impl Projection for Mention {
     const NAME: &'static str = "mention";
     const FOLLOWS: &'static [Category] = &[Category::Message];
+    const TABLES: &'static [Table] = &[Table::named("mention")
+        .comparing("sent_at >= (select horizon from public.message_horizon)")
+        .late(&["mention_sent"])];
     type Op = Op;
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {

@@ -17,7 +17,7 @@ use events::{
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use super::{ApplyError, Projection, Retention, text};
+use super::{ApplyError, Projection, Retention, Table, text};
 
 /// The read model.
 #[derive(Debug, Default)]
@@ -90,6 +90,16 @@ impl Projection for Message {
     const NAME: &'static str = "message";
     const FOLLOWS: &'static [Category] =
         &[Category::Conversation, Category::Message, Category::Call];
+    const TABLES: &'static [Table] = &[
+        Table::named("message")
+            .comparing("sent_at >= (select horizon from public.message_horizon)")
+            .late(&["message_thread"]),
+        Table::named("message_counter"),
+        Table::named("message_month")
+            .comparing("month >= (select horizon from public.message_horizon)"),
+        Table::named("message_floor"),
+        Table::named("message_edit"),
+    ];
     const ERASE: &'static [&'static str] = &[
         "update message set text = null where sender_id = $1 and text is not null",
         "update message_edit set text = null where sender_id = $1 and text is not null",

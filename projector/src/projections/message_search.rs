@@ -12,7 +12,7 @@ use service::words;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{ApplyError, Projection, Retention, horizon, last_of_each, text};
+use super::{ApplyError, Projection, Retention, Table, horizon, last_of_each, text};
 
 /// The read model.
 #[derive(Debug, Default)]
@@ -50,6 +50,15 @@ pub enum Op {
 impl Projection for MessageSearch {
     const NAME: &'static str = "message_search";
     const FOLLOWS: &'static [Category] = &[Category::Message];
+    const TABLES: &'static [Table] = &[Table::named("message_search")
+        .comparing("sent_at >= (select horizon from public.message_horizon)")
+        .late(&[
+            "message_search_words",
+            "message_search_position",
+            "message_search_conversation",
+            "message_search_sender",
+            "message_search_sent",
+        ])];
     const ERASE: &'static [&'static str] =
         &["update message_search set words = '' where sender_id = $1 and words <> ''"];
     type Op = Op;

@@ -32,6 +32,7 @@ pub mod recording;
 pub mod report;
 pub mod standing;
 pub mod study_session;
+mod table;
 pub mod timer;
 pub mod user_profile;
 pub mod whiteboard;
@@ -63,6 +64,7 @@ pub use recording::Recording;
 pub use report::Report;
 pub use standing::Standing;
 pub use study_session::StudySession;
+pub use table::Table;
 pub use timer::Timer;
 pub use user_profile::UserProfile;
 pub use whiteboard::Whiteboard;
@@ -85,6 +87,13 @@ pub trait Projection: Default + Send + 'static {
     const FOLLOWS: &'static [Category];
     /// How often [`Projection::upkeep`] is done.
     const UPKEEP: Duration = Duration::from_secs(600);
+    /// Of the definition of the read model: rises whenever the same events would leave other rows. A
+    /// program that finds tables of another version says so at its start (`roundtable rebuild`).
+    const VERSION: i32 = 1;
+    /// Its tables, which nobody else writes; none, if it is a list of work that is never rebuilt.
+    const TABLES: &'static [Table] = &[Table::named(Self::NAME)];
+    /// The beginnings of the keys in Redis under which answers from these tables are cached.
+    const CACHES: &'static [&'static str] = &[];
     /// Takes out of its tables what is about a person who was erased, whose id is `$1`: what a
     /// rebuild would not find either.
     const ERASE: &'static [&'static str] = &[];

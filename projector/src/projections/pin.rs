@@ -6,7 +6,7 @@ use events::{
 };
 use sqlx::PgConnection;
 
-use super::{ApplyError, Projection, Retention, horizon};
+use super::{ApplyError, Projection, Retention, Table, horizon};
 
 /// The read model.
 #[derive(Debug, Default)]
@@ -40,6 +40,8 @@ pub enum Op {
 impl Projection for Pin {
     const NAME: &'static str = "pin";
     const FOLLOWS: &'static [Category] = &[Category::Conversation, Category::Message];
+    const TABLES: &'static [Table] =
+        &[Table::named("pin").comparing("sent_at >= (select horizon from public.message_horizon)")];
     type Op = Op;
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {

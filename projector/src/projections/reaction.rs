@@ -9,7 +9,7 @@ use events::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{ApplyError, Projection, Retention, horizon};
+use super::{ApplyError, Projection, Retention, Table, horizon};
 
 /// The read model.
 #[derive(Debug, Default)]
@@ -41,6 +41,9 @@ pub type Key = (MessageId, String, UserId);
 impl Projection for Reaction {
     const NAME: &'static str = "reaction";
     const FOLLOWS: &'static [Category] = &[Category::Message];
+    const TABLES: &'static [Table] = &[Table::named("reaction")
+        .comparing("sent_at >= (select horizon from public.message_horizon)")
+        .late(&["reaction_sent"])];
     type Op = Op;
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {

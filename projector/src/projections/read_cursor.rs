@@ -16,7 +16,7 @@ use events::{
 };
 use sqlx::PgConnection;
 
-use super::{ApplyError, Projection, Retention};
+use super::{ApplyError, Projection, Retention, Table};
 
 /// The read model.
 #[derive(Debug, Default)]
@@ -68,6 +68,12 @@ impl Projection for ReadCursor {
     const FOLLOWS: &'static [Category] =
         &[Category::Conversation, Category::Message, Category::Receipt];
     const UPKEEP: Duration = Duration::from_secs(60);
+    const TABLES: &'static [Table] = &[
+        Table::named("read_cursor"),
+        Table::named("read_cursor_counter"),
+        Table::named("read_cursor_floor"),
+        Table::named("uncounted_message"),
+    ];
     type Op = Op;
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {

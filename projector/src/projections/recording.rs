@@ -7,7 +7,7 @@ use events::{
 };
 use sqlx::PgConnection;
 
-use super::{ApplyError, Projection};
+use super::{ApplyError, Projection, Table};
 
 /// The read model.
 #[derive(Debug, Default)]
@@ -59,6 +59,7 @@ pub struct Stored {
 impl Projection for Recording {
     const NAME: &'static str = "recording";
     const FOLLOWS: &'static [Category] = &[Category::Call, Category::File];
+    const TABLES: &'static [Table] = &[Table::named("recording"), Table::named("recording_file")];
     type Op = Op;
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {

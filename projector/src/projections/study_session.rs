@@ -7,7 +7,7 @@ use events::{
 };
 use sqlx::PgConnection;
 
-use super::{ApplyError, Projection, text};
+use super::{ApplyError, Projection, Table, text};
 
 /// The read model.
 #[derive(Debug, Default)]
@@ -72,6 +72,8 @@ pub struct New {
 impl Projection for StudySession {
     const NAME: &'static str = "study_session";
     const FOLLOWS: &'static [Category] = &[Category::Session];
+    const TABLES: &'static [Table] =
+        &[Table::named("study_session"), Table::named("study_participant")];
     const ERASE: &'static [&'static str] =
         &["update study_session set title = null, description = null where tutor_id = $1"];
     type Op = Op;

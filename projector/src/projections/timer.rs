@@ -17,12 +17,26 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{ApplyError, Projection};
+use super::{ApplyError, Projection, Table};
 use crate::timers::Kind;
 
 /// The read model.
 #[derive(Debug, Default)]
 pub struct Timer;
+
+/// Timers that are due may just go off. Those that follow from connections, and who works on which,
+/// are not in the log.
+const TIMER: Table = Table {
+    ignored: &["claimed_until", "attempts"],
+    compared: "source = 'log' and due_at > now()",
+    carried: &[
+        "insert into {next}.timer select * from {live}.timer where source = 'presence'
+         on conflict do nothing",
+        "update {next}.timer n set claimed_until = l.claimed_until, attempts = l.attempts
+         from {live}.timer l where l.key = n.key and l.set_by = n.set_by",
+    ],
+    ..Table::named("timer")
+};
 
 /// What there is to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -100,6 +114,8 @@ impl Projection for Timer {
     const NAME: &'static str = "timer";
     const FOLLOWS: &'static [Category] =
         &[Category::Session, Category::Conversation, Category::Friendship, Category::Call];
+    const TABLES: &'static [Table] =
+        &[TIMER, Table::named("timer_room"), Table::named("timer_call")];
     type Op = Op;
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {

@@ -7,7 +7,7 @@ use events::user::{Avatar, PlatformRole};
 use events::{Category, DomainEvent, Envelope, Moment, Position, UserEvent, UserId};
 use sqlx::PgConnection;
 
-use super::{ApplyError, Projection, text};
+use super::{ApplyError, Projection, Table, text};
 use crate::caches;
 
 /// The read model.
@@ -105,6 +105,12 @@ impl Changes {
 impl Projection for UserProfile {
     const NAME: &'static str = "user_profile";
     const FOLLOWS: &'static [Category] = &[Category::User];
+    const TABLES: &'static [Table] = &[
+        Table::named("user_profile"),
+        Table::named("user_account"),
+        Table::named("user_search_term"),
+    ];
+    const CACHES: &'static [&'static str] = &["recommended:"];
     const ERASE: &'static [&'static str] = &[
         "update user_profile set handle = null, name = null, bio = null, native_language = null,
            learning_language = null, location = null, avatar = null, onboarded = false

@@ -1,10 +1,13 @@
 //! One batch of a projection: its operations and its checkpoint, in one transaction.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use events::{DomainEvent, Position, UserEvent, UserId};
 use sqlx::{Connection, PgConnection};
+use tokio::time::sleep;
 
+use super::claim::Checkpoint;
 use super::is_poison;
 use super::parked::{Parked, park};
 use crate::projections::{ApplyError, Projection};
@@ -17,8 +20,8 @@ enum Effect<Op> {
 }
 
 /// The events after a checkpoint and what follows of them.
-pub(super) struct Batch<P: Projection> {
-    from: Position,
+pub(crate) struct Batch<P: Projection> {
+    from: Checkpoint,
     to: Position,
     effects: Vec<(Arc<Item>, Effect<P::Op>)>,
     /// Who is erased by these events, of whom the projection holds something.
@@ -27,8 +30,8 @@ pub(super) struct Batch<P: Projection> {
 
 impl<P: Projection> Batch<P> {
     /// Events without any effect on the projection only advance the checkpoint.
-    pub(super) fn new(from: Position, items: &[Arc<Item>], parked: &mut Parked) -> Self {
-        let to = items.last().map_or(from, |item| item.position);
+    pub(crate) fn new(from: Checkpoint, items: &[Arc<Item>], parked: &mut Parked) -> Self {
+        let to = items.last().map_or(from.position, |item| item.position);
         let (mut effects, mut erased) = (Vec::new(), Vec::new());
         for item in items {
             erased.extend(erases::<P>(item));
@@ -38,6 +41,11 @@ impl<P: Projection> Batch<P> {
             }
         }
         Self { from, to, effects, erased }
+    }
+
+    /// The same batch, with a checkpoint further on: after it nothing concerns the projection.
+    pub(crate) fn up_to(self, to: Position) -> Self {
+        Self { to, ..self }
     }
 
     /// The checkpoint after the batch.
@@ -54,16 +62,41 @@ impl<P: Projection> Batch<P> {
         ops.flat_map(P::stale_caches).collect()
     }
 
-    /// Applies the batch.
-    pub(super) async fn apply(
+    /// Applies the batch, whatever of it is poison, and waits for the projections that this one reads.
+    pub(crate) async fn carry_out(
         &self,
         db: &mut PgConnection,
         projection: &mut P,
+        parked: &mut Parked,
     ) -> Result<(), ApplyError> {
+        loop {
+            let applied = match self.apply(db, projection).await {
+                Err(ApplyError::Postgres(error)) if is_poison(&error) => {
+                    tracing::warn!(projection = P::NAME, %error, "a batch is applied singly");
+                    *projection = P::default();
+                    self.apply_singly(db, projection, parked).await
+                }
+                applied => applied,
+            };
+            if applied.is_err() {
+                // What was rolled back is not to be remembered.
+                *projection = P::default();
+            }
+            match applied {
+                Err(ApplyError::Waits) => sleep(LOOK_AGAIN).await,
+                applied => return applied,
+            }
+        }
+    }
+
+    /// Applies the batch. The checkpoint moves first: who holds its row holds the projection, and no
+    /// batch that is half applied holds anything that they might wait for.
+    async fn apply(&self, db: &mut PgConnection, projection: &mut P) -> Result<(), ApplyError> {
         if self.effects.is_empty() && self.erased.is_empty() {
             return self.advance(db).await;
         }
         let mut transaction = db.begin().await?;
+        self.advance(&mut transaction).await?;
         let mut ops = Vec::new();
         for (item, effect) in &self.effects {
             match effect {
@@ -75,18 +108,18 @@ impl<P: Projection> Batch<P> {
             projection.apply(&mut transaction, ops).await?;
         }
         self.erase(&mut transaction).await?;
-        self.advance(&mut transaction).await?;
         Ok(transaction.commit().await?)
     }
 
     /// Applies the batch event by event, and parks those that Postgres refuses.
-    pub(super) async fn apply_singly(
+    async fn apply_singly(
         &self,
         db: &mut PgConnection,
         projection: &mut P,
         parked: &mut Parked,
     ) -> Result<(), ApplyError> {
         let mut transaction = db.begin().await?;
+        self.advance(&mut transaction).await?;
         for (item, effect) in &self.effects {
             let error = match effect {
                 Effect::Park(error) => Some(error.clone()),
@@ -113,7 +146,6 @@ impl<P: Projection> Batch<P> {
             }
         }
         self.erase(&mut transaction).await?;
-        self.advance(&mut transaction).await?;
         Ok(transaction.commit().await?)
     }
 
@@ -124,28 +156,17 @@ impl<P: Projection> Batch<P> {
         Ok(())
     }
 
-    /// Moves the checkpoint, if it is where the batch begins, and tells those who wait for it.
+    /// Moves the checkpoint, if it is where the batch begins.
     async fn advance(&self, db: &mut PgConnection) -> Result<(), ApplyError> {
-        let moved = sqlx::query(
-            "with moved as (
-               update projection_checkpoint set position = $1, updated_at = now()
-               where projection = $2 and position = $3
-               returning projection
-             )
-             select pg_notify('roundtable_checkpoint', projection || ' ' || $4) from moved",
-        )
-        .bind(self.to.to_bytes())
-        .bind(P::NAME)
-        .bind(self.from.to_bytes())
-        .bind(self.to.to_string())
-        .fetch_optional(db)
-        .await?;
-        moved.map(|_| ()).ok_or(ApplyError::Overtaken)
+        self.from.move_to(db, P::NAME, self.to).await
     }
 }
 
+/// A projection that waits for another one looks again after this long.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
 /// Why the later events of a stream are parked.
-const EARLIER: &str = "an earlier event of its stream is parked";
+pub(super) const EARLIER: &str = "an earlier event of its stream is parked";
 
 fn follows<P: Projection>(item: &Item) -> bool {
     item.stream.category().is_some_and(|category| P::FOLLOWS.contains(&category))

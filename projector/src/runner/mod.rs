@@ -5,9 +5,13 @@
 //! its transaction. Only one runner works, because it holds an advisory lock on the connection it
 //! works on: when one breaks, so does the other.
 
-mod batch;
+mod awaited;
+pub(crate) mod batch;
+mod caches;
 pub(crate) mod claim;
-mod parked;
+pub(crate) mod outdated;
+pub(crate) mod parked;
+pub(crate) mod remedy;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -16,12 +20,15 @@ use std::time::Duration;
 use events::Position;
 use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
-use tokio::time::{Instant, MissedTickBehavior, sleep, sleep_until};
+use tokio::time::{Instant, Interval, MissedTickBehavior, sleep, sleep_until};
 
 use crate::invalidation::Invalidations;
 use crate::projections::{ApplyError, Projection, Retention};
 use crate::tail::{Item, Tail};
+use awaited::Awaited;
+pub(crate) use awaited::CHANNEL as AWAITED;
 use batch::{Batch, concerns};
+use claim::Checkpoint;
 use parked::Parked;
 
 /// The most events of one batch.
@@ -30,12 +37,10 @@ const BATCH: usize = 512;
 /// carries more; the first event after a silence is applied at once.
 const PACE: Duration = Duration::from_millis(20);
 /// As long as nothing concerns a projection, its checkpoint follows the log at this distance: of
-/// dozens of projections, a message concerns a few.
-const IDLE_PACE: Duration = Duration::from_millis(100);
+/// dozens of projections, a message concerns a few. Unless somebody waits for it.
+pub const IDLE_PACE: Duration = Duration::from_millis(100);
 /// After a failure, the next try is after this long.
 const PAUSE: Duration = Duration::from_millis(500);
-/// A projection that waits for another one looks again after this long.
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// What every projection needs.
 #[derive(Clone)]
@@ -44,6 +49,8 @@ pub struct Runner {
     tail: Tail,
     invalidations: Invalidations,
     retention: Retention,
+    idle_pace: Duration,
+    awaited: Awaited,
 }
 
 impl Runner {
@@ -53,6 +60,7 @@ impl Runner {
         tail: Tail,
         invalidations: Invalidations,
         retention: Retention,
+        idle_pace: Duration,
     ) -> Self {
         // A crash of Postgres may take the last batches with it, and their checkpoints: they are
         // applied again. So they need not wait for the disk. The keep-alives end the claim of a
@@ -63,7 +71,13 @@ impl Runner {
             ("tcp_keepalives_interval", "2"),
             ("tcp_keepalives_count", "3"),
         ]);
-        Self { postgres, tail, invalidations, retention }
+        let awaited = Awaited::default();
+        Self { postgres, tail, invalidations, retention, idle_pace, awaited }
+    }
+
+    /// Hears who waits for which projection, until it is dropped: once for all that a process runs.
+    pub async fn listen(self) {
+        self.awaited.listen(&self.postgres).await;
     }
 
     /// Works on a projection whenever nobody else does, until it is dropped.
@@ -93,11 +107,33 @@ impl Runner {
 
     /// Applies batch after batch, until something is wrong.
     async fn work<P: Projection>(&self, db: &mut PgConnection) -> Result<Infallible, ApplyError> {
-        let mut projection = P::default();
-        let mut checkpoint = claim::checkpoint(db, P::NAME).await?;
-        let mut parked = Parked::load(db, P::NAME).await?;
         let mut upkeep = tokio::time::interval(P::UPKEEP);
         upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            // The tables may have been changed by something else: begin again from what they are.
+            match self.work_on_tables::<P>(db, &mut upkeep).await {
+                Err(ApplyError::Overtaken) => {
+                    tracing::info!(projection = P::NAME, "its tables were changed");
+                }
+                Err(error) => return Err(error),
+                Ok(never) => match never {},
+            }
+        }
+    }
+
+    /// Applies batch after batch, until something is wrong or the tables are not as it left them.
+    async fn work_on_tables<P: Projection>(
+        &self,
+        db: &mut PgConnection,
+        upkeep: &mut Interval,
+    ) -> Result<Infallible, ApplyError> {
+        let mut projection = P::default();
+        let changes = self.awaited.changes(P::NAME);
+        let (mut checkpoint, version) = claim::checkpoint(db, P::NAME, P::VERSION).await?;
+        outdated::report::<P>(version);
+        // Ends with this: if it came to nothing, the next one begins it again.
+        let _caches = self.drop_caches::<P>(db, checkpoint).await?;
+        let mut parked = Parked::load(db, P::NAME).await?;
         let mut rested = Instant::now();
         loop {
             tokio::select! {
@@ -107,18 +143,27 @@ impl Runner {
                     // What it remembers of the tables may not be so any more.
                     projection = P::default();
                 }
-                items = self.tail.after(checkpoint, BATCH) => {
+                () = self.awaited.changed(P::NAME, changes) => return Err(ApplyError::Overtaken),
+                items = self.tail.after(checkpoint.position, BATCH) => {
                     let started = Instant::now();
                     let full = items.len() == BATCH;
-                    let idle = !full && !items.iter().any(|item| concerns::<P>(item));
-                    if !idle || started >= rested {
-                        checkpoint = self
+                    let items = remedy::alone::<P>(items);
+                    let concern = |item: &Arc<Item>| {
+                        concerns::<P>(item) || remedy::of::<P>(item).is_some()
+                    };
+                    let idle = !full && !items.iter().any(concern);
+                    let wanted = self.awaited.beyond(P::NAME, checkpoint.position);
+                    if !idle || wanted || started >= rested {
+                        checkpoint.position = self
                             .advance(db, &mut projection, &mut parked, checkpoint, items)
                             .await?;
-                        rested = started + IDLE_PACE;
+                        rested = started + self.idle_pace;
                     }
                     if !full {
-                        sleep_until(started + PACE).await;
+                        tokio::select! {
+                            () = sleep_until(started + PACE) => {}
+                            () = self.awaited.wanted(P::NAME, checkpoint.position), if idle => {}
+                        }
                     }
                 }
             }
@@ -131,31 +176,23 @@ impl Runner {
         db: &mut PgConnection,
         projection: &mut P,
         parked: &mut Parked,
-        checkpoint: Position,
+        checkpoint: Checkpoint,
         items: Vec<Arc<Item>>,
     ) -> Result<Position, ApplyError> {
+        if let [item] = &items[..]
+            && let Some(remedy) = remedy::of::<P>(item)
+        {
+            let log = self.tail.log();
+            let stale =
+                remedy::carry_out(db, log, projection, parked, (checkpoint, item.position), remedy)
+                    .await?;
+            self.invalidations.mark(stale, item.position);
+            return Ok(item.position);
+        }
         let batch = Batch::<P>::new(checkpoint, &items, parked);
         let stale = self.invalidations.mark_later(batch.stale_caches(), batch.end());
         let started = Instant::now();
-        loop {
-            let applied = match batch.apply(db, projection).await {
-                Err(ApplyError::Postgres(error)) if is_poison(&error) => {
-                    tracing::warn!(projection = P::NAME, %error, "a batch is applied singly");
-                    *projection = P::default();
-                    batch.apply_singly(db, projection, parked).await
-                }
-                applied => applied,
-            };
-            if applied.is_err() {
-                // What was rolled back is not to be remembered.
-                *projection = P::default();
-            }
-            match applied {
-                Ok(()) => break,
-                Err(ApplyError::Waits) => sleep(LOOK_AGAIN).await,
-                Err(error) => return Err(error),
-            }
-        }
+        batch.carry_out(db, projection, parked).await?;
         drop(stale);
         let labels = [("projection", P::NAME)];
         metrics::counter!("roundtable_projection_events", &labels).increment(items.len() as u64);

@@ -9,13 +9,13 @@ use crate::tail::Item;
 
 /// The streams of which events are parked.
 #[derive(Debug, Default)]
-pub(super) struct Parked {
+pub(crate) struct Parked {
     streams: HashSet<StreamName>,
 }
 
 impl Parked {
     /// Those of a projection.
-    pub(super) async fn load(
+    pub(crate) async fn load(
         db: &mut PgConnection,
         projection: &'static str,
     ) -> Result<Self, sqlx::Error> {

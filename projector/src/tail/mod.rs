@@ -84,6 +84,11 @@ impl Tail {
         }
     }
 
+    /// The log that it is the tail of.
+    pub(crate) fn log(&self) -> &EventLog {
+        &self.shared.log
+    }
+
     /// Keeps the tail current until it is dropped.
     pub async fn follow(&self, nats: Client, subjects: Subjects) {
         loop {
@@ -178,30 +183,30 @@ impl Tail {
     async fn open_all(&self, events: Vec<Recorded>) -> Vec<Arc<Item>> {
         let mut items = Vec::with_capacity(events.len());
         for event in events {
-            items.push(Arc::new(self.open(event).await));
+            items.push(Arc::new(open(&self.shared.log, event).await));
         }
         items
     }
+}
 
-    /// Opens an event, waiting for the key vault if it has to.
-    async fn open(&self, event: Recorded) -> Item {
-        let mut warned = false;
-        let content = loop {
-            match self.shared.log.open(&event).await {
-                Ok(Opened::Ours(envelope)) => break Content::Ours(Box::new(envelope)),
-                Ok(Opened::Foreign) => break Content::Foreign,
-                Err(OpenError::Poison(error)) => break Content::Poison(error),
-                Err(OpenError::VaultUnavailable(_)) => {
-                    if !warned {
-                        tracing::warn!("the key vault is away: projections wait");
-                    }
-                    warned = true;
-                    tokio::time::sleep(PAUSE).await;
+/// Opens an event, waiting for the key vault if it has to.
+pub(crate) async fn open(log: &EventLog, event: Recorded) -> Item {
+    let mut warned = false;
+    let content = loop {
+        match log.open(&event).await {
+            Ok(Opened::Ours(envelope)) => break Content::Ours(Box::new(envelope)),
+            Ok(Opened::Foreign) => break Content::Foreign,
+            Err(OpenError::Poison(error)) => break Content::Poison(error),
+            Err(OpenError::VaultUnavailable(_)) => {
+                if !warned {
+                    tracing::warn!("the key vault is away: projections wait");
                 }
+                warned = true;
+                tokio::time::sleep(PAUSE).await;
             }
-        };
-        Item::new(event, content)
-    }
+        }
+    };
+    Item::new(event, content)
 }
 
 /// What a message of `EVENTS` is to somebody who has everything up to some position.

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::world::{PATIENCE, World, dump, eventually, person};
 
 /// Some of everything.
-async fn live_a_little(world: &World) -> ConversationId {
+pub(crate) async fn live_a_little(world: &World) -> ConversationId {
     let (ada, bob, eve) =
         (world.sign_up("ada").await, world.sign_up("bob").await, world.sign_up("eve").await);
     world.ask(ada, bob).await;
@@ -269,6 +269,8 @@ async fn an_event_that_cannot_be_read_is_parked_and_stops_nobody() {
     let expected = [
         row("change_feed", 0),
         row("change_feed", 1),
+        row("erasure", 0),
+        row("erasure", 1),
         row("file", 0),
         row("file", 1),
         row("notification_log", 0),
@@ -446,4 +448,61 @@ async fn the_feed_forgets_what_is_old_and_says_so() {
     .await
     .unwrap();
     assert_eq!(horizon, 1, "all that is left is after the horizon");
+}
+
+#[tokio::test]
+async fn whoever_waits_for_a_projection_that_nothing_concerns_need_not_wait_for_its_pace() {
+    let world = World::new().await;
+    let day = Duration::from_secs(24 * 3600);
+    let shutdown = CancellationToken::new();
+    let _ended = shutdown.clone().drop_guard();
+    let settings = Settings { idle_pace: day, ..world.settings() };
+    projector::start(settings, world.log.clone(), shutdown).await.unwrap();
+    world.sign_up("ada").await;
+    let reached = |position: Position| {
+        let postgres = world.postgres.clone();
+        async move {
+            sqlx::query_scalar::<_, bool>(
+                "select position >= $1 from projection_checkpoint where projection = 'whiteboard'",
+            )
+            .bind(position.to_bytes())
+            .fetch_optional(&postgres)
+            .await
+            .unwrap()
+            .unwrap_or(false)
+        }
+    };
+    for number in 0..50 {
+        let position = world.ask(person(&format!("a{number}")), person("bob")).await;
+        if number == 0 {
+            // The first is within the pace; from now on nothing but who waits moves it.
+            eventually("friend_request has it", || async {
+                sqlx::query_scalar::<_, i64>("select count(*) from friend_request")
+                    .fetch_one(&world.postgres)
+                    .await
+                    .unwrap()
+                    == 1
+            })
+            .await;
+        }
+        let told = format!("{position} whiteboard");
+        // As query-api says it; again and again, as its listener may not be there yet.
+        eventually("it moves at once", || async {
+            sqlx::query("select pg_notify('roundtable_awaited', $1)")
+                .bind(&told)
+                .execute(&world.postgres)
+                .await
+                .unwrap();
+            reached(position).await
+        })
+        .await;
+    }
+    let idle: bool = sqlx::query_scalar(
+        "select position < $1 from projection_checkpoint where projection = 'call_history'",
+    )
+    .bind(world.log.head().await.unwrap().to_bytes())
+    .fetch_one(&world.postgres)
+    .await
+    .unwrap();
+    assert!(idle, "nobody waited for this one");
 }

@@ -72,6 +72,7 @@ impl World {
             retention: TimeDelta::days(7),
             message_retention: None,
             files: service::FileSettings::in_folder(&self.data.path().join("files")),
+            idle_pace: projector::runner::IDLE_PACE,
             notifications: None,
             audit: None,
         }

@@ -55,7 +55,10 @@ async fn fill(stage: &Stage, ada: Uuid, bob: Uuid) {
              insert into change_feed_frame values ({p}, '{{}}');
              insert into invite (invite_id, conversation_id, made_by, made_at, position) values ('{}', '{talk}', '{ada}', now(), {p});
              insert into conversation_ban values ('{talk}', '{bob}', '{ada}', now(), {p});
-             insert into standing (user_id, role, position) values ('{ada}', 'moderator', {p}), ('{bob}', 'user', {p});
+             insert into standing (user_id, role, position) values ('{ada}', 'admin', {p}), ('{bob}', 'user', {p});
+             insert into erasure (user_id, position, requested_by, requested_at) values ('{bob}', {p}, '{bob}', now());
+             insert into legal_hold values ('user', '{bob}', '1', '{ada}', now(), {p});
+             insert into parked_event (projection, position, stream, revision, event_id, error) values ('member', {p}, 'user-1', 0, '{ada}', 'broken');
              insert into report (report_id, reported_by, kind, user_id, reason, text, filed_at, position) values ('{}', '{bob}', 'user', '{ada}', 'spam', 'secret', now(), {p});
              insert into study_session (session_id, conversation_id, tutor_id, title, subject, capacity, starts, status, scheduled_at, position)
                values ('{talk}', '{talk}', '{ada}', 'Maths', 'maths', 4, now(), 'active', now(), {p});
@@ -149,7 +152,8 @@ async fn the_reader_sees_no_row_of_others_in_any_table() {
     assert_eq!(unseen_by_ada, BTreeSet::new());
     for table in [
         "person_key",
-        "parked_event",
+        "projection_rebuild",
+        "projection_reached",
         "timer_room",
         "timer_call",
         "file_removal",

@@ -101,6 +101,22 @@ async fn listening_goes_on_after_its_connection_was_cut() {
 }
 
 #[tokio::test]
+async fn a_read_that_waits_says_so_to_those_who_can_go_on() {
+    let stage = Stage::new().await;
+    stage.reached(&["friend_list"], 5).await;
+    let mut heard = sqlx::postgres::PgListener::connect_with(&stage.owner).await.unwrap();
+    heard.listen("roundtable_awaited").await.unwrap();
+    let read = stage.ask(id(), "/v1/friends?after=7");
+    let write = async {
+        // Whatever else the read waits for is said too.
+        while heard.recv().await.unwrap().payload() != "7 friend_list" {}
+        stage.reached(&["friend_list"], 7).await;
+    };
+    let ((status, body), ()) = tokio::join!(read, write);
+    assert_eq!(status, 200, "{body}");
+}
+
+#[tokio::test]
 async fn a_wrong_position_is_named() {
     let stage = Stage::new().await;
     let mut headers = HeaderMap::new();

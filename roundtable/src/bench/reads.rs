@@ -5,7 +5,7 @@
 //! how much it bears.
 
 mod endpoints;
-mod library;
+pub(super) mod library;
 mod report;
 mod words;
 

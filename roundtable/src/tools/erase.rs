@@ -94,7 +94,7 @@ pub async fn run(arguments: EraseArguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn told(problem: &service::Problem) -> String {
+pub(super) fn told(problem: &service::Problem) -> String {
     let told = serde_json::to_value(problem).unwrap_or_default();
     let part = |name: &str| told[name].as_str().unwrap_or_default().to_owned();
     [part("title"), part("detail")]

@@ -13,7 +13,9 @@ pub mod events;
 pub mod explain;
 pub mod export;
 pub mod hold;
+pub mod parked;
 pub mod place;
+pub mod rebuild;
 pub mod replay;
 pub mod state;
 mod sweep;
@@ -37,6 +39,9 @@ pub enum Tool {
     #[command(subcommand)]
     Audit(audit::AuditCommand),
     Backup(backup::BackupArguments),
+    /// Work on the events that read models could not work on.
+    Parked(parked::ParkedCommand),
+    Rebuild(rebuild::RebuildArguments),
     Erase(erase::EraseArguments),
     Export(export::ExportArguments),
     /// Keep people and conversations for legal matters.
@@ -62,6 +67,8 @@ impl Tool {
             Self::Compliance(arguments) => compliance::run(arguments).await,
             Self::Audit(command) => audit::run(command).await,
             Self::Backup(arguments) => backup::run(arguments).await,
+            Self::Parked(command) => parked::run(command).await,
+            Self::Rebuild(arguments) => rebuild::run(arguments).await,
             Self::Erase(arguments) => erase::run(arguments).await,
             Self::Export(arguments) => export::run(arguments).await,
             Self::Hold(command) => hold::run(command).await,

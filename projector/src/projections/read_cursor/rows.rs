@@ -77,7 +77,7 @@ const RISE: &str = "
             and done.last_ordinal = f.last_ordinal and done.last_number = f.last_number
         )
         and (select m.position >= c.position
-             from projection_checkpoint m, projection_checkpoint c
+             from projection_reached m, projection_reached c
              where m.projection = 'message' and c.projection = 'read_cursor')
     ),
     done as (

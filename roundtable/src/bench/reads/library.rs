@@ -30,8 +30,8 @@ const FRIENDS: usize = 20;
 const AT_ONCE: usize = 256;
 
 /// The people, what they said, and how long it took to write it down.
-pub(super) struct Library {
-    pub(super) people: Vec<Session>,
+pub(in crate::bench) struct Library {
+    pub(in crate::bench) people: Vec<Session>,
     pub(super) groups: Vec<Group>,
     /// Messages in the reader's groups.
     pub(super) readable: u32,
@@ -55,7 +55,7 @@ pub(super) struct Group {
 }
 
 impl Library {
-    pub(super) async fn write(stack: &Stack, messages: u32) -> Result<Self> {
+    pub(in crate::bench) async fn write(stack: &Stack, messages: u32) -> Result<Self> {
         eprintln!("{PEOPLE} people sign up, and talk in {GROUPS} groups");
         let people = people::sign_up(&Client::new(&stack.urls().api)?, PEOPLE).await?;
         befriend(&people).await?;
