@@ -50,8 +50,11 @@ impl Audience {
             DomainEvent::Login(
                 LoginEvent::Opened { user, .. }
                 | LoginEvent::Refreshed { user, .. }
-                | LoginEvent::Closed { user, .. },
+                | LoginEvent::Closed { user, .. }
+                | LoginEvent::TokenMade { user, .. },
             ) => vec![Self::User(*user)],
+            // That a token is in use is nothing to be told of every day.
+            DomainEvent::Login(LoginEvent::TokenUsed { .. }) => vec![],
             DomainEvent::Friendship(
                 FriendshipEvent::Requested { from: one, to: other }
                 | FriendshipEvent::Accepted { by: one, of: other }
@@ -110,6 +113,7 @@ impl Audience {
                 ReportEvent::Filed { by, .. } | ReportEvent::Resolved { by, .. },
             ) => vec![Self::User(*by)],
             DomainEvent::Denial(_) | DomainEvent::Line(_) => vec![],
+            DomainEvent::Webhook(event) => vec![Self::User(event.whose().1)],
             DomainEvent::Call(event) => vec![Self::Conversation(event.place().1)],
         }
     }

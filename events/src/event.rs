@@ -10,7 +10,7 @@ use crate::upcast;
 use crate::{
     CallEvent, ConversationEvent, DenialEvent, FileEvent, FriendshipEvent, LineEvent, LoginEvent,
     MessageEvent, NotificationEvent, ReceiptEvent, ReportEvent, ReservationEvent, SessionEvent,
-    UserEvent, WhiteboardEvent,
+    UserEvent, WebhookEvent, WhiteboardEvent,
 };
 
 /// The events of one kind of stream: an enum with `#[serde(tag = "type", content = "data")]`,
@@ -107,11 +107,13 @@ pub enum Category {
     Call,
     /// Which calls the devices of a person are in, or a conversation has.
     Line,
+    /// An address elsewhere that is told of events.
+    Webhook,
 }
 
 impl Category {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::User,
         Self::Email,
         Self::Handle,
@@ -128,6 +130,7 @@ impl Category {
         Self::Denial,
         Self::Call,
         Self::Line,
+        Self::Webhook,
     ];
 
     /// The part of a stream's name before the first hyphen.
@@ -149,6 +152,7 @@ impl Category {
             Self::Denial => "denial",
             Self::Call => "call",
             Self::Line => "line",
+            Self::Webhook => "webhook",
         }
     }
 }
@@ -186,6 +190,8 @@ pub enum DomainEvent {
     Call(CallEvent),
     /// Of a `line-` stream.
     Line(LineEvent),
+    /// Of a `webhook-` stream.
+    Webhook(WebhookEvent),
 }
 
 /// Applies the same expression to the event of whichever category.
@@ -207,6 +213,7 @@ macro_rules! each_category {
             DomainEvent::Denial($event) => $result,
             DomainEvent::Call($event) => $result,
             DomainEvent::Line($event) => $result,
+            DomainEvent::Webhook($event) => $result,
         }
     };
 }
@@ -248,6 +255,7 @@ impl DomainEvent {
             Category::Denial => read::<DenialEvent>,
             Category::Call => read::<CallEvent>,
             Category::Line => read::<LineEvent>,
+            Category::Webhook => read::<WebhookEvent>,
         };
         read(event_type, schema_version, data)
     }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     CallId, Category, ConversationId, FileId, LoginId, MessageId, NotificationId, ReportId,
-    StudySessionId, UserId,
+    StudySessionId, UserId, WebhookId,
 };
 
 /// The name of a stream of the log.
@@ -98,6 +98,11 @@ impl StreamName {
     /// Which call a conversation has.
     pub fn line_in(conversation: ConversationId) -> Self {
         Self(format!("line-{conversation}"))
+    }
+
+    /// A webhook.
+    pub fn webhook(id: WebhookId) -> Self {
+        Self(format!("webhook-{id}"))
     }
 
     /// A name as it was read from the log, ours or foreign.

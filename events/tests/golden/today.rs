@@ -16,6 +16,8 @@ use events::{
 };
 use uuid::Uuid;
 
+#[path = "bots.rs"]
+mod bots;
 #[path = "calls.rs"]
 mod calls;
 
@@ -123,6 +125,7 @@ pub(crate) fn all() -> Vec<DomainEvent> {
     all.extend(of_sessions());
     all.extend(of_the_rest());
     all.extend(calls::all());
+    all.extend(bots::all());
     all
 }
 
@@ -299,6 +302,7 @@ fn of_the_rest() -> Vec<DomainEvent> {
             command: "conversation.ban".to_owned(),
             problem: "not-owner".to_owned(),
             target: Some(conversation.uuid()),
+            scope: None,
         }
         .into(),
     ]

@@ -72,7 +72,8 @@ pub(super) fn of(event: &DomainEvent) -> Option<Cause> {
         | DomainEvent::Notification(_)
         | DomainEvent::Report(_)
         | DomainEvent::Denial(_)
-        | DomainEvent::Line(_) => None,
+        | DomainEvent::Line(_)
+        | DomainEvent::Webhook(_) => None,
     }
 }
 

@@ -99,7 +99,8 @@ impl Projection for CallHistory {
             | DomainEvent::Notification(_)
             | DomainEvent::Report(_)
             | DomainEvent::Denial(_)
-            | DomainEvent::Line(_) => vec![],
+            | DomainEvent::Line(_)
+            | DomainEvent::Webhook(_) => vec![],
         }
     }
 

@@ -152,7 +152,8 @@ fn told(event: &DomainEvent) -> Option<MessageId> {
         | DomainEvent::Report(_)
         | DomainEvent::Denial(_)
         | DomainEvent::Call(_)
-        | DomainEvent::Line(_) => None,
+        | DomainEvent::Line(_)
+        | DomainEvent::Webhook(_) => None,
     }
 }
 
@@ -223,7 +224,8 @@ fn membership(event: &Envelope<DomainEvent>) -> Vec<Op> {
         | DomainEvent::Report(_)
         | DomainEvent::Denial(_)
         | DomainEvent::Call(_)
-        | DomainEvent::Line(_) => vec![],
+        | DomainEvent::Line(_)
+        | DomainEvent::Webhook(_) => vec![],
     }
 }
 

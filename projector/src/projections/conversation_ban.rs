@@ -76,7 +76,8 @@ impl Projection for ConversationBan {
             | DomainEvent::Report(_)
             | DomainEvent::Denial(_)
             | DomainEvent::Call(_)
-            | DomainEvent::Line(_) => vec![],
+            | DomainEvent::Line(_)
+            | DomainEvent::Webhook(_) => vec![],
         }
     }
 

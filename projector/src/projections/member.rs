@@ -104,7 +104,8 @@ impl Projection for Member {
             | DomainEvent::Report(_)
             | DomainEvent::Denial(_)
             | DomainEvent::Call(_)
-            | DomainEvent::Line(_) => vec![],
+            | DomainEvent::Line(_)
+            | DomainEvent::Webhook(_) => vec![],
         }
     }
 

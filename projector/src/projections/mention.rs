@@ -81,7 +81,8 @@ impl Projection for Mention {
             | DomainEvent::Report(_)
             | DomainEvent::Denial(_)
             | DomainEvent::Call(_)
-            | DomainEvent::Line(_) => vec![],
+            | DomainEvent::Line(_)
+            | DomainEvent::Webhook(_) => vec![],
         }
     }
 

@@ -114,7 +114,8 @@ impl Projection for Message {
             | DomainEvent::Notification(_)
             | DomainEvent::Report(_)
             | DomainEvent::Denial(_)
-            | DomainEvent::Line(_) => vec![],
+            | DomainEvent::Line(_)
+            | DomainEvent::Webhook(_) => vec![],
         }
     }
 

@@ -88,7 +88,8 @@ impl Projection for Pin {
             | DomainEvent::Report(_)
             | DomainEvent::Denial(_)
             | DomainEvent::Call(_)
-            | DomainEvent::Line(_) => vec![],
+            | DomainEvent::Line(_)
+            | DomainEvent::Webhook(_) => vec![],
         }
     }
 

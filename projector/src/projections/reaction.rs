@@ -74,7 +74,8 @@ impl Projection for Reaction {
             | DomainEvent::Report(_)
             | DomainEvent::Denial(_)
             | DomainEvent::Call(_)
-            | DomainEvent::Line(_) => vec![],
+            | DomainEvent::Line(_)
+            | DomainEvent::Webhook(_) => vec![],
         }
     }
 

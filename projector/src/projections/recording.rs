@@ -82,7 +82,8 @@ impl Projection for Recording {
             | DomainEvent::Notification(_)
             | DomainEvent::Report(_)
             | DomainEvent::Denial(_)
-            | DomainEvent::Line(_) => vec![],
+            | DomainEvent::Line(_)
+            | DomainEvent::Webhook(_) => vec![],
         }
     }
 

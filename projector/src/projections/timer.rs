@@ -119,7 +119,8 @@ impl Projection for Timer {
             | DomainEvent::Notification(_)
             | DomainEvent::Report(_)
             | DomainEvent::Denial(_)
-            | DomainEvent::Line(_) => vec![],
+            | DomainEvent::Line(_)
+            | DomainEvent::Webhook(_) => vec![],
         }
     }
 
