@@ -312,7 +312,9 @@ impl Hook {
 
     fn must_own(&self, by: Person) -> Result<(), Rejection> {
         self.must_run(by)?;
-        if by.user == self.owner { Ok(()) } else { Err(Rejection::NotOwner) }
+        // Nobody (the nil UUID) is the operator of the deployment, who has its keys anyway.
+        let may = by.user == self.owner || by.user.uuid().is_nil();
+        if may { Ok(()) } else { Err(Rejection::NotOwner) }
     }
 
     fn must_be_on(&self) -> Result<(), Rejection> {

@@ -7,6 +7,7 @@
 //!   ([`invalidation`]).
 //! - **Timers** ([`timers`]) do what is to be done at a moment, by ordinary commands.
 //! - **Notifications** ([`notifications`]) are raised for whom an event concerns, once.
+//! - **Webhooks** ([`webhooks`]) are told of events, in order, until they take them.
 //! - **Bytes** of files that were removed go once, and those that belong to nothing are swept
 //!   ([`removals`]).
 //!
@@ -23,5 +24,6 @@ mod start;
 pub mod subjects;
 pub mod tail;
 pub mod timers;
+pub mod webhooks;
 
 pub use start::{PROJECTIONS, Projector, Settings, migrate, serve, start};

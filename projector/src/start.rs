@@ -20,10 +20,10 @@ use tokio_util::task::TaskTracker;
 use crate::invalidation::Invalidations;
 use crate::notifications::{self, Deliveries, Raiser};
 use crate::projections::{
-    Block, CallHistory, ChangeFeed, Conversation, ConversationBan, File, FileRemoval, FriendList,
+    ApiToken, Block, CallHistory, ChangeFeed, Conversation, ConversationBan, File, FileRemoval, FriendList,
     FriendRequest, Invite, Login, Member, Mention, Message, MessageSearch, NotificationLog, Pin,
     Projection, Reaction, ReadCursor, Recording, Report, Retention, Standing, StudySession, Timer,
-    UserProfile, Whiteboard,
+    UserProfile, Webhook, Whiteboard,
 };
 use crate::relay::Relay;
 use crate::removals::Removals;
@@ -31,6 +31,7 @@ use crate::runner::Runner;
 use crate::subjects::Subjects;
 use crate::tail::Tail;
 use crate::timers::{self, Timers};
+use crate::webhooks::Webhooks;
 
 /// How long a start waits for Postgres.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -54,6 +55,8 @@ pub struct Settings {
     pub files: service::FileSettings,
     /// How people are told; nobody is told of anything when absent.
     pub notifications: Option<service::NotificationSettings>,
+    /// How webhooks are delivered; they are not when absent.
+    pub webhooks: Option<service::WebhookSettings>,
 }
 
 impl From<&service::Config> for Settings {
@@ -67,6 +70,7 @@ impl From<&service::Config> for Settings {
             message_retention: config.message_retention,
             files: config.files.clone(),
             notifications: Some(config.notifications.clone()),
+            webhooks: Some(config.webhooks),
         }
     }
 }
@@ -155,6 +159,10 @@ pub async fn start(
         tasks.spawn(deliveries.run());
         tasks.spawn(Raiser::new(options.clone(), log.clone(), connections, told.after).run());
     }
+    if let Some(told) = settings.webhooks {
+        let webhooks = Webhooks::new(options.clone(), log.clone(), tail.clone(), told)?;
+        tasks.tracker.spawn(webhooks.run(tasks.shutdown.clone()));
+    }
     let storage =
         Storage::open(&settings.files.url, settings.files.cloud).context("ROUNDTABLE_FILES_URL")?;
     tasks.spawn(Removals::new(postgres.clone(), storage).run(log.clone()));
@@ -206,6 +214,7 @@ macro_rules! projections {
 }
 
 projections![
+    ApiToken,
     Block,
     CallHistory,
     ChangeFeed,
@@ -231,6 +240,7 @@ projections![
     StudySession,
     Timer,
     UserProfile,
+    Webhook,
     Whiteboard,
 ];
 

@@ -4,6 +4,7 @@
 //! operations of a batch, in the order of the log, in the transaction that also advances the
 //! checkpoint (see `runner`).
 
+pub mod api_token;
 pub mod block;
 pub mod call_history;
 pub mod change_feed;
@@ -30,8 +31,10 @@ pub mod standing;
 pub mod study_session;
 pub mod timer;
 pub mod user_profile;
+pub mod webhook;
 pub mod whiteboard;
 
+pub use api_token::ApiToken;
 pub use block::Block;
 pub use call_history::CallHistory;
 pub use change_feed::ChangeFeed;
@@ -57,6 +60,7 @@ pub use standing::Standing;
 pub use study_session::StudySession;
 pub use timer::Timer;
 pub use user_profile::UserProfile;
+pub use webhook::Webhook;
 pub use whiteboard::Whiteboard;
 
 use std::collections::HashMap;

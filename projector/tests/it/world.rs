@@ -72,6 +72,7 @@ impl World {
             message_retention: None,
             files: service::FileSettings::in_folder(&self.data.path().join("files")),
             notifications: None,
+            webhooks: None,
         }
     }
 

@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod place;
+pub mod webhooks;
 
 use std::process::ExitCode;
 
@@ -19,6 +20,9 @@ pub enum Tool {
     /// Appoint people, as the operator.
     #[command(subcommand)]
     Admin(admin::AdminCommand),
+    /// See what became of webhooks, and tell them again.
+    #[command(subcommand)]
+    Webhooks(webhooks::WebhooksCommand),
 }
 
 impl Tool {
@@ -29,6 +33,7 @@ impl Tool {
     pub async fn run(self) -> Result<ExitCode> {
         match self {
             Self::Admin(command) => admin::run(command).await,
+            Self::Webhooks(command) => webhooks::run(command).await,
         }
     }
 }
