@@ -41,6 +41,13 @@ def answer(event):
     }
 
 
+def remember(position):
+    """Notes how far it got, so that whenever it ends the file holds one position."""
+    new = REMEMBERED.with_suffix(".new")
+    new.write_text(position)
+    new.replace(REMEMBERED)
+
+
 async def listen(socket):
     """Says who it is, then answers what comes, until the socket ends."""
     after = REMEMBERED.read_text().strip() if REMEMBERED.exists() else None
@@ -51,19 +58,19 @@ async def listen(socket):
         if frame["op"] == "ready":
             print("ready", flush=True)
             if after is None:
-                REMEMBERED.write_text(frame["position"])
+                remember(frame["position"])
         elif frame["op"] == "event":
             command = answer(frame)
             if command:
                 waiting[command["id"]] = frame["position"]
                 await socket.send(json.dumps(command))
             elif not waiting:
-                REMEMBERED.write_text(frame["position"])
+                remember(frame["position"])
         elif frame["op"] in ("result", "error") and frame.get("id") in waiting:
             # Only what was answered is behind us.
             position = waiting.pop(frame["id"])
             if not waiting:
-                REMEMBERED.write_text(position)
+                remember(position)
             print(frame["op"], frame.get("title", ""), flush=True)
         elif frame["op"] == "error":
             print("error", frame["title"], frame.get("detail", ""), flush=True)

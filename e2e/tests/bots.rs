@@ -355,15 +355,15 @@ impl Example {
 
     /// The next line that begins like this.
     async fn says(&mut self, beginning: &str) -> Result<String> {
-        let said = async {
-            while let Some(line) = self.said.next_line().await? {
-                if line.starts_with(beginning) {
-                    return Ok(line);
-                }
+        let mut before = vec![];
+        loop {
+            let next = tokio::time::timeout(PATIENCE, self.said.next_line()).await;
+            let next = next.with_context(|| format!("no `{beginning}`, but {before:?}"))??;
+            match next.with_context(|| format!("it ended after {before:?}"))? {
+                line if line.starts_with(beginning) => return Ok(line),
+                line => before.push(line),
             }
-            anyhow::bail!("it ended before it said {beginning}")
-        };
-        tokio::time::timeout(PATIENCE, said).await.with_context(|| beginning.to_owned())?
+        }
     }
 }
 

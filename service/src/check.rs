@@ -39,7 +39,7 @@ const SECRETS: &str = "ROUNDTABLE_SECRETS";
 /// No server, for where one is needed and none is known.
 const NOBODY: &str = "postgres://127.0.0.1:1";
 
-const SETTINGS: [Setting; 29] = [
+const SETTINGS: [Setting; 32] = [
     setting(POSTGRES, "", NOBODY),
     setting(READER, "", NOBODY),
     setting(REDIS, "", "redis://127.0.0.1:1"),

@@ -17,14 +17,16 @@ use crate::{Problem, clock};
 /// What every token begins with, by which scanners for leaked secrets find it.
 pub const PREFIX: &str = "rtk_";
 
-/// How many bytes of a token are secret.
+/// How many bytes of a token are secret, and how many of these follow from no other.
 const SECRET: usize = 20;
+const NONCE: usize = 8;
 
 /// A token: `rtk_`, then in hex the log-in that it is, 20 secret bytes, and a CRC-32 of what is before,
 /// which tells a mistyped token from a revoked one without a look at the log.
 ///
-/// The secret is an HMAC of the log-in and the request's idempotency key, so that a request whose
-/// answer was lost gets the same token again. It is stored nowhere.
+/// The secret begins with an HMAC of the log-in and the request's idempotency key, so that a request
+/// whose answer was lost gets the same token again. Its rest is an HMAC of that, so that who makes up
+/// tokens is turned away without a look at the log. It is stored nowhere.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ApiToken {
     /// The log-in that it is.
@@ -37,8 +39,16 @@ impl ApiToken {
     pub fn derive(secrets: &Secrets, login: LoginId, key: Uuid) -> Self {
         let digest = secrets.name_digest("api-token", &format!("{login} {key}"));
         let mut secret = [0; SECRET];
-        hex::decode_to_slice(&digest[..2 * SECRET], &mut secret).expect("a digest is hex");
+        hex::decode_to_slice(&digest[..2 * NONCE], &mut secret[..NONCE]).expect("this is hex");
+        let rest = rest_of(secrets, login, &secret[..NONCE]);
+        secret[NONCE..].copy_from_slice(&rest);
         Self { login, secret }
+    }
+
+    /// Whether it was made here, though it may have been revoked since.
+    fn is_ours(&self, secrets: &Secrets) -> bool {
+        let (nonce, rest) = self.secret.split_at(NONCE);
+        is_equal(&rest_of(secrets, self.login, nonce), rest)
     }
 
     /// Whether a text wants to be an API token, rather than one of a log-in.
@@ -63,6 +73,14 @@ impl ApiToken {
     pub fn digest(&self, secrets: &Secrets) -> String {
         secrets.name_digest("api-token-digest", &hex::encode(self.secret))
     }
+}
+
+/// What follows from the beginning of a secret.
+fn rest_of(secrets: &Secrets, login: LoginId, nonce: &[u8]) -> [u8; SECRET - NONCE] {
+    let digest = secrets.name_digest("api-token-rest", &format!("{login} {}", hex::encode(nonce)));
+    let mut rest = [0; SECRET - NONCE];
+    hex::decode_to_slice(&digest[..2 * rest.len()], &mut rest).expect("this is hex");
+    rest
 }
 
 impl fmt::Display for ApiToken {
@@ -141,7 +159,8 @@ impl Authenticator {
     /// 401 `token-invalid` or `token-expired`; 403 `suspended`; 503 while the log or the key vault
     /// cannot be read.
     pub(super) async fn of_api_token(&self, text: &str) -> Result<Identity, Problem> {
-        let shown = ApiToken::parse(text).ok_or_else(invalid)?;
+        let shown = ApiToken::parse(text).filter(|it| it.is_ours(self.log.secrets()));
+        let shown = shown.ok_or_else(invalid)?;
         let login = StreamName::login(shown.login);
         let known = self.log.state::<Login>(&login).await?;
         let Login::Token(token) = &*known.state else { return Err(invalid()) };
@@ -149,7 +168,7 @@ impl Authenticator {
             // Erased: nobody's any more. Sealed: nobody can tell now.
             return Err(if known.sealed { away() } else { invalid() });
         };
-        if !is_equal(digest, &shown.digest(self.log.secrets())) {
+        if !is_equal(digest.as_bytes(), shown.digest(self.log.secrets()).as_bytes()) {
             return Err(invalid());
         }
         let now = clock::now();
@@ -204,8 +223,8 @@ const fn away() -> Problem {
 }
 
 /// In a time that does not tell how much of them is equal. Both are digests of one length.
-fn is_equal(one: &str, other: &str) -> bool {
-    let differ = one.bytes().zip(other.bytes()).fold(0, |bits, (one, other)| bits | (one ^ other));
+fn is_equal(one: &[u8], other: &[u8]) -> bool {
+    let differ = one.iter().zip(other).fold(0, |bits, (one, other)| bits | (one ^ other));
     one.len() == other.len() && differ == 0
 }
 
@@ -225,6 +244,13 @@ mod tests {
         assert!(ApiToken::is_meant(&text) && ApiToken::parse(&text) == Some(token));
         assert!(!text.contains(&token.digest(&secrets)));
         assert!(!format!("{token:?}").contains(&text[36..76]));
+        assert!(token.is_ours(&secrets));
+        for place in [0, NONCE - 1, NONCE, SECRET - 1] {
+            let mut other = token;
+            other.secret[place] ^= 1;
+            assert!(!other.is_ours(&secrets), "{place}");
+        }
+        assert!(!ApiToken { login: LoginId::new(Uuid::nil()), ..token }.is_ours(&secrets));
     }
 
     #[test]
