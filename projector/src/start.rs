@@ -20,10 +20,10 @@ use tokio_util::task::TaskTracker;
 use crate::invalidation::Invalidations;
 use crate::notifications::{self, Deliveries, Raiser};
 use crate::projections::{
-    ApiToken, Block, CallHistory, ChangeFeed, Conversation, ConversationBan, File, FileRemoval, FriendList,
-    FriendRequest, Invite, Login, Member, Mention, Message, MessageSearch, NotificationLog, Pin,
-    Projection, Reaction, ReadCursor, Recording, Report, Retention, Standing, StudySession, Timer,
-    UserProfile, Webhook, Whiteboard,
+    ApiToken, Block, CallHistory, ChangeFeed, Conversation, ConversationBan, File, FileRemoval,
+    FriendList, FriendRequest, Invite, Login, Member, Mention, Message, MessageSearch,
+    NotificationLog, Pin, Projection, Reaction, ReadCursor, Recording, Report, Retention, Standing,
+    StudySession, Timer, UserProfile, Webhook, Whiteboard,
 };
 use crate::relay::Relay;
 use crate::removals::Removals;

@@ -59,10 +59,7 @@ struct ById {
     params(ById, After),
     responses((status = 200, body = Page<ApiToken, LoginId>), Refusal),
 )]
-async fn list(
-    State(reads): State<Reads>,
-    asked: Asked<ById>,
-) -> Answer<Page<ApiToken, LoginId>> {
+async fn list(State(reads): State<Reads>, asked: Asked<ById>) -> Answer<Page<ApiToken, LoginId>> {
     let Asked { reader, after, query: ById { limit, after_id } } = asked;
     reads.checkpoints.reach(PROJECTIONS, after).await?;
     let mut eyes = reads.eyes_of(reader).await?;

@@ -84,10 +84,7 @@ struct ById {
     params(ById, After),
     responses((status = 200, body = Page<Webhook, WebhookId>), Refusal),
 )]
-async fn list(
-    State(reads): State<Reads>,
-    asked: Asked<ById>,
-) -> Answer<Page<Webhook, WebhookId>> {
+async fn list(State(reads): State<Reads>, asked: Asked<ById>) -> Answer<Page<Webhook, WebhookId>> {
     let Asked { reader, after, query: ById { limit, after_id, conversation } } = asked;
     reads.checkpoints.reach(PROJECTIONS, after).await?;
     let mut eyes = reads.eyes_of(reader).await?;

@@ -3,8 +3,12 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use events::LoginId;
+use service::Identity;
+
+use crate::presence::Present;
 
 /// How many sockets each API token has here. Cheap to clone.
 #[derive(Clone, Default)]
@@ -42,6 +46,35 @@ impl Drop for Program {
                 counts.remove(&self.token);
             }
         }
+    }
+}
+
+/// Whether its person is there by a socket.
+pub(super) enum Attendance {
+    /// They are.
+    Present(Present),
+    /// A program listens, which is nobody's presence.
+    Program { _counted: Program },
+}
+
+impl Attendance {
+    /// Whether nobody uses the device at the moment.
+    pub(super) fn set_away(&mut self, away: bool) {
+        match self {
+            Self::Present(present) => present.set_away(away),
+            Self::Program { .. } => {}
+        }
+    }
+}
+
+/// Resolves when the API token of somebody expires; never for who logged in.
+pub(super) async fn expiry(identity: Identity) {
+    let Some(expires) = identity.grant.and_then(|grant| grant.expires) else {
+        return std::future::pending().await;
+    };
+    // The clock of timers stands still while a machine sleeps, so it is asked again.
+    while let Ok(left) = (expires - service::clock::now()).to_std() {
+        tokio::time::sleep(left.min(Duration::from_secs(60))).await;
     }
 }
 

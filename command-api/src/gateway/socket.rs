@@ -19,14 +19,13 @@ use super::dispatcher::Dispatcher;
 use super::fanout::SocketId;
 use super::frames::{BadFrame, Bye, ClientFrame, MAX_FRAME_BYTES, ServerFrame};
 use super::in_flight::InFlight;
-use super::programs::Program;
+use super::programs::{Attendance, expiry};
 use super::queue::Outbox;
 use super::signals::Signaller;
 use super::typing::Typist;
 use super::wire::{Received, Wire};
 use crate::App;
 use crate::commands::{Accepted, Pending};
-use crate::presence::Present;
 
 /// How many bad frames in a row are too many.
 const BAD_FRAMES: u32 = 10;
@@ -219,17 +218,6 @@ fn not_text() -> BadFrame {
     BadFrame { id: None, problem: Problem::malformed("a frame is text") }
 }
 
-/// Resolves when the API token of somebody expires; never for who logged in.
-async fn expiry(identity: Identity) {
-    let Some(expires) = identity.grant.and_then(|grant| grant.expires) else {
-        return std::future::pending().await;
-    };
-    // The clock of timers stands still while a machine sleeps, so it is asked again.
-    while let Ok(left) = (expires - service::clock::now()).to_std() {
-        tokio::time::sleep(left.min(Duration::from_secs(60))).await;
-    }
-}
-
 /// A jittered good-bye, so that the clients of a node that ends do not all come at once.
 fn going_away(over: Duration) -> Bye {
     let most = u64::try_from(over.as_millis()).unwrap_or(u64::MAX);
@@ -254,24 +242,6 @@ enum Done {
 enum Stop {
     Gone,
     TooLarge,
-}
-
-/// Whether its person is there by a socket.
-enum Attendance {
-    Present(Present),
-    /// A program listens, which is nobody's presence.
-    Program {
-        _counted: Program,
-    },
-}
-
-impl Attendance {
-    fn set_away(&mut self, away: bool) {
-        match self {
-            Self::Present(present) => present.set_away(away),
-            Self::Program { .. } => {}
-        }
-    }
 }
 
 /// A socket that is attached.

@@ -204,7 +204,9 @@ impl Lane {
         let Some(url) = hook.url.open() else {
             return self.disable(hook, revision, DisableReason::RightsLost).await;
         };
-        let Some(told) = telling::tell(&shared.log, self.row.position, position).await? else {
+        let told =
+            telling::tell(&shared.log, &shared.postgres, self.row.position, position).await?;
+        let Some(told) = told else {
             self.pass(position);
             return Ok(());
         };

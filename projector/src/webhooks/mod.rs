@@ -45,7 +45,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How many lanes one process works on.
 const LANES: usize = 512;
 /// How many deliveries one process attempts at the same time.
-const AT_ONCE: usize = 32;
+const AT_ONCE: usize = 128;
 /// How often old attempts are forgotten.
 const UPKEEP: Duration = Duration::from_secs(3600);
 

@@ -1,5 +1,6 @@
 //! What a webhook is told of, and what of it may be told now.
 
+use chrono::TimeDelta;
 use domain::conversation::Conversation;
 use domain::user::User;
 use domain::webhook::Hook;
@@ -8,8 +9,11 @@ use events::conversation::Role;
 use events::frame::frame;
 use events::user::PlatformRole;
 use events::{
-    Audience, DomainEvent, Envelope, EventId, MessageEvent, Position, StreamName, WebhookEvent,
+    Audience, DomainEvent, Envelope, EventId, MessageEvent, Moment, Position, StreamName,
+    WebhookEvent,
 };
+
+use sqlx::PgPool;
 
 use crate::projections::change_feed::redaction::redacted;
 
@@ -72,6 +76,7 @@ pub(super) async fn may_see(log: &EventLog, hook: &Hook) -> Result<bool, Away> {
 /// The event after a position, as it may be told now; nothing, if there is nothing to tell of it.
 pub(super) async fn tell(
     log: &EventLog,
+    postgres: &PgPool,
     previous: Position,
     position: Position,
 ) -> Result<Option<Told>, Away> {
@@ -83,37 +88,69 @@ pub(super) async fn tell(
         Err(OpenError::VaultUnavailable(_)) => return Err(Away),
     };
     let frame = frame(&envelope).to_string();
-    let body = match changed_since(log, recorded, &envelope).await? {
-        Some(deleted) => redacted(&frame, deleted).unwrap_or(frame),
-        None => frame,
+    let body = match since(log, postgres, recorded, &envelope).await? {
+        Since::Same => frame,
+        Since::Changed { deleted } => redacted(&frame, deleted).unwrap_or(frame),
+        Since::Dropped => return Ok(None),
     };
     Ok(Some(Told { event: envelope.id, event_type: envelope.event.event_type(), position, body }))
 }
 
-/// Whether a message says something else by now, and whether it says nothing at all.
-async fn changed_since(
+/// What became of a message since an event that tells what it says.
+enum Since {
+    /// It says the same.
+    Same,
+    /// It says something else, or nothing at all.
+    Changed { deleted: bool },
+    /// It is too old to be kept anywhere but in the log.
+    Dropped,
+}
+
+async fn since(
     log: &EventLog,
+    postgres: &PgPool,
     recorded: &Recorded,
     envelope: &Envelope<DomainEvent>,
-) -> Result<Option<bool>, Away> {
+) -> Result<Since, Away> {
     let DomainEvent::Message(MessageEvent::Sent { .. } | MessageEvent::Edited { .. }) =
         &envelope.event
     else {
-        return Ok(None);
+        return Ok(Since::Same);
     };
-    let mut changed = None;
-    for later in log.read_stream(&recorded.stream, recorded.revision + 1).await? {
-        if let Ok(Opened::Ours(later)) = log.open_sealed(&later) {
-            match later.event {
-                DomainEvent::Message(MessageEvent::Edited { .. }) => {
-                    changed = changed.or(Some(false));
-                }
-                DomainEvent::Message(MessageEvent::Deleted { .. }) => changed = Some(true),
-                _ => {}
+    let history = log.read_stream(&recorded.stream, 0).await?;
+    let mut since = Since::Same;
+    for event in &history {
+        let Ok(Opened::Ours(event)) = log.open_sealed(event) else { continue };
+        if event.revision == 0 && is_dropped(postgres, event.recorded_at).await? {
+            return Ok(Since::Dropped);
+        }
+        if event.revision <= recorded.revision {
+            continue;
+        }
+        match (event.event, &since) {
+            (DomainEvent::Message(MessageEvent::Deleted { .. }), _) => {
+                since = Since::Changed { deleted: true };
             }
+            (DomainEvent::Message(MessageEvent::Edited { .. }), Since::Same) => {
+                since = Since::Changed { deleted: false };
+            }
+            _ => {}
         }
     }
-    Ok(changed)
+    Ok(since)
+}
+
+/// Whether what was sent then is dropped by now, by the retention of messages.
+async fn is_dropped(postgres: &PgPool, sent_at: Moment) -> Result<bool, Away> {
+    // They go by whole months: what is younger than a day is there.
+    if service::clock::now() - sent_at < TimeDelta::days(1) {
+        return Ok(false);
+    }
+    sqlx::query_scalar("select $1 < horizon from message_horizon")
+        .bind(sent_at)
+        .fetch_one(postgres)
+        .await
+        .map_err(|_| Away)
 }
 
 #[cfg(test)]
