@@ -53,6 +53,7 @@ struct Inner {
     edge: Edge,
     uploads: Uploads,
     calls: CallSettings,
+    webhooks_private: bool,
     sfu_registry: SfuRegistry,
     tickets: Tickets,
 }
@@ -120,6 +121,7 @@ impl App {
             edge,
             uploads: Uploads::open(&config.files).context("ROUNDTABLE_FILES_URL")?,
             calls: config.calls.clone(),
+            webhooks_private: config.webhooks.private,
             sfu_registry,
             tickets: Tickets::new(&config.secrets.signing),
         })))
@@ -249,6 +251,11 @@ impl App {
 
     pub(crate) fn call_settings(&self) -> &CallSettings {
         &self.0.calls
+    }
+
+    /// Whether webhooks may go to private networks.
+    pub(crate) fn webhooks_private(&self) -> bool {
+        self.0.webhooks_private
     }
 
     pub(crate) fn sfu_registry(&self) -> &SfuRegistry {

@@ -168,7 +168,7 @@ mod tests {
     fn only_the_first_socket_of_somebody_and_the_end_of_the_last_are_told() {
         let rooms = Rooms(Arc::default());
         let [ada, phone, laptop] = [1, 2, 3].map(Uuid::from_u128);
-        let here = |device: Uuid| rooms.here(Identity { user: ada.into(), login: device.into() });
+        let here = |device: Uuid| rooms.here(Identity::new(ada.into(), device.into()));
         let untold = || {
             let (mut came, mut went) = rooms.untold();
             came.sort();

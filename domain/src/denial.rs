@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use events::denial::Target;
 use events::serde::Serialize;
-use events::{DenialEvent, UserId};
+use events::{DenialEvent, Scope, UserId};
 
 use crate::Decider;
 
@@ -24,6 +24,8 @@ pub struct Command {
     pub problem: String,
     /// What it was about, where that is one thing.
     pub target: Option<Target>,
+    /// The scope that was missing, where an API token lacks one.
+    pub scope: Option<Scope>,
 }
 
 impl Decider for Denials {
@@ -32,8 +34,8 @@ impl Decider for Denials {
     type Rejection = Infallible;
 
     fn decide(&self, denied: &Command) -> Result<Vec<DenialEvent>, Infallible> {
-        let Command { user, command, problem, target } = denied.clone();
-        Ok(vec![DenialEvent::Recorded { user, command, problem, target }])
+        let Command { user, command, problem, target, scope } = denied.clone();
+        Ok(vec![DenialEvent::Recorded { user, command, problem, target, scope }])
     }
 
     fn evolve(self, event: &DenialEvent) -> Self {
@@ -57,6 +59,7 @@ mod tests {
             command: command.to_owned(),
             problem: "not-owner".to_owned(),
             target: target.map(Uuid::from_u128),
+            scope: None,
         }
     }
 
@@ -67,6 +70,7 @@ mod tests {
             command: "conversation.ban".to_owned(),
             problem: "not-owner".to_owned(),
             target: Some(Uuid::from_u128(9)),
+            scope: None,
         };
         let state = Denials.evolve(&recorded);
         let again = state.decide(&record("conversation.ban", Some(9)));

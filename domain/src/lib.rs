@@ -21,6 +21,7 @@ pub mod report;
 pub mod reservation;
 pub mod session;
 pub mod user;
+pub mod webhook;
 pub mod whiteboard;
 
 pub use decider::Decider;

@@ -1,8 +1,9 @@
-//! A log-in: opened once, refreshed by the token it gave out last, closed for good.
+//! A log-in: opened once, refreshed by the token it gave out last, closed for good. An API token is one
+//! that is never refreshed, and may do only what its scopes say.
 
 use events::login::CloseReason;
 use events::serde::Serialize;
-use events::{LoginEvent, LoginId, Moment, Personal, UserId};
+use events::{Day, LoginEvent, LoginId, Moment, Personal, Scope, Scopes, UserId};
 use thiserror::Error;
 
 use crate::Decider;
@@ -26,6 +27,8 @@ pub enum Login {
         /// Until when that token is good.
         expires: Moment,
     },
+    /// An API token.
+    Token(Token),
     /// Over.
     Closed {
         /// Whose it was.
@@ -33,17 +36,44 @@ pub enum Login {
     },
 }
 
+/// An API token that was not revoked.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(crate = "events::serde")]
+pub struct Token {
+    /// The log-in that it is.
+    pub login: LoginId,
+    /// As whom it acts.
+    pub user: UserId,
+    /// The keyed digest of its secret, in hex.
+    #[serde(skip)]
+    pub digest: Personal<String>,
+    /// What it may be used for.
+    pub scopes: Scopes,
+    /// Until when it may be used.
+    pub expires: Option<Moment>,
+    /// The last day it was used.
+    pub used_on: Option<Day>,
+}
+
+/// How long the name of a token may be, in characters.
+pub const MAX_TOKEN_NAME: usize = 100;
+
 impl Login {
-    /// Whether this person's access tokens are still good.
+    /// Whether this person's access tokens, or this API token of theirs, were not ended.
     pub fn is_open_for(&self, person: UserId) -> bool {
-        matches!(self, Self::Open { user, .. } if *user == person)
+        match self {
+            Self::Open { user, .. } | Self::Token(Token { user, .. }) => *user == person,
+            Self::None | Self::Closed { .. } => false,
+        }
     }
 
     /// Whose log-in it is, or was.
     pub const fn user(&self) -> Option<UserId> {
         match self {
             Self::None => None,
-            Self::Open { user, .. } | Self::Closed { user } => Some(*user),
+            Self::Open { user, .. } | Self::Token(Token { user, .. }) | Self::Closed { user } => {
+                Some(*user)
+            }
         }
     }
 }
@@ -75,6 +105,28 @@ pub enum Command {
         /// Until when the next one is good.
         expires: Moment,
     },
+    /// Make an API token.
+    MakeToken {
+        /// The log-in that it is to be.
+        login: LoginId,
+        /// Who, and as whom it acts.
+        user: UserId,
+        /// What they call it.
+        name: String,
+        /// The keyed digest of its secret, in hex.
+        digest: String,
+        /// What it may be used for.
+        scopes: Vec<Scope>,
+        /// Until when.
+        expires: Option<Moment>,
+        /// The present.
+        now: Moment,
+    },
+    /// Note that an API token is in use; once a day is enough.
+    Use {
+        /// Which day.
+        on: Day,
+    },
     /// End it: log out, or from another device.
     Close {
         /// Whose log-in is to end.
@@ -99,6 +151,15 @@ pub enum Rejection {
     /// The token is too old.
     #[error("the refresh token has expired")]
     Expired,
+    /// A token without a name, or with a long one.
+    #[error("a token has a name of 1 to 100 characters")]
+    InvalidName,
+    /// A token that may do nothing.
+    #[error("a token has at least one scope")]
+    NoScope,
+    /// A token that is over before it begins.
+    #[error("a token expires in the future, or never")]
+    InvalidExpiry,
     /// The key that would open the stored digest is not at hand.
     #[error("the log-in cannot be read")]
     Unreadable,
@@ -141,11 +202,26 @@ impl Decider for Login {
                 }])
             }
             (Command::Refresh { .. }, Self::Closed { .. }) => Err(Rejection::Closed),
-            (Command::Close { user: by, reason }, Self::Open { login, user, .. }) if by == user => {
+            (
+                Command::MakeToken { login, user, name, digest, scopes, expires, now },
+                Self::None,
+            ) => make_token(*login, *user, name, digest, scopes, *expires, *now),
+            (Command::MakeToken { .. }, _) => Err(Rejection::AlreadyOpened),
+            (Command::Use { on }, Self::Token(Token { login, user, used_on, .. })) => {
+                let known = used_on.is_some_and(|used| used >= *on);
+                let used = LoginEvent::TokenUsed { login: *login, user: *user, on: *on };
+                Ok(if known { vec![] } else { vec![used] })
+            }
+            (
+                Command::Close { user: by, reason },
+                Self::Open { login, user, .. } | Self::Token(Token { login, user, .. }),
+            ) if by == user => {
                 Ok(vec![LoginEvent::Closed { login: *login, user: *user, reason: *reason }])
             }
             (Command::Close { user: by, .. }, Self::Closed { user }) if by == user => Ok(vec![]),
-            (Command::Refresh { .. } | Command::Close { .. }, _) => Err(Rejection::NoSuchLogin),
+            (Command::Refresh { .. } | Command::Close { .. } | Command::Use { .. }, _) => {
+                Err(Rejection::NoSuchLogin)
+            }
         }
     }
 
@@ -159,8 +235,51 @@ impl Decider for Login {
                 expires: *expires,
             },
             LoginEvent::Closed { user, .. } => Self::Closed { user: *user },
+            LoginEvent::TokenMade { login, user, digest, scopes, expires, .. } => {
+                Self::Token(Token {
+                    login: *login,
+                    user: *user,
+                    digest: digest.clone(),
+                    scopes: scopes.iter().copied().collect(),
+                    expires: *expires,
+                    used_on: None,
+                })
+            }
+            LoginEvent::TokenUsed { on, .. } => match self {
+                Self::Token(token) => Self::Token(Token { used_on: Some(*on), ..token }),
+                Self::None | Self::Open { .. } | Self::Closed { .. } => self,
+            },
         }
     }
+}
+
+fn make_token(
+    login: LoginId,
+    user: UserId,
+    name: &str,
+    digest: &str,
+    scopes: &[Scope],
+    expires: Option<Moment>,
+    now: Moment,
+) -> Result<Vec<LoginEvent>, Rejection> {
+    if name.trim().is_empty() || name.chars().count() > MAX_TOKEN_NAME {
+        return Err(Rejection::InvalidName);
+    }
+    let scopes: Scopes = scopes.iter().copied().collect();
+    if scopes.is_empty() {
+        return Err(Rejection::NoScope);
+    }
+    if expires.is_some_and(|expires| expires <= now) {
+        return Err(Rejection::InvalidExpiry);
+    }
+    Ok(vec![LoginEvent::TokenMade {
+        login,
+        user,
+        name: Personal::new(user, name.to_owned()),
+        digest: Personal::new(user, digest.to_owned()),
+        scopes: scopes.iter().collect(),
+        expires,
+    }])
 }
 
 #[cfg(test)]
@@ -271,9 +390,60 @@ mod tests {
         assert_eq!(state.user(), Some(user(1)));
     }
 
+    fn make(scopes: &[Scope], expires: Option<Moment>) -> Command {
+        Command::MakeToken {
+            login: LOGIN,
+            user: user(1),
+            name: "bot".to_owned(),
+            digest: "d".to_owned(),
+            scopes: scopes.to_vec(),
+            expires,
+            now: at(10),
+        }
+    }
+
+    fn day(number: u32) -> Day {
+        Day::from_ymd_opt(2026, 1, number).unwrap()
+    }
+
+    #[test]
+    fn a_token_is_made_once_has_scopes_and_ends_when_it_is_revoked() {
+        assert_eq!(Login::None.decide(&make(&[], None)), Err(Rejection::NoScope));
+        let past = make(&[Scope::Presence], Some(at(10)));
+        assert_eq!(Login::None.decide(&past), Err(Rejection::InvalidExpiry));
+        let command = make(&[Scope::MessagesRead, Scope::Presence, Scope::Presence], None);
+        let made = Login::None.decide(&command).unwrap();
+        let state: Login = given(&made);
+        let Login::Token(token) = &state else { panic!("{state:?}") };
+        assert!(token.scopes.iter().eq([Scope::MessagesRead, Scope::Presence]));
+        assert!(state.is_open_for(user(1)) && !state.is_open_for(user(2)));
+        assert_eq!(state.decide(&command), Err(Rejection::AlreadyOpened));
+        assert_eq!(state.decide(&refresh("d", "e", 1)), Err(Rejection::NoSuchLogin));
+        let close = |who| Command::Close { user: user(who), reason: CloseReason::Revoked };
+        assert_eq!(state.decide(&close(2)), Err(Rejection::NoSuchLogin));
+        assert_eq!(state.decide(&close(1)), Ok(vec![closed(CloseReason::Revoked)]));
+        let ended = state.evolve(&closed(CloseReason::Revoked));
+        assert!(!ended.is_open_for(user(1)));
+        assert_eq!(ended.decide(&Command::Use { on: day(1) }), Err(Rejection::NoSuchLogin));
+    }
+
+    #[test]
+    fn that_a_token_is_in_use_is_noted_once_a_day() {
+        let made = Login::None.decide(&make(&[Scope::Presence], None)).unwrap();
+        let state: Login = given(&made);
+        let used = state.decide(&Command::Use { on: day(2) }).unwrap();
+        assert_eq!(used, [LoginEvent::TokenUsed { login: LOGIN, user: user(1), on: day(2) }]);
+        let state = state.evolve(&used[0]);
+        assert_eq!(state.decide(&Command::Use { on: day(2) }), Ok(vec![]));
+        assert_eq!(state.decide(&Command::Use { on: day(1) }), Ok(vec![]));
+        assert_eq!(state.decide(&Command::Use { on: day(3) }).unwrap().len(), 1);
+    }
+
     fn command() -> impl Strategy<Value = Command> {
-        ("[ab]", "[ab]", 1..3_u8, 0..250_u8, 0..3_u8).prop_map(|(one, other, who, now, kind)| {
+        ("[ab]", "[ab]", 1..3_u8, 0..250_u8, 0..5_u8).prop_map(|(one, other, who, now, kind)| {
             match kind {
+                3 => make(&[Scope::Presence], None),
+                4 => Command::Use { on: day(u32::from(who)) },
                 0 => open(who, &one),
                 1 => refresh(&one, &other, now),
                 _ => Command::Close { user: user(who), reason: CloseReason::LoggedOut },

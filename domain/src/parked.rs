@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use events::serde::Serialize;
 use events::user::PlatformRole;
 use events::{EventId, ParkedEvent, UserId};
 use thiserror::Error;
@@ -14,7 +15,8 @@ const LONGEST: usize = 500;
 const LONGEST_NAME: usize = 64;
 
 /// What was decided about one event.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(crate = "events::serde")]
 pub struct Parked {
     skipped: BTreeSet<String>,
 }

@@ -15,6 +15,7 @@ pub mod operator;
 pub mod phone;
 pub mod process;
 pub mod raw;
+pub mod receiver;
 pub mod refusal;
 pub mod routes;
 pub mod talk;

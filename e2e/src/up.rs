@@ -104,6 +104,11 @@ impl Up {
         self.folder.path().join("data")
     }
 
+    /// The variables that name the servers it works on.
+    pub fn servers(&self) -> Result<Vec<(&'static str, String)>> {
+        urls(self.servers.as_ref().context("it has servers of its own")?)
+    }
+
     /// Ends it, and removes its data.
     pub async fn end(mut self) -> Result<()> {
         let family = self.process.family();

@@ -70,7 +70,8 @@ impl Stage {
             Belongings::made(&up.url, &ada, bob, &conversation, &json!(message)).await?;
         let (_, made) = group.say(1, &format!("{MARK} at last")).await?;
         let notification = notification(bob).await?;
-        let Belongings { file, study, element, report, invite, login, call } = belongings;
+        let Belongings { file, study, element, report, invite, login, call, token, webhook } =
+            belongings;
         let parameters = BTreeMap::from([
             (("presets", "file"), "fox.svg".to_owned()),
             (("blocks", "user"), user.clone()),
@@ -97,6 +98,8 @@ impl Stage {
             (("whiteboard", "element"), element.clone()),
             (("calls", "id"), call.clone()),
             (("recordings", "recording"), new_id().to_string()),
+            (("api-tokens", "id"), token.clone()),
+            (("webhooks", "id"), webhook.clone()),
             (("whip", "call"), call.clone()),
             (("whip", "session"), new_id().to_string()),
             (("whep", "call"), call.clone()),
@@ -127,6 +130,8 @@ impl Stage {
             ("invite", json!(invite)),
             ("login", json!(login)),
             ("notification", json!(notification)),
+            ("token", json!(token)),
+            ("webhook", json!(webhook)),
             ("q", json!(MARK)),
         ]);
         let theirs = Named { parameters, fields };
@@ -185,6 +190,8 @@ struct Belongings {
     invite: String,
     login: String,
     call: String,
+    token: String,
+    webhook: String,
 }
 
 impl Belongings {
@@ -227,6 +234,11 @@ impl Belongings {
         // Bob's socket stays open, so that the call goes on while Eve is at it.
         let calls = json!({ "conversation": conversation, "media": "video", "ring": [] });
         let call: Value = bob.session.write(Method::POST, "/v1/calls", Some(&calls)).await?;
+        let token = json!({ "name": MARK, "scopes": ["messages:read"] });
+        let token: Value = ada.session.write(Method::POST, "/v1/api-tokens", Some(&token)).await?;
+        let hook =
+            json!({ "conversation": conversation, "url": format!("https://{MARK}.invalid/") });
+        let hook: Value = ada.session.write(Method::POST, "/v1/webhooks", Some(&hook)).await?;
         Ok(Self {
             file: file.id.to_string(),
             study: study.id.to_string(),
@@ -235,6 +247,8 @@ impl Belongings {
             invite: text(&invite["id"])?,
             login: ada.session.tokens().login_id.to_string(),
             call: text(&call["id"])?,
+            token: text(&token["id"])?,
+            webhook: text(&hook["id"])?,
         })
     }
 }
@@ -258,7 +272,7 @@ fn text(value: &Value) -> Result<String> {
 
 /// What may differ although Eve did nothing wrong: where the feed ends, whom she is recommended to,
 /// the study sessions that she offers to everybody, the version of presence, which is the time, and
-/// what Ada is told, which comes a moment after its cause.
+/// what Ada is told, which comes a moment after its cause, and how far her webhook was told.
 fn is_theirs(path: &str) -> bool {
     let everybodys = [
         "/v1/feed",
@@ -268,7 +282,8 @@ fn is_theirs(path: &str) -> bool {
         "/v1/users/recommended",
         "/v1/study-sessions",
     ];
-    !everybodys.contains(&path.split('?').next().unwrap_or_default())
+    let path = path.split('?').next().unwrap_or_default();
+    !everybodys.contains(&path) && !path.starts_with("/v1/webhooks")
 }
 
 #[tokio::test]

@@ -52,7 +52,9 @@ pub fn conversation(event: &DomainEvent) -> Option<ConversationId> {
         | DomainEvent::Report(ReportEvent::Resolved { .. })
         | DomainEvent::Denial(_)
         | DomainEvent::Line(_)
-        | DomainEvent::Access(_) => None,
+        | DomainEvent::Access(_)
+        | DomainEvent::Parked(_)
+        | DomainEvent::Webhook(_) => None,
         DomainEvent::Hold(event) => match held(event) {
             Held::User(_) => None,
             Held::Conversation(conversation) => Some(conversation),

@@ -55,8 +55,11 @@ impl Audience {
             DomainEvent::Login(
                 LoginEvent::Opened { user, .. }
                 | LoginEvent::Refreshed { user, .. }
-                | LoginEvent::Closed { user, .. },
+                | LoginEvent::Closed { user, .. }
+                | LoginEvent::TokenMade { user, .. },
             ) => vec![Self::User(*user)],
+            // That a token is in use is nothing to be told of every day.
+            DomainEvent::Login(LoginEvent::TokenUsed { .. }) => vec![],
             DomainEvent::Friendship(
                 FriendshipEvent::Requested { from: one, to: other }
                 | FriendshipEvent::Accepted { by: one, of: other }
@@ -119,6 +122,7 @@ impl Audience {
             | DomainEvent::Hold(_)
             | DomainEvent::Access(_)
             | DomainEvent::Parked(_) => vec![],
+            DomainEvent::Webhook(event) => vec![Self::User(event.whose().1)],
             DomainEvent::Call(event) => vec![Self::Conversation(event.place().1)],
         }
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{DomainEvent, Event, UserId};
+use crate::{DomainEvent, Event, Scope, UserId};
 
 /// The id of whatever a command was about: a conversation, a message, a person.
 pub type Target = Uuid;
@@ -24,6 +24,9 @@ pub enum DenialEvent {
         /// What it was about, where that is one thing.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         target: Option<Target>,
+        /// The scope that the API token lacks by which it was tried.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        scope: Option<Scope>,
     },
 }
 

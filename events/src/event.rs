@@ -10,7 +10,7 @@ use crate::upcast;
 use crate::{
     AccessEvent, CallEvent, ConversationEvent, DenialEvent, FileEvent, FriendshipEvent, HoldEvent,
     LineEvent, LoginEvent, MessageEvent, NotificationEvent, ParkedEvent, ReceiptEvent, ReportEvent,
-    ReservationEvent, SessionEvent, UserEvent, WhiteboardEvent,
+    ReservationEvent, SessionEvent, UserEvent, WebhookEvent, WhiteboardEvent,
 };
 
 /// The events of one kind of stream: an enum with `#[serde(tag = "type", content = "data")]`,
@@ -113,11 +113,13 @@ pub enum Category {
     Hold,
     /// What an administrator read of others.
     Access,
+    /// An address elsewhere that is told of events.
+    Webhook,
 }
 
 impl Category {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::User,
         Self::Email,
         Self::Handle,
@@ -137,6 +139,7 @@ impl Category {
         Self::Line,
         Self::Hold,
         Self::Access,
+        Self::Webhook,
     ];
 
     /// The part of a stream's name before the first hyphen.
@@ -161,6 +164,7 @@ impl Category {
             Self::Line => "line",
             Self::Hold => "hold",
             Self::Access => "access",
+            Self::Webhook => "webhook",
         }
     }
 }
@@ -204,6 +208,8 @@ pub enum DomainEvent {
     Hold(HoldEvent),
     /// Of an `access-` stream.
     Access(AccessEvent),
+    /// Of a `webhook-` stream.
+    Webhook(WebhookEvent),
 }
 
 /// Applies the same expression to the event of whichever category.
@@ -228,6 +234,7 @@ macro_rules! each_category {
             DomainEvent::Line($event) => $result,
             DomainEvent::Hold($event) => $result,
             DomainEvent::Access($event) => $result,
+            DomainEvent::Webhook($event) => $result,
         }
     };
 }
@@ -272,6 +279,7 @@ impl DomainEvent {
             Category::Line => read::<LineEvent>,
             Category::Hold => read::<HoldEvent>,
             Category::Access => read::<AccessEvent>,
+            Category::Webhook => read::<WebhookEvent>,
         };
         read(event_type, schema_version, data)
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{DomainEvent, Envelope, LoginEvent, UserEvent, UserId};
+use crate::{DomainEvent, Envelope, LoginEvent, UserEvent, UserId, WebhookEvent};
 
 /// The live frame of an event:
 /// `{"op":"event","position","type","id","stream","revision","at","by","data"}`.
@@ -104,6 +104,11 @@ pub fn secrets(event: &DomainEvent) -> &'static [&'static str] {
         DomainEvent::Login(LoginEvent::Opened { .. } | LoginEvent::Refreshed { .. }) => {
             &["refresh_digest"]
         }
+        DomainEvent::Login(LoginEvent::TokenMade { .. }) => &["digest"],
+        // Addresses of webhooks often hold a secret of their receiver.
+        DomainEvent::Webhook(WebhookEvent::Created { .. }) => &["url", "salt"],
+        DomainEvent::Webhook(WebhookEvent::Changed { .. }) => &["url"],
+        DomainEvent::Webhook(WebhookEvent::SecretRotated { .. }) => &["salt"],
         DomainEvent::User(
             UserEvent::ProfileChanged { .. }
             | UserEvent::Onboarded { .. }
@@ -114,7 +119,14 @@ pub fn secrets(event: &DomainEvent) -> &'static [&'static str] {
             | UserEvent::ErasureCertified { .. }
             | UserEvent::NotificationsRead { .. },
         )
-        | DomainEvent::Login(LoginEvent::Closed { .. })
+        | DomainEvent::Login(LoginEvent::Closed { .. } | LoginEvent::TokenUsed { .. })
+        | DomainEvent::Webhook(
+            WebhookEvent::Disabled { .. }
+            | WebhookEvent::Enabled { .. }
+            | WebhookEvent::Replayed { .. }
+            | WebhookEvent::Tested { .. }
+            | WebhookEvent::Removed { .. },
+        )
         | DomainEvent::Reservation(_)
         | DomainEvent::Friendship(_)
         | DomainEvent::Conversation(_)

@@ -79,6 +79,8 @@ id! {
     CallId,
     /// A recording of a call.
     RecordingId,
+    /// A webhook: an address elsewhere that is told of events.
+    WebhookId,
     /// Something drawn on a whiteboard.
     ElementId,
     /// An event in the log.
@@ -101,6 +103,12 @@ impl LoginId {
     pub fn of_request(user: UserId, key: Uuid) -> Self {
         Self(Uuid::new_v5(&user.uuid(), format!("login {key}").as_bytes()))
     }
+
+    /// The id of the API token that a request with this idempotency key makes: a token is a log-in
+    /// without a password.
+    pub fn of_token(user: UserId, key: Uuid) -> Self {
+        Self(Uuid::new_v5(&user.uuid(), format!("token {key}").as_bytes()))
+    }
 }
 
 impl ConversationId {
@@ -122,6 +130,13 @@ impl PushId {
     /// The id of a person's browser, which is known by the address that its notifications go to.
     pub fn of(user: UserId, endpoint: &str) -> Self {
         Self(Uuid::new_v5(&user.uuid(), format!("push {endpoint}").as_bytes()))
+    }
+}
+
+impl WebhookId {
+    /// The id of the webhook that a request with this idempotency key makes.
+    pub fn of_request(owner: UserId, key: Uuid) -> Self {
+        Self(Uuid::new_v5(&owner.uuid(), format!("webhook {key}").as_bytes()))
     }
 }
 

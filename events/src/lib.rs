@@ -30,8 +30,10 @@ pub mod notification;
 pub mod receipt;
 pub mod report;
 pub mod reservation;
+pub mod scope;
 pub mod session;
 pub mod user;
+pub mod webhook;
 pub mod whiteboard;
 
 pub use access::AccessEvent;
@@ -46,7 +48,7 @@ pub use friendship::FriendshipEvent;
 pub use hold::HoldEvent;
 pub use ids::{
     CallId, ConversationId, ElementId, EventId, FileId, InviteId, LoginId, MessageId,
-    NotificationId, PushId, RecordingId, ReportId, StudySessionId, UserId,
+    NotificationId, PushId, RecordingId, ReportId, StudySessionId, UserId, WebhookId,
 };
 pub use line::LineEvent;
 pub use login::LoginEvent;
@@ -58,13 +60,18 @@ pub use position::Position;
 pub use receipt::ReceiptEvent;
 pub use report::ReportEvent;
 pub use reservation::ReservationEvent;
+pub use scope::{Scope, Scopes};
 pub use session::SessionEvent;
 pub use stream::StreamName;
 pub use user::UserEvent;
+pub use webhook::WebhookEvent;
 pub use whiteboard::WhiteboardEvent;
 
 /// How states and events are written: for `domain`, which has no dependencies of its own.
 pub use serde;
+
+/// A day, in UTC.
+pub type Day = chrono::NaiveDate;
 
 /// A moment, in UTC.
 pub type Moment = chrono::DateTime<chrono::Utc>;

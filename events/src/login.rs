@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{DomainEvent, Event, LoginId, Personal, UserId};
+use crate::{Day, DomainEvent, Event, LoginId, Personal, Scope, UserId};
 
 /// An event of a `login-` stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,6 +46,33 @@ pub enum LoginEvent {
         /// Why.
         reason: CloseReason,
     },
+    /// A person made an API token: a log-in without a password, for a program.
+    #[serde(rename = "login.token_made")]
+    TokenMade {
+        /// The log-in that the token is.
+        login: LoginId,
+        /// As whom it acts.
+        user: UserId,
+        /// What the person calls it.
+        name: Personal<String>,
+        /// The keyed digest of its secret, in hex.
+        digest: Personal<String>,
+        /// What it may be used for.
+        scopes: Vec<Scope>,
+        /// Until when it may be used; for ever where there is no such moment.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expires: Option<DateTime<Utc>>,
+    },
+    /// An API token was used on a day.
+    #[serde(rename = "login.token_used")]
+    TokenUsed {
+        /// The log-in that the token is.
+        login: LoginId,
+        /// As whom it acts.
+        user: UserId,
+        /// Which day, in UTC.
+        on: Day,
+    },
 }
 
 impl Event for LoginEvent {
@@ -54,6 +81,8 @@ impl Event for LoginEvent {
             Self::Opened { .. } => "login.opened",
             Self::Refreshed { .. } => "login.refreshed",
             Self::Closed { .. } => "login.closed",
+            Self::TokenMade { .. } => "login.token_made",
+            Self::TokenUsed { .. } => "login.token_used",
         }
     }
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     CallId, Category, ConversationId, EventId, FileId, LoginId, MessageId, NotificationId,
-    ReportId, StudySessionId, UserId, hold::Held,
+    ReportId, StudySessionId, UserId, WebhookId, hold::Held,
 };
 
 /// The name of a stream of the log.
@@ -113,6 +113,11 @@ impl StreamName {
     /// Which call a conversation has.
     pub fn line_in(conversation: ConversationId) -> Self {
         Self(format!("line-{conversation}"))
+    }
+
+    /// A webhook.
+    pub fn webhook(id: WebhookId) -> Self {
+        Self(format!("webhook-{id}"))
     }
 
     /// A name as it was read from the log, ours or foreign.

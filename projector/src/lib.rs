@@ -11,6 +11,7 @@
 //! - **Notifications** ([`notifications`]) are raised for whom an event concerns, once.
 //! - **The notary** ([`notary`]) signs what is in the log, so that nobody can change it unnoticed.
 //! - **Erasures** ([`erasures`]): what follows when somebody is erased, up to a signed certificate.
+//! - **Webhooks** ([`webhooks`]) are told of events, in order, until they take them.
 //! - **Bytes** of files that were removed go once, and those that belong to nothing are swept
 //!   ([`removals`]).
 //!
@@ -30,5 +31,6 @@ mod start;
 pub mod subjects;
 pub mod tail;
 pub mod timers;
+pub mod webhooks;
 
 pub use start::{PROJECTIONS, Projector, Settings, follows, migrate, serve, start};

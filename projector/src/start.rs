@@ -22,10 +22,11 @@ use crate::invalidation::Invalidations;
 use crate::notary::{self, Notary};
 use crate::notifications::{self, Deliveries, Raiser};
 use crate::projections::{
-    Block, CallHistory, ChangeFeed, Conversation, ConversationBan, Erasure, EventIndex, File,
-    FileRemoval, FriendList, FriendRequest, FriendshipInterval, Invite, LegalHold, Login, Member,
-    Mention, Message, MessageSearch, NotificationLog, Pin, Projection, Reaction, ReadCursor,
-    Recording, Report, Retention, Standing, StudySession, Timer, UserProfile, Whiteboard,
+    ApiToken, Block, CallHistory, ChangeFeed, Conversation, ConversationBan, Erasure, EventIndex,
+    File, FileRemoval, FriendList, FriendRequest, FriendshipInterval, Invite, LegalHold, Login,
+    Member, Mention, Message, MessageSearch, NotificationLog, Pin, Projection, Reaction,
+    ReadCursor, Recording, Report, Retention, Standing, StudySession, Timer, UserProfile, Webhook,
+    Whiteboard,
 };
 use crate::rebuild::{self, Build, Builder};
 use crate::relay::Relay;
@@ -34,6 +35,7 @@ use crate::runner::{self, Runner};
 use crate::subjects::Subjects;
 use crate::tail::Tail;
 use crate::timers::{self, Timers};
+use crate::webhooks::Webhooks;
 
 /// How long a start waits for Postgres.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -63,6 +65,8 @@ pub struct Settings {
     pub notifications: Option<service::NotificationSettings>,
     /// The Ed25519 seed that signs the log; nothing is signed when absent.
     pub audit: Option<[u8; 32]>,
+    /// How webhooks are delivered; they are not when absent.
+    pub webhooks: Option<service::WebhookSettings>,
 }
 
 impl From<&service::Config> for Settings {
@@ -79,6 +83,7 @@ impl From<&service::Config> for Settings {
             idle_pace: runner::IDLE_PACE,
             notifications: Some(config.notifications.clone()),
             audit: Some(config.secrets.audit),
+            webhooks: Some(config.webhooks),
         }
     }
 }
@@ -171,6 +176,10 @@ pub async fn start(
         tasks.spawn(deliveries.run());
         tasks.spawn(Raiser::new(options.clone(), log.clone(), connections, told.after).run());
     }
+    if let Some(told) = settings.webhooks {
+        let webhooks = Webhooks::new(options.clone(), log.clone(), tail.clone(), told)?;
+        tasks.tracker.spawn(webhooks.run(tasks.shutdown.clone()));
+    }
     let storage =
         Storage::open(&settings.files.url, settings.files.cloud).context("ROUNDTABLE_FILES_URL")?;
     tasks.spawn(Removals::new(postgres.clone(), storage).run(log.clone()));
@@ -235,6 +244,7 @@ macro_rules! projections {
 }
 
 projections![
+    ApiToken,
     Block,
     CallHistory,
     ChangeFeed,
@@ -264,6 +274,7 @@ projections![
     StudySession,
     Timer,
     UserProfile,
+    Webhook,
     Whiteboard,
 ];
 

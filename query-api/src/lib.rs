@@ -4,6 +4,7 @@
 //! of the role `roundtable_reader` that knows who reads, so that row-level security is a second
 //! line of defence behind the queries; see [`reads`](crate::reads).
 
+mod api_token;
 mod as_of;
 mod asked;
 mod avatars;
@@ -41,6 +42,7 @@ mod standing;
 mod study_session;
 mod user_profile;
 mod user_search;
+mod webhook;
 mod whiteboard;
 
 #[cfg(test)]
@@ -206,6 +208,8 @@ fn routes() -> OpenApiRouter<Reads> {
         .merge(recording::router())
         .merge(ice_servers::router())
         .merge(history::router())
+        .merge(api_token::router())
+        .merge(webhook::router())
 }
 
 /// One place says who reads, for every route.

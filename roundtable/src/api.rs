@@ -41,7 +41,10 @@ pub fn openapi() -> OpenApi {
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .bearer_format("JWT")
-        .description(Some("The access token of a log-in, good for 15 minutes."))
+        .description(Some(
+            "The access token of a log-in, good for 15 minutes; or an API token (`rtk_...`), as far as its \
+             scopes go.",
+        ))
         .build();
     let cookie = ApiKeyValue::with_description(
         service::auth::ACCESS_COOKIE,

@@ -127,6 +127,30 @@ fn every_route_says_what_it_is_for_and_who_may_ask() {
 }
 
 #[test]
+fn every_route_and_command_says_what_an_api_token_needs_for_it() {
+    use service::auth::scopes::Need;
+    let routes = json!(api::openapi())["paths"].clone();
+    for (path, operations) in routes.as_object().unwrap() {
+        for method in operations.as_object().unwrap().keys() {
+            let known = Need::knows_route(&method.to_uppercase(), path);
+            assert!(known, "{method} {path} is not in service/src/auth/scopes.rs");
+        }
+    }
+    let exists = |(method, path): (&str, &str)| {
+        path == "/v1/gateway" || routes[path].get(method.to_lowercase()).is_some()
+    };
+    assert_eq!(Need::routes().filter(|route| !exists(*route)).collect::<Vec<_>>(), []);
+
+    let gateway = api::asyncapi(&examples());
+    let messages = gateway["operations"]["receive"]["messages"].as_array().unwrap();
+    let name =
+        |message: &Value| message["$ref"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+    let sent: BTreeSet<String> = messages.iter().map(name).collect();
+    let known: BTreeSet<String> = Need::commands().map(str::to_owned).collect();
+    assert_eq!(sent, known);
+}
+
+#[test]
 fn every_route_and_command_with_a_limit_of_its_own_exists() {
     let routes = json!(api::openapi())["paths"].clone();
     let commands = api::asyncapi(&examples());

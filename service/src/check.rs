@@ -39,7 +39,7 @@ const SECRETS: &str = "ROUNDTABLE_SECRETS";
 /// No server, for where one is needed and none is known.
 const NOBODY: &str = "postgres://127.0.0.1:1";
 
-const SETTINGS: [Setting; 29] = [
+const SETTINGS: [Setting; 32] = [
     setting(POSTGRES, "", NOBODY),
     setting(READER, "", NOBODY),
     setting(REDIS, "", "redis://127.0.0.1:1"),
@@ -61,6 +61,9 @@ const SETTINGS: [Setting; 29] = [
     setting("ROUNDTABLE_MAIL_FROM", "no e-mail", "nobody@localhost"),
     setting("ROUNDTABLE_NOTIFY_AFTER", "30", "30"),
     setting("ROUNDTABLE_PUSH_PRIVATE", "false", "false"),
+    setting("ROUNDTABLE_WEBHOOK_PRIVATE", "false", "false"),
+    setting("ROUNDTABLE_WEBHOOK_RETRY_MS", "5000", "5000"),
+    setting("ROUNDTABLE_WEBHOOK_GIVE_UP_SECONDS", "259200", "259200"),
     setting("ROUNDTABLE_CALL_RING", "45", "45"),
     setting("ROUNDTABLE_CALL_ALONE", "300", "300"),
     setting("ROUNDTABLE_CALL_MESH", "4", "4"),

@@ -7,7 +7,9 @@ use http::HeaderValue;
 use thiserror::Error;
 
 use crate::limits::{Policies, Proxies};
-use crate::{CallSettings, FileSettings, NotificationSettings, Secrets, SecretsError};
+use crate::{
+    CallSettings, FileSettings, NotificationSettings, Secrets, SecretsError, WebhookSettings,
+};
 
 const READER_URL: &str = "ROUNDTABLE_POSTGRES_READER_URL";
 const RETENTION: &str = "ROUNDTABLE_MESSAGE_RETENTION_DAYS";
@@ -58,6 +60,8 @@ pub struct Config {
     pub notifications: NotificationSettings,
     /// `ROUNDTABLE_CALL_RING` and the like: how calls ring, and how their devices find each other.
     pub calls: CallSettings,
+    /// `ROUNDTABLE_WEBHOOK_PRIVATE` and the like: how webhooks are delivered.
+    pub webhooks: WebhookSettings,
 }
 
 /// Shows no URL, because URLs hold passwords.
@@ -169,6 +173,7 @@ impl Config {
             files: FileSettings::read(optional)?,
             notifications: NotificationSettings::read(optional)?,
             calls: CallSettings::read(optional)?,
+            webhooks: WebhookSettings::read(optional)?,
         })
     }
 

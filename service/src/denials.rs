@@ -7,7 +7,7 @@ use std::time::Duration;
 use domain::denial::{Command, Denials as Decider};
 use event_log::{Context, EventLog};
 use events::denial::Target;
-use events::{StreamName, UserId};
+use events::{Scope, StreamName, UserId};
 use http::StatusCode;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -53,12 +53,13 @@ impl Denials {
         target: Option<Target>,
         status: StatusCode,
         slug: &str,
+        scope: Option<Scope>,
     ) {
         if status != StatusCode::FORBIDDEN {
             return;
         }
         let (command, problem) = (command.to_owned(), slug.to_owned());
-        if self.queue.try_send(Command { user, command, problem, target }).is_err() {
+        if self.queue.try_send(Command { user, command, problem, target, scope }).is_err() {
             lost(user, "too many wait");
         }
     }
@@ -71,7 +72,8 @@ impl Denials {
         target: Option<Target>,
         problem: &Problem,
     ) {
-        self.note(user, command, target, problem.status(), problem.slug());
+        let scope = problem.missing_scope();
+        self.note(user, command, target, problem.status(), problem.slug(), scope);
     }
 
     /// Records what waits, and ends; whatever comes later is lost.

@@ -14,10 +14,11 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::auth::Known;
+use crate::auth::scopes::Need;
 use crate::denials::Denials;
 use crate::limits::{Class, Client, Proxies, RateLimits, Subject, Verdict, Whose};
 use crate::problem::Slug;
-use crate::{Authenticator, Identity, Problem};
+use crate::{Authenticator, Problem};
 
 /// What it takes.
 #[derive(Clone)]
@@ -106,21 +107,26 @@ async fn guarded(State(edge): State<Edge>, request: Request, next: Next) -> Resp
     let Some(class) = Class::of_route(&parts.method, &path) else {
         return next.run(Request::from_parts(parts, body)).await;
     };
-    let person = match class.whose() {
+    let known = match class.whose() {
         Whose::Address => None,
         Whose::Person | Whose::Account => {
             let known = edge.auth.of_request(&parts).await;
-            let person = known.as_ref().ok().map(|identity: &Identity| identity.user);
-            parts.extensions.insert(Known(known));
-            person
+            parts.extensions.insert(Known(known.clone()));
+            known.ok()
         }
     };
-    let verdict = edge.judge(class, person, &parts).await;
-    let verdicts = Verdicts(Arc::new(Mutex::new(verdict.into_iter().collect())));
+    let person = known.map(|identity| identity.user);
+    let allowed = known.map_or(Ok(()), |known| known.may(Need::of_route(&parts.method, &path)));
+    let verdicts = match known {
+        Some(token) if token.grant.is_some() => edge.limits.of_token(class, token).await,
+        Some(_) | None => edge.judge(class, person, &parts).await.into_iter().collect(),
+    };
+    let refused = verdicts.iter().find_map(Verdict::problem).or(allowed.err());
+    let verdicts = Verdicts(Arc::new(Mutex::new(verdicts)));
     let (method, target) = (parts.method.clone(), target(parts.uri.path()));
     let client = edge.client(&parts);
     let answer = async {
-        let response = match verdict.and_then(|verdict| verdict.problem()) {
+        let response = match refused {
             Some(problem) => problem.into_response(),
             None => next.run(Request::from_parts(parts, body)).await,
         };
@@ -133,7 +139,7 @@ async fn guarded(State(edge): State<Edge>, request: Request, next: Next) -> Resp
     }
     if let (Some(user), Some(slug)) = (person, response.extensions().get::<Slug>()) {
         let command = command.map_or_else(|| route(&method, &path), str::to_owned);
-        edge.denials.note(user, &command, target, response.status(), slug.0);
+        edge.denials.note(user, &command, target, response.status(), slug.0, slug.1);
     }
     response
 }

@@ -80,6 +80,7 @@ impl PartialSchema for Problem {
             .property("status", number().description(Some("The HTTP status.")))
             .property("detail", text().description(Some("What is special about this one.")))
             .property("retry_after", number().description(Some("Seconds until another try.")))
+            .property("scope", text().description(Some("The scope that an API token lacks.")))
             .required("type")
             .required("title")
             .required("status")

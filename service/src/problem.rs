@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use event_log::LogError;
+use events::Scope;
 use http::{HeaderValue, StatusCode, header};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -21,13 +22,14 @@ pub struct Problem {
     title: &'static str,
     detail: Option<Cow<'static, str>>,
     retry_after: Option<Duration>,
+    scope: Option<Scope>,
 }
 
 impl Problem {
     /// A problem of a kind. The slug is stable: clients compare it. The title says the same to a
     /// person and is the same for every problem of the kind.
     pub const fn new(status: StatusCode, slug: &'static str, title: &'static str) -> Self {
-        Self { status, slug, title, detail: None, retry_after: None }
+        Self { status, slug, title, detail: None, retry_after: None, scope: None }
     }
 
     /// Says what is special about this one.
@@ -35,6 +37,18 @@ impl Problem {
     pub fn detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
         self.detail = Some(detail.into());
         self
+    }
+
+    /// Says which scope an API token lacks.
+    #[must_use]
+    pub const fn scope(mut self, missing: Scope) -> Self {
+        self.scope = Some(missing);
+        self
+    }
+
+    /// The scope that an API token lacks.
+    pub const fn missing_scope(&self) -> Option<Scope> {
+        self.scope
     }
 
     /// Says when to try again; whole seconds, rounded up.
@@ -143,7 +157,7 @@ impl Problem {
     }
 }
 
-/// The members of RFC 9457, and `retry_after` in seconds where there is one.
+/// The members of RFC 9457, and where there is one `retry_after` in seconds, and `scope`.
 impl Serialize for Problem {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut members = serializer.serialize_map(None)?;
@@ -156,19 +170,22 @@ impl Serialize for Problem {
         if let Some(seconds) = self.retry_seconds() {
             members.serialize_entry("retry_after", &seconds)?;
         }
+        if let Some(scope) = self.scope {
+            members.serialize_entry("scope", &scope)?;
+        }
         members.end()
     }
 }
 
 /// What problem a response is, for the layers around its handler.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Slug(pub(crate) &'static str);
+pub(crate) struct Slug(pub(crate) &'static str, pub(crate) Option<Scope>);
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = serde_json::to_vec(&self).expect("text and numbers are always JSON");
         let mut response = (self.status, body).into_response();
-        response.extensions_mut().insert(Slug(self.slug));
+        response.extensions_mut().insert(Slug(self.slug, self.scope));
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

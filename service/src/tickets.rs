@@ -237,7 +237,7 @@ mod tests {
         let other = Tickets::new(&[8; 32]).issue(ticket(), at(0));
         assert_eq!(verify(&other), Err(TicketError::Signature));
         let (user, login) = (Uuid::from_u128(1).into(), Uuid::from_u128(2).into());
-        let access = Tokens::new(&[7; 32]).issue(Identity { user, login }, at(0));
+        let access = Tokens::new(&[7; 32]).issue(Identity::new(user, login), at(0));
         // The library may look at the claims before their audience; both say it is no ticket.
         assert!(matches!(verify(&access), Err(TicketError::Audience | TicketError::Malformed)));
         for text in ["", "a.b.c", "eyJhbGciOiJub25lIn0.e30."] {

@@ -24,7 +24,9 @@ pub(crate) mod recordings;
 pub(crate) mod reports;
 pub(crate) mod sessions;
 pub(crate) mod study;
+pub(crate) mod tokens;
 pub(crate) mod users;
+pub(crate) mod webhooks;
 pub(crate) mod whiteboard;
 
 use std::fmt;
@@ -38,6 +40,7 @@ use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use service::auth::scopes::Need;
 use service::limits::Class;
 use service::{Edge, Identity, Problem};
 use utoipa::ToSchema;
@@ -72,6 +75,8 @@ const TABLES: &[&[Entry]] = &[
     calls::COMMANDS,
     call_media::COMMANDS,
     recordings::COMMANDS,
+    tokens::COMMANDS,
+    webhooks::COMMANDS,
 ];
 
 /// Something that somebody wants done. Its fields, as JSON, are the body of the request.
@@ -137,6 +142,10 @@ pub(crate) enum Made {
     Call(CallId),
     /// A call is recorded.
     Recording(RecordingId),
+    /// An API token was made.
+    ApiToken(tokens::NewToken),
+    /// A webhook was made, or has a new secret.
+    Webhook(webhooks::NewSecret),
 }
 
 impl Accepted {
@@ -184,8 +193,12 @@ impl Pending {
     ) -> Result<Accepted, Problem> {
         let Self { name, target, command } = self;
         let Edge { limits, denials, .. } = app.edge().clone();
-        limits.check(Class::of_command(name), identity.user).await?;
-        command.run(app, identity, key).await.inspect_err(|problem| {
+        limits.check_command(Class::of_command(name), identity).await?;
+        let done = match identity.may(Need::of_command(name)) {
+            Ok(()) => command.run(app, identity, key).await,
+            Err(problem) => Err(problem),
+        };
+        done.inspect_err(|problem| {
             denials.note_problem(identity.user, name, target, problem);
         })
     }
@@ -407,6 +420,14 @@ mod tests {
             ("call.start_recording", json!({"call": ID})),
             ("call.start_recording", json!({"call": ID, "recording": ID})),
             ("call.stop_recording", json!({"call": ID, "recording": ID})),
+            ("token.make", json!({"name": "bot", "scopes": ["messages:read"]})),
+            ("token.revoke", json!({"token": ID})),
+            ("webhook.create", json!({"url": "https://example.org", "types": ["message.*"]})),
+            ("webhook.change", json!({"webhook": ID, "enabled": false})),
+            ("webhook.remove", json!({"webhook": ID})),
+            ("webhook.rotate_secret", json!({"webhook": ID, "overlap_hours": 1})),
+            ("webhook.replay", json!({"webhook": ID, "from": "7"})),
+            ("webhook.test", json!({"webhook": ID})),
         ] {
             parse(name, body.clone()).unwrap_or_else(|problem| panic!("{name}: {problem:?}"));
             let mut more = body;

@@ -62,7 +62,7 @@ pub(crate) async fn log_in(app: &App, key: Uuid, mut body: LogIn) -> Result<Sess
         .await
         .map_err(|error| problems::of_transaction(error, problems::of_login))?;
     // A password that was changed meanwhile has ended all log-ins that it found; not this one.
-    let identity = Identity { user, login };
+    let identity = Identity::new(user, login);
     let known = app.log().load::<User>(&StreamName::user(user)).await?;
     if passwords_differ(&known.state, &hash) {
         logins::close(app, &call, login, CloseReason::PasswordChanged).await?;
@@ -153,7 +153,7 @@ pub(crate) async fn refresh(app: &App, key: Uuid, shown: &str) -> Result<Session
     // What was appended may be the end of the log-in.
     match &*app.log().load::<Login>(&stream).await?.state {
         Login::Open { refresh_digest, .. } if refresh_digest.open() == Some(&next.digest()) => {
-            let identity = Identity { user, login: shown.login };
+            let identity = Identity::new(user, shown.login);
             Ok(session(app, identity, &next, call.now, refreshed.position))
         }
         Login::Open { refresh_digest, .. } if refresh_digest.open().is_none() => {
@@ -166,7 +166,7 @@ pub(crate) async fn refresh(app: &App, key: Uuid, shown: &str) -> Result<Session
             Err(problems::refresh_reused())
         }
         Login::Closed { .. } => Err(problems::refresh_reused()),
-        Login::None => Err(problems::wrong_refresh_token()),
+        Login::None | Login::Token(_) => Err(problems::wrong_refresh_token()),
     }
 }
 

@@ -19,6 +19,7 @@ mod feed;
 mod frames;
 mod history;
 mod in_flight;
+mod programs;
 mod queue;
 mod signals;
 mod socket;
@@ -37,8 +38,9 @@ use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::response::Response;
 use event_log::EventLog;
-use http::{HeaderMap, StatusCode};
-use service::auth::{ACCESS_COOKIE, bearer, cookie, is_same_origin};
+use http::{HeaderMap, Method, StatusCode};
+use service::auth::scopes::Need;
+use service::auth::{ACCESS_COOKIE, ApiToken, bearer, cookie, is_same_origin};
 use service::{Config, Identity, Problem, Redis};
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
@@ -52,6 +54,7 @@ pub(crate) use fanout::SocketId;
 use feed::Feed;
 use frames::{MAX_FRAME_BYTES, SUBPROTOCOL};
 use history::History;
+use programs::Programs;
 pub(crate) use queue::Bounds;
 use taps::Taps;
 pub(crate) use whispers::Whispers;
@@ -65,6 +68,7 @@ pub(crate) struct Gateway {
     history: Arc<History>,
     whispers: Whispers,
     presence: Presence,
+    programs: Programs,
     nats: async_nats::Client,
     places: Arc<Semaphore>,
     next_socket: AtomicU64,
@@ -111,6 +115,7 @@ impl Gateway {
             history,
             whispers,
             presence,
+            programs: Programs::default(),
             nats,
             next_socket: AtomicU64::new(1),
             sockets,
@@ -181,12 +186,23 @@ pub(crate) async fn upgrade(
 /// one does not hinder a socket that authenticates by a frame.
 async fn recognise(app: &App, headers: &HeaderMap) -> Result<Option<Identity>, Problem> {
     if let Some(token) = bearer(headers)? {
-        return app.auth().introduce(token).await.map(Some);
+        let identity = app.auth().introduce(token).await?;
+        admit(app, identity)?;
+        return Ok(Some(identity));
     }
     match cookie(headers, ACCESS_COOKIE) {
-        Some(token) if is_same_origin(headers, app.allowed_origins()) => {
+        Some(token)
+            if is_same_origin(headers, app.allowed_origins()) && !ApiToken::is_meant(token) =>
+        {
             Ok(app.auth().introduce(token).await.ok())
         }
         Some(_) | None => Ok(None),
     }
+}
+
+/// Whether somebody may be told live of everything, which an API token needs a scope for.
+fn admit(app: &App, identity: Identity) -> Result<(), Problem> {
+    identity.may(Need::of_route(&Method::GET, "/v1/gateway")).inspect_err(|problem| {
+        app.edge().denials.note_problem(identity.user, "GET /v1/gateway", None, problem);
+    })
 }

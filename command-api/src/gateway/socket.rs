@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
 use events::Position;
+use events::Scope;
 use http::StatusCode;
 use rand::Rng;
+use service::auth::scopes::Need;
 use service::{Identity, Problem};
 use tokio::time::{Instant, MissedTickBehavior};
 use uuid::Uuid;
@@ -17,13 +19,13 @@ use super::dispatcher::Dispatcher;
 use super::fanout::SocketId;
 use super::frames::{BadFrame, Bye, ClientFrame, MAX_FRAME_BYTES, ServerFrame};
 use super::in_flight::InFlight;
+use super::programs::{Attendance, expiry};
 use super::queue::Outbox;
 use super::signals::Signaller;
 use super::typing::Typist;
 use super::wire::{Received, Wire};
 use crate::App;
 use crate::commands::{Accepted, Pending};
-use crate::presence::Present;
 
 /// How many bad frames in a row are too many.
 const BAD_FRAMES: u32 = 10;
@@ -72,13 +74,13 @@ pub(crate) async fn serve(app: &App, mut wire: Wire, known: Option<Identity>) {
 async fn live(app: &App, wire: &mut Wire, known: Option<Identity>) -> Result<(), Failed> {
     let gateway = app.gateway();
     // In a box: what it takes to come in is large, and given back before the long time of waiting.
-    let (identity, registered) = Box::pin(come_in(app, wire, known)).await?;
-    let _here = app.rooms().here(identity);
+    let (identity, registered, present) = Box::pin(come_in(app, wire, known)).await?;
+    let _here = identity.has(Scope::Presence).then(|| app.rooms().here(identity));
     Session {
         app,
         wire,
         identity,
-        present: gateway.presence.enter(identity.user),
+        present,
         away: false,
         turns: Bucket::new(TURNS.0, TURNS.1, Instant::now()),
         typist: Typist::new(app.clone(), identity.user, registered.id),
@@ -97,7 +99,7 @@ async fn come_in(
     app: &App,
     wire: &mut Wire,
     known: Option<Identity>,
-) -> Result<(Identity, Registered), Failed> {
+) -> Result<(Identity, Registered, Attendance), Failed> {
     let gateway = app.gateway();
     let hello = ServerFrame::Hello {
         heartbeat_ms: u64::try_from(gateway.limits.heartbeat.as_millis()).unwrap_or(u64::MAX),
@@ -109,9 +111,16 @@ async fn come_in(
     let greeting = tokio::time::timeout(gateway.limits.greeting, greet(app, wire, known));
     let (identity, after) = greeting.await.unwrap_or(Err(Failed::Bye(Bye::auth_timeout())))?;
 
-    if gateway.presence.devices(identity.user) >= SOCKETS_OF_ONE {
-        return Err(Failed::Bye(Bye::too_many_sockets()));
-    }
+    let program = match identity.has(Scope::Presence) {
+        false => {
+            let program = gateway.programs.enter(identity.login, SOCKETS_OF_ONE);
+            Some(program.ok_or(Failed::Bye(Bye::too_many_sockets()))?)
+        }
+        true if gateway.presence.devices(identity.user) >= SOCKETS_OF_ONE => {
+            return Err(Failed::Bye(Bye::too_many_sockets()));
+        }
+        true => None,
+    };
     let registered = Registered {
         id: gateway.next_id(),
         outbox: Arc::new(Outbox::new(gateway.limits.outbox())),
@@ -120,7 +129,11 @@ async fn come_in(
     let position = attach::attach(app, wire, &registered, identity, after).await?;
     let resumed = after.is_some();
     wire.send(&ServerFrame::Ready { user: identity.user, position, resumed }).await?;
-    Ok((identity, registered))
+    let present = match program {
+        Some(program) => Attendance::Program { _counted: program },
+        None => Attendance::Present(gateway.presence.enter(identity.user)),
+    };
+    Ok((identity, registered, present))
 }
 
 /// Waits for the client to say who it is, and from where on it wants what it missed.
@@ -132,13 +145,14 @@ async fn greet(
     let mut bad_frames = 0;
     loop {
         let refused = match read_frame(wire).await? {
-            Ok(ClientFrame::Auth { token, after }) => match app.auth().introduce(&token).await {
+            Ok(ClientFrame::Auth { token, after }) => match introduce(app, &token).await {
                 Ok(identity) => return Ok((identity, after)),
                 Err(problem) => {
                     wire.send(&ServerFrame::Error { id: None, problem: &problem }).await?;
                     let bye = match problem.status() {
                         StatusCode::UNAUTHORIZED => Bye::unauthenticated(),
-                        StatusCode::FORBIDDEN => Bye::suspended(),
+                        StatusCode::FORBIDDEN if problem.slug() == "suspended" => Bye::suspended(),
+                        StatusCode::FORBIDDEN => Bye::unauthenticated(),
                         _ => Bye::unavailable(2000),
                     };
                     return Err(Failed::Bye(bye));
@@ -172,6 +186,13 @@ async fn greet(
             return Err(Failed::Bye(Bye::bad_frames()));
         }
     }
+}
+
+/// Whose token it is, if it is one that may be told live of everything.
+async fn introduce(app: &App, token: &str) -> Result<Identity, Problem> {
+    let identity = app.auth().introduce(token).await?;
+    super::admit(app, identity)?;
+    Ok(identity)
 }
 
 /// The next frame that is one of the protocol, before there is a session.
@@ -228,7 +249,7 @@ struct Session<'a> {
     app: &'a App,
     wire: &'a mut Wire,
     identity: Identity,
-    present: Present,
+    present: Attendance,
     /// Whether the client said last that nobody uses it.
     away: bool,
     turns: Bucket,
@@ -246,8 +267,11 @@ impl Session<'_> {
         let period = self.app.gateway().limits.heartbeat;
         let mut heartbeat = tokio::time::interval_at(Instant::now() + period, period);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let expiry = expiry(self.identity);
+        tokio::pin!(expiry);
         loop {
             tokio::select! {
+                () = &mut expiry => return Err(Failed::Bye(Bye::login_ended())),
                 () = self.outbox.woken() => self.flush().await?,
                 received = self.wire.receive(), if self.commands.has_room() => {
                     match self.received(received) {
@@ -308,6 +332,20 @@ impl Session<'_> {
 
     fn frame(&mut self, frame: ClientFrame) {
         self.bad_frames = 0;
+        let name = match &frame {
+            ClientFrame::Typing { .. } => "typing",
+            ClientFrame::Presence { .. } => "presence",
+            ClientFrame::Signal { .. } => "signal",
+            ClientFrame::Signals { .. } => "signals",
+            ClientFrame::Command { .. }
+            | ClientFrame::Ping
+            | ClientFrame::Auth { .. }
+            | ClientFrame::Resume { .. } => "ping",
+        };
+        if let Err(problem) = self.identity.may(Need::of_command(name)) {
+            self.app.edge().denials.note_problem(self.identity.user, name, None, &problem);
+            return self.push(&ServerFrame::Error { id: None, problem: &problem });
+        }
         match frame {
             ClientFrame::Command { id, command } => self.begin(id, command),
             ClientFrame::Typing { conversation, typing } => {

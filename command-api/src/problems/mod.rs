@@ -1,5 +1,6 @@
 //! What each rule that says no is called for clients: one function for each decider.
 
+mod bots;
 mod calls;
 mod files;
 mod people;
@@ -12,6 +13,9 @@ use event_log::TransactError;
 use http::StatusCode;
 use service::Problem;
 
+pub(crate) use bots::{
+    invalid_webhook_url, no_such_token, of_webhook, too_many_tokens, too_many_webhooks,
+};
 pub(crate) use calls::{
     call_in_progress, in_another_call, of_call, peer_not_in_call, registry_away, rings_at_stranger,
     too_many_lines,

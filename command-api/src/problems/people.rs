@@ -123,6 +123,13 @@ pub(crate) fn of_login(rejection: login::Rejection) -> Problem {
         Rejection::NoSuchLogin => wrong_refresh_token(),
         Rejection::Closed => unauthorized("login-ended", "This log-in has ended"),
         Rejection::Expired => unauthorized("refresh-expired", "The refresh token has expired"),
+        Rejection::InvalidName => {
+            invalid("invalid-name", "A token has a name of 1 to 100 characters")
+        }
+        Rejection::NoScope => invalid("no-scope", "A token has at least one scope"),
+        Rejection::InvalidExpiry => {
+            invalid("invalid-expiry", "A token expires in the future, or never")
+        }
         Rejection::Unreadable => vault_away(),
     }
 }

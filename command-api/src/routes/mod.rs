@@ -16,7 +16,9 @@ mod recordings;
 mod reports;
 mod sessions;
 mod study;
+mod tokens;
 mod users;
+mod webhooks;
 
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -49,6 +51,8 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .merge(push::router())
         .merge(calls::router())
         .merge(recordings::router())
+        .merge(tokens::router())
+        .merge(webhooks::router())
         .route("/v1/gateway", get(gateway::upgrade))
 }
 

@@ -71,3 +71,25 @@ async fn denials_beyond_the_limit_are_answered_and_not_recorded_and_the_last_are
     world.app.drained().await;
     assert_eq!(denials(&world, &bob, 5).await.len(), 5);
 }
+
+#[tokio::test]
+async fn what_an_api_token_lacks_is_a_fact_that_names_the_scope() {
+    let world = World::new().await;
+    let bob = world.person("bob").await;
+    let body = json!({"name": "bot", "scopes": ["messages:read", "events:read"]});
+    let (status, made) = bob.write(&world, "POST", "/v1/api-tokens", body).await;
+    assert_eq!(status, 201, "{made}");
+    let token = text(&made["token"]);
+    let group = json!({"title": "Bots", "members": []});
+    let path = "/v1/conversations";
+    let (status, problem) = request(&world, "POST", path, &token, world.id(), group).await;
+    assert_eq!(status, 403, "{problem}");
+    assert_eq!(problem["scope"], "conversations:write");
+
+    let stream = StreamName::denial(bob.id.parse().unwrap());
+    let denial = ("POST /v1/conversations".to_owned(), "missing-scope".to_owned(), String::new());
+    assert_eq!(denials(&world, &bob, 1).await, [denial]);
+    let recorded = world.log.read_stream(&stream, 0).await.unwrap();
+    let data: Value = serde_json::from_str(recorded[0].data.get()).unwrap();
+    assert_eq!(data["scope"], "conversations:write");
+}

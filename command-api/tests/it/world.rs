@@ -93,6 +93,7 @@ impl World {
             files: FileSettings { quota: 1 << 20, ..FileSettings::in_folder(&files) },
             notifications: service::NotificationSettings::default(),
             calls: service::CallSettings::default(),
+            webhooks: service::WebhookSettings::default(),
         };
         let namespace = servers::prefix();
         let direct = service::nats::options(&servers.nats_url).connect(&servers.nats_url).await;
@@ -110,6 +111,7 @@ impl World {
             files: config.files.clone(),
             notifications: None,
             audit: None,
+            webhooks: None,
         };
         let log = connect(&config, direct.clone()).await;
         projector::start(settings, log.clone(), projector.clone()).await.unwrap();

@@ -18,6 +18,8 @@ use events::{
 };
 use uuid::Uuid;
 
+#[path = "bots.rs"]
+mod bots;
 #[path = "calls.rs"]
 mod calls;
 
@@ -125,6 +127,7 @@ pub(crate) fn all() -> Vec<DomainEvent> {
     all.extend(of_sessions());
     all.extend(of_the_rest());
     all.extend(calls::all());
+    all.extend(bots::all());
     all
 }
 
@@ -339,6 +342,7 @@ fn of_the_rest() -> Vec<DomainEvent> {
             command: "conversation.ban".to_owned(),
             problem: "not-owner".to_owned(),
             target: Some(conversation.uuid()),
+            scope: None,
         }
         .into(),
     ]

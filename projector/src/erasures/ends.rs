@@ -32,8 +32,13 @@ pub(super) async fn all(
     postgres: &PgPool,
     erased: &Erased,
 ) -> Result<(Ended, Vec<Uuid>)> {
-    let logins =
-        ids(postgres, erased.user, "select login_id from login where user_id = $1").await?;
+    let logins = ids(
+        postgres,
+        erased.user,
+        "select login_id from login where user_id = $1
+         union select token_id from api_token where user_id = $1",
+    )
+    .await?;
     for id in &logins {
         let command = login::Command::Close { user: erased.user, reason: CloseReason::Revoked };
         let stream = StreamName::login(LoginId::new(*id));

@@ -25,6 +25,7 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use crate::PROJECTIONS;
+use crate::rebuild::{self, Slot};
 pub use certificate::{Certificate, Signer};
 
 /// How often it looks for what is to be done.
@@ -124,6 +125,12 @@ impl Erasures {
         let head = self.log.head().await?;
         self.reach(head).await?;
         self.bytes_are_gone(files).await?;
+        // Versions of read models that are kept beside the live ones may be from before.
+        let mut db = self.postgres.acquire().await?;
+        for slot in [Slot::Old, Slot::Next] {
+            rebuild::discard(&mut db, PROJECTIONS, slot).await?;
+        }
+        drop(db);
         let scrubbed = scrub::tables(&self.postgres, user).await?;
         let certificate = Certificate::new(&erased, key_destroyed_at, ended, head, scrubbed);
         let (certificate, signature) = self.signer.sign(&certificate)?;

@@ -14,6 +14,7 @@ const LARGEST: i64 = 1 << 30;
 
 /// The tables with personal data, but for the messages.
 const TABLES: &[&str] = &[
+    "api_token",
     "change_feed_entry",
     "change_feed_frame",
     "conversation",
@@ -27,6 +28,7 @@ const TABLES: &[&str] = &[
     "user_account",
     "user_profile",
     "user_search_term",
+    "webhook",
     "whiteboard",
 ];
 

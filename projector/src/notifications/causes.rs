@@ -75,7 +75,8 @@ pub(super) fn of(event: &DomainEvent) -> Option<Cause> {
         | DomainEvent::Denial(_)
         | DomainEvent::Line(_)
         | DomainEvent::Hold(_)
-        | DomainEvent::Access(_) => None,
+        | DomainEvent::Access(_)
+        | DomainEvent::Webhook(_) => None,
     }
 }
 

@@ -17,7 +17,7 @@ mod deliver;
 mod email;
 mod push;
 mod raiser;
-mod reach;
+pub(crate) mod reach;
 mod rows;
 mod seal;
 mod whom;

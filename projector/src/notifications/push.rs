@@ -8,10 +8,11 @@ use domain::user::Subscription;
 use events::NotificationId;
 use reqwest::{Client, StatusCode, redirect};
 use service::Vapid;
+use service::reach::is_public;
 use url::{Host, Url};
 
 use super::Refused;
-use super::reach::{PublicOnly, is_public};
+use super::reach::PublicOnly;
 use super::seal::Browser;
 
 /// How long a push service may take.

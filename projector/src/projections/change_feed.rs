@@ -6,7 +6,7 @@
 //! What a message said goes out of its frames once it says something else, or is deleted: whoever
 //! resumes gets the frame that says so a little later.
 
-mod redaction;
+pub(crate) mod redaction;
 
 use std::time::Duration;
 
@@ -195,7 +195,8 @@ fn told(event: &DomainEvent) -> Option<MessageId> {
         | DomainEvent::Call(_)
         | DomainEvent::Line(_)
         | DomainEvent::Hold(_)
-        | DomainEvent::Access(_) => None,
+        | DomainEvent::Access(_)
+        | DomainEvent::Webhook(_) => None,
     }
 }
 

@@ -55,20 +55,26 @@ impl Projection for Login {
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {
         let (at, position) = (event.recorded_at, event.position);
         match &event.event {
-            DomainEvent::Login(about) => vec![match about {
-                LoginEvent::Opened { login, user, expires, device, .. } => Op::Insert {
+            DomainEvent::Login(LoginEvent::Opened { login, user, expires, device, .. }) => {
+                vec![Op::Insert {
                     login: *login,
                     user: *user,
                     device: device.as_ref().and_then(text),
                     at,
                     expires: *expires,
                     position,
-                },
-                LoginEvent::Refreshed { login, expires, .. } => {
-                    Op::Refresh { login: *login, at, expires: *expires, position }
-                }
-                LoginEvent::Closed { login, .. } => Op::Remove { login: *login },
-            }],
+                }]
+            }
+            DomainEvent::Login(LoginEvent::Refreshed { login, expires, .. }) => {
+                vec![Op::Refresh { login: *login, at, expires: *expires, position }]
+            }
+            DomainEvent::Login(LoginEvent::Closed { login, .. }) => {
+                vec![Op::Remove { login: *login }]
+            }
+            // An API token is no device.
+            DomainEvent::Login(LoginEvent::TokenMade { .. } | LoginEvent::TokenUsed { .. }) => {
+                vec![]
+            }
             _ => vec![],
         }
     }

@@ -4,6 +4,7 @@
 //! operations of a batch, in the order of the log, in the transaction that also advances the
 //! checkpoint (see `runner`).
 
+pub mod api_token;
 pub mod block;
 pub mod call_history;
 pub mod change_feed;
@@ -35,8 +36,10 @@ pub mod study_session;
 mod table;
 pub mod timer;
 pub mod user_profile;
+pub mod webhook;
 pub mod whiteboard;
 
+pub use api_token::ApiToken;
 pub use block::Block;
 pub use call_history::CallHistory;
 pub use change_feed::ChangeFeed;
@@ -67,6 +70,7 @@ pub use study_session::StudySession;
 pub use table::Table;
 pub use timer::Timer;
 pub use user_profile::UserProfile;
+pub use webhook::Webhook;
 pub use whiteboard::Whiteboard;
 
 use std::collections::HashMap;

@@ -75,6 +75,7 @@ impl World {
             idle_pace: projector::runner::IDLE_PACE,
             notifications: None,
             audit: None,
+            webhooks: None,
         }
     }
 

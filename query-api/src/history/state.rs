@@ -12,11 +12,13 @@ use domain::line::Line;
 use domain::login::Login;
 use domain::message::Message;
 use domain::notification::Notification;
+use domain::parked::Parked;
 use domain::receipt::Receipt;
 use domain::report::Report;
 use domain::reservation::Reservation;
 use domain::session::Session;
 use domain::user::User;
+use domain::webhook::Webhook;
 use domain::whiteboard::Whiteboard;
 use event_log::{EventLog, Seals};
 use events::{Category, Position, StreamName};
@@ -82,6 +84,8 @@ pub async fn state(
         Category::Line => fold::<Line>(log, stream, at, seals).await,
         Category::Hold => fold::<Hold>(log, stream, at, seals).await,
         Category::Access => fold::<Accesses>(log, stream, at, seals).await,
+        Category::Parked => fold::<Parked>(log, stream, at, seals).await,
+        Category::Webhook => fold::<Webhook>(log, stream, at, seals).await,
     };
     state.map(Some)
 }

@@ -106,8 +106,8 @@ impl Service {
     }
 
     async fn log_in(&self) -> Identity {
-        let who = Identity { user: id().into(), login: id().into() };
-        let Identity { user, login } = who;
+        let who = Identity::new(id().into(), id().into());
+        let Identity { user, login, .. } = who;
         let expires = clock::now() + std::time::Duration::from_secs(3600);
         let refresh_digest = "00".to_owned();
         self.command(who, &Command::Open { login, user, refresh_digest, expires, device: None })
@@ -158,7 +158,7 @@ async fn only_who_is_logged_in_may_read() {
     let old = service.tokens.issue(ada, clock::now() - service::auth::LIFETIME);
     let forged = Tokens::new(&[9; 32]).issue(ada, clock::now());
     // Rightly signed, for a log-in that is somebody else's.
-    let mixed = Identity { user: id().into(), login: ada.login };
+    let mixed = Identity::new(id().into(), ada.login);
     let mixed = service.tokens.issue(mixed, clock::now());
     for path in ROUTES {
         assert_eq!(service.refused(path, None).await, "unauthenticated");

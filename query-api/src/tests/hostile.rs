@@ -82,6 +82,12 @@ async fn fill(stage: &Stage, ada: Uuid, bob: Uuid) {
              insert into login values ('{ada}', '{ada}', 'phone', now(), now(), now(), {p}), ('{bob}', '{bob}', 'phone', now(), now(), now(), {p});
              insert into notification_log (notification_id, user_id, about, cause, raised_at, position)
                values ('{ada}', '{ada}', '{{}}', '{ada}', now(), {p}), ('{bob}', '{bob}', '{{}}', '{bob}', now(), {p});
+             insert into api_token values ('{ada}', '{ada}', 'bot', '{{}}', now(), null, null, {p});
+             insert into webhook (webhook_id, owner_id, conversation_id, url, types, created_at, position)
+               values ('{ada}', '{ada}', '{talk}', 'https://secret', '{{}}', now(), {p});
+             insert into webhook_lane (webhook_id, position) values ('{ada}', {p});
+             insert into webhook_attempt (webhook_id, event_id, event_type, position, attempt, attempted_at, duration_ms, delivered)
+               values ('{ada}', '{ada}', 'message.sent', {p}, 1, now(), 7, true);
              insert into vault.person_key (subject, wrapped) values ('{ada}', '\\x00')",
             id(),
             id(),
@@ -180,6 +186,9 @@ async fn what_two_people_share_is_all_that_one_sees_of_the_other() {
     assert_eq!(count(&mut session, "public", "member").await, Ok(2));
     assert_eq!(count(&mut session, "public", "change_feed_member").await, Ok(1));
     assert_eq!(count(&mut session, "public", "change_feed_entry").await, Ok(1));
+    for table in ["api_token", "webhook", "webhook_lane", "webhook_attempt"] {
+        assert_eq!(count(&mut session, "public", table).await, Ok(0), "{table}");
+    }
     // Invitations and bans are for those who run the group, reports for moderators.
     for (table, rows) in [("invite", 0), ("conversation_ban", 0), ("report", 0), ("standing", 1)] {
         assert_eq!(count(&mut session, "public", table).await, Ok(rows), "{table}");

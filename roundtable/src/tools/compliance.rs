@@ -13,8 +13,8 @@ use clap::Args;
 use domain::{Decider as _, conversation::Conversation};
 use event_log::EventLog;
 use events::{
-    ConversationEvent, ConversationId, DomainEvent, Envelope, FileEvent, FileId, MessageEvent,
-    MessageId, Moment, Position, SessionEvent, UserEvent, UserId, frame::frame,
+    ConversationId, DomainEvent, Envelope, FileEvent, FileId, MessageEvent, MessageId, Moment,
+    Position, UserEvent, UserId, about, frame::frame,
 };
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -170,7 +170,7 @@ impl Export {
 
     fn take(&mut self, envelope: &Envelope<DomainEvent>) -> Result<()> {
         self.learn(envelope);
-        let Some(conversation) = conversation_of(&envelope.event) else { return Ok(()) };
+        let Some(conversation) = about::conversation(&envelope.event) else { return Ok(()) };
         let covered = self.asked.covers(conversation, envelope.recorded_at);
         let before = self.texts_after(&envelope.event);
         if let DomainEvent::Conversation(event) = &envelope.event {
@@ -293,30 +293,6 @@ fn cell(text: &str) -> String {
     }
 }
 
-/// In which conversation something happened.
-fn conversation_of(event: &DomainEvent) -> Option<ConversationId> {
-    match event {
-        DomainEvent::Conversation(event) => Some(conversation_in(event)),
-        DomainEvent::Message(
-            MessageEvent::Sent { conversation, .. }
-            | MessageEvent::Edited { conversation, .. }
-            | MessageEvent::Deleted { conversation, .. }
-            | MessageEvent::Reacted { conversation, .. }
-            | MessageEvent::Unreacted { conversation, .. },
-        ) => Some(*conversation),
-        DomainEvent::Call(event) => Some(event.place().1),
-        DomainEvent::Session(event) => Some(SessionEvent::conversation(event)),
-        DomainEvent::Whiteboard(event) => Some(event.conversation()),
-        DomainEvent::File(FileEvent::Uploaded { conversation, .. }) => *conversation,
-        _ => None,
-    }
-}
-
-fn conversation_in(event: &ConversationEvent) -> ConversationId {
-    let data = events::Event::to_data(event);
-    serde_json::from_value(data["conversation"].clone()).expect("every one of them says it")
-}
-
 /// The SHA-256 of each file, by its path.
 fn digests(folder: &Path) -> Result<BTreeMap<String, String>> {
     let mut found = BTreeMap::new();
@@ -372,7 +348,7 @@ async fn verify(log: &EventLog, folder: &Path) -> Result<ExitCode> {
     let mut there = BTreeSet::new();
     sweep(log, Position::START, to, "checking", async |recorded| {
         if let Ok(event_log::Opened::Ours(envelope)) = log.open_sealed(recorded)
-            && let Some(conversation) = conversation_of(&envelope.event)
+            && let Some(conversation) = about::conversation(&envelope.event)
             && asked.covers(conversation, envelope.recorded_at)
         {
             there.insert(envelope.id.to_string());

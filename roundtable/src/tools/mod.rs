@@ -19,6 +19,7 @@ pub mod rebuild;
 pub mod replay;
 pub mod state;
 mod sweep;
+pub mod webhooks;
 
 use std::process::ExitCode;
 
@@ -27,33 +28,37 @@ use clap::Subcommand;
 
 pub use place::Place;
 
-/// The tools.
+/// The tools: first those that look, then those that change something.
 #[derive(Debug, Subcommand)]
 #[expect(missing_docs, reason = "the arguments of each are documented, for the terminal too")]
 pub enum Tool {
-    /// Appoint people, as the operator.
-    #[command(subcommand)]
-    Admin(admin::AdminCommand),
-    Compliance(compliance::ComplianceArguments),
-    /// Prove that nobody changed the log.
-    #[command(subcommand)]
-    Audit(audit::AuditCommand),
-    Backup(backup::BackupArguments),
-    /// Work on the events that read models could not work on.
-    Parked(parked::ParkedCommand),
-    Rebuild(rebuild::RebuildArguments),
-    Erase(erase::EraseArguments),
-    Export(export::ExportArguments),
-    /// Keep people and conversations for legal matters.
-    #[command(subcommand)]
-    Hold(hold::HoldCommand),
     /// Read the log: list events, or follow it.
     #[command(subcommand)]
     Events(events::EventsCommand),
-    Replay(replay::ReplayArguments),
     State(state::StateArguments),
     Explain(explain::ExplainArguments),
+    /// Prove that nobody changed the log.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    Compliance(compliance::ComplianceArguments),
+    Export(export::ExportArguments),
+    Replay(replay::ReplayArguments),
+    Rebuild(rebuild::RebuildArguments),
+    /// Work on the events that read models could not work on.
+    #[command(subcommand)]
+    Parked(parked::ParkedCommand),
+    /// See what became of webhooks, and tell them again.
+    #[command(subcommand)]
+    Webhooks(webhooks::WebhooksCommand),
+    Backup(backup::BackupArguments),
     Restore(backup::RestoreArguments),
+    Erase(erase::EraseArguments),
+    /// Keep people and conversations for legal matters.
+    #[command(subcommand)]
+    Hold(hold::HoldCommand),
+    /// Appoint people, as the operator.
+    #[command(subcommand)]
+    Admin(admin::AdminCommand),
 }
 
 impl Tool {
@@ -63,20 +68,21 @@ impl Tool {
     /// When a server does not answer, or what was asked for cannot be done.
     pub async fn run(self) -> Result<ExitCode> {
         match self {
-            Self::Admin(command) => admin::run(command).await,
-            Self::Compliance(arguments) => compliance::run(arguments).await,
-            Self::Audit(command) => audit::run(command).await,
-            Self::Backup(arguments) => backup::run(arguments).await,
-            Self::Parked(command) => parked::run(command).await,
-            Self::Rebuild(arguments) => rebuild::run(arguments).await,
-            Self::Erase(arguments) => erase::run(arguments).await,
-            Self::Export(arguments) => export::run(arguments).await,
-            Self::Hold(command) => hold::run(command).await,
             Self::Events(command) => events::run(command).await,
-            Self::Replay(arguments) => replay::run(arguments).await,
             Self::State(arguments) => state::run(arguments).await,
             Self::Explain(arguments) => explain::run(arguments).await,
+            Self::Audit(command) => audit::run(command).await,
+            Self::Compliance(arguments) => compliance::run(arguments).await,
+            Self::Export(arguments) => export::run(arguments).await,
+            Self::Replay(arguments) => replay::run(arguments).await,
+            Self::Rebuild(arguments) => rebuild::run(arguments).await,
+            Self::Parked(command) => parked::run(command).await,
+            Self::Webhooks(command) => webhooks::run(command).await,
+            Self::Backup(arguments) => backup::run(arguments).await,
             Self::Restore(arguments) => backup::restore(arguments).await,
+            Self::Erase(arguments) => erase::run(arguments).await,
+            Self::Hold(command) => hold::run(command).await,
+            Self::Admin(command) => admin::run(command).await,
         }
     }
 }

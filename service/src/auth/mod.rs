@@ -1,6 +1,8 @@
-//! Who somebody is: from an access token, checked against the log.
+//! Who somebody is: from an access token, or an API token, checked against the log.
 
+mod api_tokens;
 mod csrf;
+pub mod scopes;
 mod suspension;
 mod tokens;
 
@@ -12,6 +14,7 @@ use events::{LoginId, StreamName, UserId};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode, header};
 
+pub use api_tokens::{ApiToken, Grant, PREFIX};
 pub use csrf::{check as check_csrf, is_same_origin};
 pub use tokens::{LIFETIME, TokenError, Tokens};
 
@@ -27,8 +30,17 @@ pub const REFRESH_COOKIE: &str = "roundtable_refresh";
 pub struct Identity {
     /// The person.
     pub user: UserId,
-    /// Their log-in: one device.
+    /// Their log-in: one device, or one API token.
     pub login: LoginId,
+    /// What the token may be used for, where it is an API token; everything otherwise.
+    pub grant: Option<Grant>,
+}
+
+impl Identity {
+    /// Somebody who logged in.
+    pub const fn new(user: UserId, login: LoginId) -> Self {
+        Self { user, login, grant: None }
+    }
 }
 
 /// What it takes to know who somebody is. A router's state provides it by `FromRef`.
@@ -41,13 +53,16 @@ pub struct Authenticator {
 }
 
 impl Authenticator {
-    /// Whose access token this is. A log-in that has ended is known at once, whatever its tokens
-    /// say.
+    /// Whose access token, or API token, this is. A log-in that has ended is known at once, whatever
+    /// its tokens say.
     ///
     /// # Errors
     /// 401 `token-invalid`, `token-expired` or `login-ended`; 403 `suspended`; 503 while the log
     /// cannot be read.
     pub async fn identify(&self, token: &str) -> Result<Identity, Problem> {
+        if ApiToken::is_meant(token) {
+            return self.of_api_token(token).await;
+        }
         let identity = self.tokens.verify(token, clock::now())?;
         self.still_open(identity).await?;
         self.not_suspended(identity.user).await?;
@@ -59,6 +74,9 @@ impl Authenticator {
     /// # Errors
     /// As [`identify`](Self::identify).
     pub async fn introduce(&self, token: &str) -> Result<Identity, Problem> {
+        if ApiToken::is_meant(token) {
+            return self.of_api_token(token).await;
+        }
         let identity = self.tokens.verify(token, clock::now())?;
         let (login, person) = (StreamName::login(identity.login), StreamName::user(identity.user));
         let (login, person) =
@@ -68,7 +86,8 @@ impl Authenticator {
         Ok(identity)
     }
 
-    /// Who sends a request: by its bearer token, or by its cookie if the request is meant.
+    /// Who sends a request: by its bearer token, or by its cookie if the request is meant. An API token
+    /// in a cookie is none.
     ///
     /// # Errors
     /// 401 without a good token, 403 `csrf`; 503 while the log cannot be read.
@@ -79,6 +98,9 @@ impl Authenticator {
                 let token = cookie(&parts.headers, ACCESS_COOKIE);
                 let token = token.ok_or_else(Problem::unauthenticated)?;
                 check_csrf(&parts.method, &parts.headers)?;
+                if ApiToken::is_meant(token) {
+                    return Err(TokenError::Invalid.into());
+                }
                 token
             }
         };

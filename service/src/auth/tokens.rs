@@ -92,7 +92,7 @@ impl Tokens {
     pub fn issue(&self, identity: Identity, now: Moment) -> String {
         let iat = now.timestamp();
         let exp = iat + i64::try_from(LIFETIME.as_secs()).expect("minutes fit");
-        let Identity { user: sub, login: sid } = identity;
+        let Identity { user: sub, login: sid, .. } = identity;
         let claims = Claims { iss: ISSUER.to_owned(), sub, sid, iat, exp };
         jsonwebtoken::encode(&self.0.header, &claims, &self.0.signing)
             .expect("the key is an Ed25519 key and the claims are JSON")
@@ -113,7 +113,7 @@ impl Tokens {
         if claims.exp <= now.timestamp() {
             return Err(TokenError::Expired);
         }
-        Ok(Identity { user: claims.sub, login: claims.sid })
+        Ok(Identity::new(claims.sub, claims.sid))
     }
 
     /// The public key, as a JWK set (RFC 7517), for others who check our tokens.
@@ -130,7 +130,7 @@ mod tests {
 
     fn somebody() -> Identity {
         let (user, login) = (Uuid::from_u128(1).into(), Uuid::from_u128(2).into());
-        Identity { user, login }
+        Identity::new(user, login)
     }
 
     fn at(seconds: i64) -> Moment {
@@ -150,7 +150,7 @@ mod tests {
     }
 
     fn claims() -> Value {
-        let Identity { user, login } = somebody();
+        let Identity { user, login, .. } = somebody();
         let (iat, exp) = (at(0).timestamp(), at(900).timestamp());
         json!({ "iss": "roundtable", "sub": user, "sid": login, "iat": iat, "exp": exp })
     }

@@ -14,14 +14,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use events::UserId;
+use events::{LoginId, UserId};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 pub use address::{Client, Proxies};
 pub use policy::{Class, Policies, Quota, Whose};
 use slice::{Slice, Taken};
 
-use crate::{Problem, Redis};
+use crate::{Identity, Problem, Redis};
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -52,6 +52,8 @@ pub enum Subject {
     Address(Client),
     /// Somebody who is logged in.
     Person(UserId),
+    /// An API token.
+    Token(LoginId),
     /// An account, by the keyed digest of its e-mail address, for all strangers together.
     Account(String),
     /// An account, for whoever comes from where somebody logged in to it before.
@@ -63,6 +65,7 @@ impl fmt::Display for Subject {
         match self {
             Self::Address(client) => client.fmt(f),
             Self::Person(user) => user.fmt(f),
+            Self::Token(login) => login.fmt(f),
             Self::Account(digest) => f.write_str(digest),
             Self::AccountAt(digest, client) => write!(f, "{digest}@{client}"),
         }
@@ -113,6 +116,30 @@ impl RateLimits {
             Some(verdict) => verdict.problem().map_or(Ok(()), Err),
             None => Ok(()),
         }
+    }
+
+    /// Takes what a request by an API token takes: one token of its owner's, and one of its own, of
+    /// which there are less, so that one program does not use up what its owner has.
+    pub(crate) async fn of_token(&self, class: Class, token: Identity) -> Vec<Verdict> {
+        let own = self.take(Class::Token, Subject::Token(token.login)).await;
+        // What is refused takes nothing of the owner's.
+        if own.is_some_and(|own| !own.taken.granted) {
+            return own.into_iter().collect();
+        }
+        own.into_iter().chain(self.take(class, Subject::Person(token.user)).await).collect()
+    }
+
+    /// Takes what a command takes: of somebody who is logged in, and of the API token that they came
+    /// with.
+    ///
+    /// # Errors
+    /// 429 `rate-limited`.
+    pub async fn check_command(&self, class: Class, identity: Identity) -> Result<(), Problem> {
+        if identity.grant.is_none() {
+            return self.check(class, identity.user).await;
+        }
+        let verdicts = self.of_token(class, identity).await;
+        verdicts.iter().find_map(Verdict::problem).map_or(Ok(()), Err)
     }
 
     /// Whose attempts to log in to an account are counted together with those from an address.

@@ -7,7 +7,7 @@ use http::Method;
 
 use self::Class::{
     Denial, FriendRequest, LogIn, LogInAccount, Message, Onboarding, Password, Read, Receipt,
-    Refresh, SignUp, Stranger, Write,
+    Refresh, SignUp, Stranger, Token, Write,
 };
 use self::Whose::{Account, Address, Person};
 
@@ -40,6 +40,8 @@ pub enum Class {
     Read,
     /// Recording what somebody was not allowed to do: beyond it, it is only logged and counted.
     Denial,
+    /// Whatever is done with one API token, beside what it counts as for its owner.
+    Token,
 }
 
 /// Whose the tokens of a class are.
@@ -84,7 +86,7 @@ const fn per_minute(tokens: u32) -> Quota {
 }
 
 /// The limits. Their order is that of [`Class`].
-pub(super) const TABLE: [Row; 13] = [
+pub(super) const TABLE: [Row; 14] = [
     row(SignUp, "sign-up", Address, per_minute(3), 1),
     row(LogIn, "log-in", Address, per_minute(5), 1),
     row(LogInAccount, "log-in-account", Account, per_minute(10), 1),
@@ -98,6 +100,7 @@ pub(super) const TABLE: [Row; 13] = [
     row(Write, "write", Person, per_minute(600), 16),
     row(Read, "read", Person, per_minute(3000), 64),
     row(Denial, "denial", Person, per_minute(30), 1),
+    row(Token, "token", Person, per_minute(600), 16),
 ];
 
 /// The routes that are not simply a read or a write of somebody.

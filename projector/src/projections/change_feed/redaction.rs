@@ -83,7 +83,7 @@ pub(super) async fn apply(
 
 /// The frame without what is not to be told; nothing, if it tells nothing of it. An empty list is
 /// left out, as in every event.
-fn redacted(frame: &str, deleted: bool) -> Option<String> {
+pub(crate) fn redacted(frame: &str, deleted: bool) -> Option<String> {
     let mut told: Value = serde_json::from_str(frame).ok()?;
     let data = told.get_mut("data")?.as_object_mut()?;
     let text = data.insert("text".to_owned(), Value::Null);

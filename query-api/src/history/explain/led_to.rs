@@ -15,7 +15,7 @@ pub const fn projections(category: Category) -> &'static [&'static str] {
             "standing",
             "user_profile",
         ],
-        Category::Login => &["change_feed", "event_index", "login"],
+        Category::Login => &["api_token", "change_feed", "event_index", "login"],
         Category::Friendship => &[
             "block",
             "change_feed",
@@ -59,10 +59,12 @@ pub const fn projections(category: Category) -> &'static [&'static str] {
             &["call_history", "change_feed", "event_index", "message", "recording", "timer"]
         }
         Category::Hold => &["change_feed", "event_index", "legal_hold"],
+        Category::Webhook => &["change_feed", "event_index", "webhook"],
         Category::Email
         | Category::Handle
         | Category::Denial
         | Category::Line
-        | Category::Access => &["change_feed", "event_index"],
+        | Category::Access
+        | Category::Parked => &["change_feed", "event_index"],
     }
 }

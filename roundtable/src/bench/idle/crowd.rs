@@ -66,7 +66,7 @@ impl Crowd {
         let past = Past::of(stack).await?;
         let tokens = Tokens::new(&past.secrets.signing);
         let identities: Vec<_> = (0..people)
-            .map(|_| Identity { user: UserId::new(new_id()), login: LoginId::new(new_id()) })
+            .map(|_| Identity::new(UserId::new(new_id()), LoginId::new(new_id())))
             .collect();
         stream::iter(&identities)
             .map(|identity| log_in(&past.log, *identity))
@@ -103,7 +103,7 @@ impl Crowd {
     }
 }
 
-async fn log_in(log: &EventLog, Identity { user, login }: Identity) -> Result<()> {
+async fn log_in(log: &EventLog, Identity { user, login, .. }: Identity) -> Result<()> {
     let command = login::Command::Open {
         login,
         user,

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use domain::{Decider as _, conversation::Conversation};
 use events::{
-    ConversationEvent, ConversationId, DomainEvent, FriendshipEvent, UserId,
+    ConversationId, DomainEvent, FriendshipEvent, UserId, about,
     conversation::{ConversationKind, Role},
 };
 
@@ -25,8 +25,8 @@ pub(super) struct Room {
 
 impl Cast {
     /// Takes in an event from before the slice.
-    pub(super) fn learn(&mut self, event: &DomainEvent) {
-        match event {
+    pub(super) fn learn(&mut self, whole: &DomainEvent) {
+        match whole {
             DomainEvent::Friendship(FriendshipEvent::Accepted { by, of }) => {
                 self.friends.insert(pair(*by, *of));
             }
@@ -36,7 +36,7 @@ impl Cast {
                 self.friends.remove(&pair(*by, *of));
             }
             DomainEvent::Conversation(event) => {
-                if let Some(id) = conversation_of(event) {
+                if let Some(id) = about::conversation(whole) {
                     let known = self.conversations.remove(&id).unwrap_or_default();
                     self.conversations.insert(id, known.evolve(event));
                 }
@@ -62,12 +62,6 @@ impl Cast {
             Some(Room { id: *id, kind: known.kind()?, people })
         })
     }
-}
-
-/// Which conversation an event is about.
-pub(super) fn conversation_of(event: &ConversationEvent) -> Option<ConversationId> {
-    let data = events::Event::to_data(event);
-    serde_json::from_value(data["conversation"].clone()).ok()
 }
 
 fn pair(one: UserId, other: UserId) -> (UserId, UserId) {

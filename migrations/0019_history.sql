@@ -1,11 +1,5 @@
 -- Looking back: where each event is, by what it is looked for, and who was friends with whom when.
 
--- Whether the reader is an admin of the platform; with the owner's rights, as `reader_is_moderator`.
-create function reader_is_admin() returns boolean
-language sql stable security definer set search_path = public, pg_temp as $$
-  select exists (select from standing where user_id = reader() and role = 'admin')
-$$;
-
 -- One narrow row for each event of ours; what it says is in the log only. A million of them are some
 -- 600 MB, of which two thirds are indexes.
 create table event_index (

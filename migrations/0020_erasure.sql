@@ -38,12 +38,6 @@ alter table erasure enable row level security;
 alter table legal_hold enable row level security;
 grant select on erasure, legal_hold to roundtable_reader;
 
--- Whether the reader is an admin of the platform.
-create or replace function reader_is_admin() returns boolean
-language sql stable security definer set search_path = public as $$
-  select exists (select from standing where user_id = reader() and role = 'admin')
-$$;
-
 -- Only admins of the platform see either.
 create policy admins on erasure for select to roundtable_reader using ((select reader_is_admin()));
 create policy admins on legal_hold for select to roundtable_reader using ((select reader_is_admin()));
