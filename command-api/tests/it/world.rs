@@ -101,7 +101,8 @@ impl World {
         let projector = CancellationToken::new();
         let direct = PgPool::connect(&database.url).await.unwrap();
         let settings = projector::Settings {
-            signing: config.secrets.signing,
+            idle_pace: projector::runner::IDLE_PACE,
+            signing: config.secrets.audit,
             postgres_url: database.url.clone(),
             redis_url: servers.redis_url.clone(),
             nats_url: servers.nats_url.clone(),

@@ -31,7 +31,6 @@ impl FilesAt {
     pub fn open(&self, place: &Place) -> Result<Storage> {
         let url = self.files_url.clone().filter(|url| !url.trim().is_empty());
         let url = url.unwrap_or_else(|| place.data.join("files").display().to_string());
-        #[expect(clippy::disallowed_methods, reason = "a tool is an edge, as `from_env` is")]
         let cloud = std::env::vars();
         Ok(Storage::open(&url, cloud)?)
     }
