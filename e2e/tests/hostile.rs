@@ -100,6 +100,8 @@ impl Stage {
             (("recordings", "recording"), new_id().to_string()),
             (("api-tokens", "id"), token.clone()),
             (("webhooks", "id"), webhook.clone()),
+            (("parked-events", "id"), new_id().to_string()),
+            (("streams", "stream"), format!("conversation-{conversation}")),
             (("whip", "call"), call.clone()),
             (("whip", "session"), new_id().to_string()),
             (("whep", "call"), call.clone()),
@@ -133,6 +135,9 @@ impl Stage {
             ("token", json!(token)),
             ("webhook", json!(webhook)),
             ("q", json!(MARK)),
+            ("of", json!(format!("message:{message}"))),
+            ("held", json!({ "conversation": conversation })),
+            ("event", json!(new_id())),
         ]);
         let theirs = Named { parameters, fields };
         Ok(Self { up, documents, ada, eve, theirs, made, _bob: here })

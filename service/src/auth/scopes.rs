@@ -144,6 +144,9 @@ const TABLE: &[Row] = &[
         "GET /v1/suspensions", "GET /v1/users/{id}/standing", "PUT /v1/users/{id}/suspension",
         "DELETE /v1/users/{id}/suspension",
     ], &["report.resolve", "user.suspend", "user.reinstate"]),
+    (Of(Admin), &[
+        "GET /v1/holds", "POST /v1/holds", "POST /v1/holds/release", "GET /v1/users/{id}/erasure",
+    ], &["hold.place", "hold.release", "parked.retry", "parked.skip"]),
     (Anybody, &[
         "GET /.well-known/jwks.json", "GET /v1/avatars/presets", "GET /v1/avatars/presets/{file}",
         "POST /v1/users", "POST /v1/sessions", "POST /v1/sessions/refresh", "GET /v1/sfu",
@@ -156,11 +159,12 @@ const TABLE: &[Row] = &[
         "GET /v1/api-tokens", "POST /v1/api-tokens", "DELETE /v1/api-tokens/{id}",
         "GET /v1/sessions", "DELETE /v1/sessions", "DELETE /v1/sessions/current",
         "DELETE /v1/sessions/{login}", "PUT /v1/users/me/password", "PUT /v1/users/{id}/role",
+        "PUT /v1/users/{id}/erasure",
         "PUT /v1/push-subscriptions", "GET /v1/push-subscriptions/key",
         "DELETE /v1/push-subscriptions/{id}",
     ], &[
         "token.make", "token.revoke", "session.close", "session.revoke", "session.revoke_others",
-        "user.change_password", "user.change_role", "push.subscribe", "push.unsubscribe",
+        "user.change_password", "user.change_role", "user.erase", "push.subscribe", "push.unsubscribe",
     ]),
 ];
 
