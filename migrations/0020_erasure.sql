@@ -3,6 +3,9 @@
 -- Whose personal data is in the frame, if it is somebody's.
 alter table change_feed_entry add column about uuid;
 
+-- Whose the file was: an erasure waits until its bytes are gone.
+alter table file_removal add column owner_id uuid;
+
 -- Who gave the title.
 alter table conversation add column titled_by uuid;
 

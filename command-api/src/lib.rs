@@ -23,7 +23,7 @@ mod uploads;
 
 pub use app::{App, serve};
 pub use commands::CommandSchema;
-pub use commands::erasure::erase_as_operator;
+pub use commands::erasure::{Turn, erase_as_operator, take_turn};
 pub use commands::parked::decide_as_operator;
 pub use import::{Imported, ImportedUser, import_user};
 pub use limits::{Limits, Settings};

@@ -58,8 +58,13 @@ impl Vault {
         }
     }
 
-    /// Whether Postgres did not answer the last time, and has not since.
+    /// Whether it hands out no keys now: Postgres did not answer the last time and has not since, or
+    /// the erasures of the log are not applied yet.
     pub fn is_away(&self) -> bool {
+        self.does_not_answer() || self.must_be_settled().is_err()
+    }
+
+    fn does_not_answer(&self) -> bool {
         self.away.load(Ordering::Relaxed)
     }
 
@@ -145,8 +150,8 @@ impl Vault {
             Some(key) => key,
             None => self.create(subject).await?,
         };
-        self.cached.insert(subject, key.clone());
-        Ok(key)
+        // Whoever was buried meanwhile stays so.
+        Ok(self.cached.entry(subject).or_insert(key).into_value())
     }
 
     /// The key to open with. A person without a key has nothing that could be opened.
@@ -159,8 +164,8 @@ impl Vault {
             tracing::error!(user.id = %subject, "the vault has no key for what is in the log");
             return Ok(Key::Destroyed);
         };
-        self.cached.insert(subject, key.clone());
-        Ok(key)
+        // Whoever was buried meanwhile stays so.
+        Ok(self.cached.entry(subject).or_insert(key).into_value())
     }
 
     async fn fetch(&self, subject: UserId) -> Result<Option<Key>, Unavailable> {
@@ -211,7 +216,7 @@ impl Vault {
         &self,
         question: impl Future<Output = sqlx::Result<T>> + Send,
     ) -> Result<T, Unavailable> {
-        if self.is_away() {
+        if self.does_not_answer() {
             return Err(Unavailable::vault("Postgres did not answer a moment ago"));
         }
         let answer = async {

@@ -125,7 +125,16 @@ async fn readiness_names_every_dependency_once() {
     let body: serde_json::Value = serde_json::from_str(&body).unwrap();
     assert_eq!((status, &body["status"]), (200, &serde_json::json!("ready")), "{body}");
     let names: Vec<&String> = body["dependencies"].as_object().unwrap().keys().collect();
-    let all = ["event_store", "files", "media", "nats", "postgres", "postgres_reader", "redis"];
+    let all = [
+        "event_store",
+        "files",
+        "media",
+        "nats",
+        "postgres",
+        "postgres_reader",
+        "projections",
+        "redis",
+    ];
     assert_eq!(names, all);
     for path in ["/", "/livez", "/metrics", "/.well-known/jwks.json"] {
         assert_eq!(get(path).await.0, 200, "{path}");

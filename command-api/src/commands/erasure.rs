@@ -10,7 +10,7 @@ use events::user::PlatformRole;
 use events::{ConversationId, DomainEvent, Position, StreamName, UserEvent, UserId};
 use serde::{Deserialize, Serialize};
 use service::{Identity, Problem};
-use sqlx::PgPool;
+use sqlx::{PgPool, Postgres, Transaction};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -51,6 +51,7 @@ impl Command for EraseUser {
         let Self { user, password } = self;
         // Not the password: a digest of it that can be computed fast must not stand in the log.
         let call = Call::new(app, identity.user, key, Self::NAME, &user);
+        let _turn = take_turn(app.postgres()).await?;
         let (by, by_role) = (call.actor, role_of(app, call.actor).await?);
         if by == user {
             confirm(app, user, password).await?;
@@ -93,11 +94,33 @@ pub async fn erase_as_operator(
     postgres: &PgPool,
     user: UserId,
 ) -> Result<Position, Problem> {
+    let _turn = take_turn(postgres).await?;
     let operator = UserId::new(Uuid::nil());
     let key = Uuid::new_v5(&user.uuid(), b"roundtable erase");
     let call = Call::with(log.secrets(), operator, key, EraseUser::NAME, &user);
     let order = order(log, postgres, user, operator, PlatformRole::Admin).await?;
     append(log, user, order, &call).await.map(|accepted| accepted.position)
+}
+
+/// The right to decide on a hold or an erasure, which one command in the whole deployment has at a
+/// time: an erasure that was decided before a hold must not be recorded after it. It ends when it is
+/// dropped.
+pub struct Turn(#[expect(dead_code, reason = "it is held")] Transaction<'static, Postgres>);
+
+/// Waits for one's turn.
+///
+/// # Errors
+/// 503 when Postgres does not answer, or others take too long.
+pub async fn take_turn(postgres: &PgPool) -> Result<Turn, Problem> {
+    let taking = async {
+        let mut transaction = postgres.begin().await?;
+        sqlx::query("set local lock_timeout = '5s'").execute(&mut *transaction).await?;
+        sqlx::query("select pg_advisory_xact_lock(hashtext('roundtable holds'))")
+            .execute(&mut *transaction)
+            .await?;
+        Ok(Turn(transaction))
+    };
+    taking.await.map_err(|error: sqlx::Error| problems::of_postgres(&error))
 }
 
 async fn append(
@@ -216,6 +239,7 @@ async fn change(
     matter: String,
     keep: bool,
 ) -> Result<Accepted, Problem> {
+    let _turn = take_turn(app.postgres()).await?;
     let by_role = role_of(app, call.actor).await?;
     let command = hold::Command { held, matter, by: call.actor, by_role, keep };
     app.log()

@@ -26,12 +26,9 @@ pub(super) struct Ended {
     pub(super) files: usize,
 }
 
-/// Ends everything, and names the files whose bytes go. What ended already is counted again.
-pub(super) async fn all(
-    log: &EventLog,
-    postgres: &PgPool,
-    erased: &Erased,
-) -> Result<(Ended, Vec<Uuid>)> {
+/// Ends everything. What ended before, in a try that was interrupted, is counted where it is still
+/// known.
+pub(super) async fn all(log: &EventLog, postgres: &PgPool, erased: &Erased) -> Result<Ended> {
     let logins = ids(
         postgres,
         erased.user,
@@ -68,7 +65,8 @@ pub(super) async fn all(
         postgres,
         erased.user,
         "select file_id from file where owner_id = $1
-         union select file_id from recording_file where user_id = $1",
+         union select file_id from recording_file where user_id = $1
+         union select file_id from file_removal where owner_id = $1",
     )
     .await?;
     for id in &files {
@@ -77,14 +75,13 @@ pub(super) async fn all(
         let stream = StreamName::file(FileId::new(*id));
         done(log.transact::<File>(&stream, &command, &context).await)?;
     }
-    let ended = Ended {
+    Ok(Ended {
         logins: logins.len(),
         names: erased.names.len(),
         friendships: friends.len(),
         conversations: erased.conversations.len(),
         files: files.len(),
-    };
-    Ok((ended, files))
+    })
 }
 
 async fn ids(postgres: &PgPool, user: UserId, query: &'static str) -> sqlx::Result<Vec<Uuid>> {

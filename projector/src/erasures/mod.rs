@@ -121,10 +121,10 @@ impl Erasures {
         self.log.vault().destroy(user).await?;
         let key_destroyed_at = service::clock::now();
         self.reach(erased.position).await?;
-        let (ended, files) = ends::all(&self.log, &self.postgres, &erased).await?;
+        let ended = ends::all(&self.log, &self.postgres, &erased).await?;
         let head = self.log.head().await?;
         self.reach(head).await?;
-        self.bytes_are_gone(files).await?;
+        self.bytes_are_gone(user).await?;
         // Versions of read models that are kept beside the live ones may be from before.
         let mut db = self.postgres.acquire().await?;
         for slot in [Slot::Old, Slot::Next] {
@@ -164,14 +164,14 @@ impl Erasures {
         all.await.context("a projection is behind")
     }
 
-    /// Waits until the bytes of these files are removed.
-    async fn bytes_are_gone(&self, files: Vec<Uuid>) -> anyhow::Result<()> {
+    /// Waits until the bytes of all files that were ever the person's are removed.
+    async fn bytes_are_gone(&self, user: UserId) -> anyhow::Result<()> {
         let gone = self.wait_for(
             "select not exists (
-               select from file_removal where file_id = any($2) and done_at is null and $1
+               select from file_removal where owner_id = $1 and done_at is null and $2
              )",
+            user.uuid(),
             true,
-            files,
         );
         gone.await.context("bytes of files are still there")
     }

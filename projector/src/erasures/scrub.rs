@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::{Connection, Executor, PgConnection, PgPool};
 
 /// Larger tables are not rewritten while the system serves.
-const LARGEST: i64 = 1 << 30;
+const LARGEST: i64 = 1 << 28;
 
 /// The tables with personal data, but for the messages.
 const TABLES: &[&str] = &[
@@ -22,6 +22,7 @@ const TABLES: &[&str] = &[
     "login",
     "message_edit",
     "message_search",
+    "parked_event",
     "report",
     "standing",
     "study_session",

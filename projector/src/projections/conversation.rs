@@ -62,6 +62,8 @@ pub enum Op {
 impl Projection for Conversation {
     const NAME: &'static str = "conversation";
     const FOLLOWS: &'static [Category] = &[Category::Conversation, Category::Message];
+    // 2: whose the words are, so that an erasure finds them.
+    const VERSION: i32 = 2;
     const ERASE: &'static [&'static str] =
         &["update conversation set title = null where titled_by = $1"];
     type Op = Op;

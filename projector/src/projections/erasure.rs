@@ -41,6 +41,8 @@ pub enum Op {
 impl Projection for Erasure {
     const NAME: &'static str = "erasure";
     const FOLLOWS: &'static [Category] = &[Category::User];
+    // Nobody keeps their data because something else of theirs cannot be read.
+    const IN_ORDER: bool = false;
     const TABLES: &'static [Table] = &[Table {
         ignored: &["claimed_until", "failure"],
         carried: &[

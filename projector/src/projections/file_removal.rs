@@ -3,7 +3,7 @@
 //! It is no read model: the worker in `removals` does what stands here, once, and writes down that
 //! it did. So an event that comes again, in a replay, asks for nothing.
 
-use events::{Category, DomainEvent, Envelope, FileEvent, FileId, Moment};
+use events::{Category, DomainEvent, Envelope, FileEvent, FileId, Moment, UserId};
 use sqlx::PgConnection;
 
 use super::{ApplyError, Projection, Table};
@@ -17,6 +17,8 @@ pub struct FileRemoval;
 pub struct Op {
     /// Which file.
     pub file: FileId,
+    /// Whose it was.
+    pub owner: UserId,
     /// Since when.
     pub requested_at: Moment,
 }
@@ -31,8 +33,8 @@ impl Projection for FileRemoval {
         match &event.event {
             DomainEvent::File(about) => match about {
                 FileEvent::Uploaded { .. } => vec![],
-                FileEvent::Removed { file, .. } => {
-                    vec![Op { file: *file, requested_at: event.recorded_at }]
+                FileEvent::Removed { file, owner, .. } => {
+                    vec![Op { file: *file, owner: *owner, requested_at: event.recorded_at }]
                 }
             },
             _ => vec![],
@@ -40,13 +42,15 @@ impl Projection for FileRemoval {
     }
 
     async fn apply(&mut self, db: &mut PgConnection, ops: Vec<Op>) -> Result<(), ApplyError> {
-        for Op { file, requested_at } in ops {
+        for Op { file, owner, requested_at } in ops {
             sqlx::query(
-                "insert into file_removal (file_id, requested_at, next_at) values ($1, $2, $2)
+                "insert into file_removal (file_id, requested_at, next_at, owner_id)
+                 values ($1, $2, $2, $3)
                  on conflict (file_id) do nothing",
             )
             .bind(file.uuid())
             .bind(requested_at)
+            .bind(owner.uuid())
             .execute(&mut *db)
             .await?;
         }
@@ -65,7 +69,7 @@ mod tests {
     fn only_a_removed_file_has_bytes_that_go() {
         let file = FileId::new(Uuid::from_u128(0xf1));
         let removed = FileEvent::Removed { file, owner: user(1), by: user(1) };
-        let op = Op { file, requested_at: moment() };
+        let op = Op { file, owner: user(1), requested_at: moment() };
         assert_eq!(FileRemoval::project(&recorded(removed)), vec![op]);
     }
 }

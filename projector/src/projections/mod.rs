@@ -98,6 +98,8 @@ pub trait Projection: Default + Send + 'static {
     const TABLES: &'static [Table] = &[Table::named(Self::NAME)];
     /// The beginnings of the keys in Redis under which answers from these tables are cached.
     const CACHES: &'static [&'static str] = &[];
+    /// Whether the later events of a stream wait for one that is parked.
+    const IN_ORDER: bool = true;
     /// Takes out of its tables what is about a person who was erased, whose id is `$1`: what a
     /// rebuild would not find either.
     const ERASE: &'static [&'static str] = &[];

@@ -45,7 +45,7 @@ impl Projection for Standing {
     const NAME: &'static str = "standing";
     const FOLLOWS: &'static [Category] = &[Category::User];
     const ERASE: &'static [&'static str] =
-        &["update standing set reason = null where user_id = $1"];
+        &["update standing set role = 'user', reason = null where user_id = $1"];
     type Op = Op;
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {

@@ -123,7 +123,9 @@ impl<P: Projection> Batch<P> {
         for (item, effect) in &self.effects {
             let error = match effect {
                 Effect::Park(error) => Some(error.clone()),
-                Effect::Apply(_) if parked.has(&item.stream) => Some(EARLIER.to_owned()),
+                Effect::Apply(_) if P::IN_ORDER && parked.has(&item.stream) => {
+                    Some(EARLIER.to_owned())
+                }
                 Effect::Apply(ops) => {
                     let mut savepoint = transaction.begin().await?;
                     match projection.apply(&mut savepoint, ops.clone()).await {
@@ -197,7 +199,9 @@ fn effect<P: Projection>(item: &Item, parked: &mut Parked) -> Effect<P::Op> {
     }
     match &item.content {
         Content::Foreign => Effect::Apply(vec![]),
-        Content::Ours(_) if parked.has(&item.stream) => Effect::Park(EARLIER.to_owned()),
+        Content::Ours(_) if P::IN_ORDER && parked.has(&item.stream) => {
+            Effect::Park(EARLIER.to_owned())
+        }
         Content::Ours(event) => Effect::Apply(P::project(event)),
         Content::Poison(error) => {
             parked.add(&item.stream);

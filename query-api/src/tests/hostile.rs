@@ -57,6 +57,9 @@ async fn fill(stage: &Stage, ada: Uuid, bob: Uuid) {
              insert into conversation_ban values ('{talk}', '{bob}', '{ada}', now(), {p});
              insert into standing (user_id, role, position) values ('{ada}', 'admin', {p}), ('{bob}', 'user', {p});
              insert into erasure (user_id, position, requested_by, requested_at) values ('{bob}', {p}, '{bob}', now());
+             insert into event_index (position, event_id, stream, revision, type, category, actor, correlation, causation, recorded_at)
+               values ({p}, '{ada}', 'user-1', 0, 'user.onboarded', 'user', '{ada}', '{ada}', '{ada}', now());
+             insert into friendship_interval values ('{ada}', '{bob}', 'friend', now(), {p}, null), ('{bob}', '{ada}', 'friend', now(), {p}, null);
              insert into legal_hold values ('user', '{bob}', '1', '{ada}', now(), {p});
              insert into parked_event (projection, position, stream, revision, event_id, error) values ('member', {p}, 'user-1', 0, '{ada}', 'broken');
              insert into report (report_id, reported_by, kind, user_id, reason, text, filed_at, position) values ('{}', '{bob}', 'user', '{ada}', 'spam', 'secret', now(), {p});

@@ -3,6 +3,7 @@
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
+use event_log::EventLog;
 use events::{Position, UserId};
 use files::Storage;
 use http::HeaderMap;
@@ -32,6 +33,7 @@ pub(crate) struct Stage {
     pub(crate) reader_url: String,
     pub(crate) redis: redis::aio::MultiplexedConnection,
     pub(crate) reads: Reads,
+    log: EventLog,
     _stop: DropGuard,
     pub(crate) owner_url: String,
     pub(crate) redis_url: String,
@@ -74,11 +76,23 @@ impl Stage {
         let folder = tempfile::tempdir().unwrap();
         let files = Storage::open(&folder.path().display().to_string(), []).unwrap();
         let reads = Reads::start(&reader_url, &redis_url, files, stop.clone()).unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let eventstore_url = format!("esdb://{}?tls=false", listener.local_addr().unwrap());
+        let store = event_store::Config::new(folder.path().join("log"));
+        tokio::spawn(event_store::serve(store, listener, stop.clone()));
+        let log = EventLog::connect(event_log::Config {
+            eventstore_url,
+            postgres: owner.clone(),
+            secrets: SECRETS.clone(),
+        })
+        .await
+        .unwrap();
         Self {
             owner,
             reader_url,
             redis,
             reads,
+            log,
             _stop: stop.drop_guard(),
             owner_url: database.url.clone(),
             redis_url,
@@ -131,7 +145,8 @@ impl Stage {
         headers: HeaderMap,
     ) -> (u16, Value, HeaderMap) {
         let codes = axum::Extension(crate::invite::Codes::of(&SECRETS));
-        let routes = axum::Router::from(crate::routes()).layer(codes);
+        let log = axum::Extension(self.log.clone());
+        let routes = axum::Router::from(crate::routes()).layer(codes).layer(log);
         let router = routes.with_state(self.reads.clone()).layer(from_fn(
             move |mut request: Request, next: Next| {
                 request.extensions_mut().insert(Reader(UserId::new(reader)));

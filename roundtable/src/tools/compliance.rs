@@ -16,12 +16,16 @@ use events::{
     ConversationId, DomainEvent, Envelope, FileEvent, FileId, MessageEvent, MessageId, Moment,
     Position, UserEvent, UserId, about, frame::frame,
 };
+use query_api::history::access;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+
+use crate::stack::private_folder;
 
 use super::{
     Place,
     attachments::{self, FilesAt},
+    events::operator,
     export::opened,
     sweep::{mentions, sweep},
 };
@@ -72,7 +76,9 @@ pub async fn run(arguments: ComplianceArguments) -> Result<ExitCode> {
     if into.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
         bail!("{} is not empty", into.display());
     }
-    fs::create_dir_all(&into).with_context(|| format!("{} cannot be made", into.display()))?;
+    let into = private_folder(&into, 0o700)?;
+    let asking = format!("conversation={conversation:?} from={from:?} to={to:?}");
+    access::record(&log, operator(), "compliance", asking, vec![]).await?;
     let head = log.head().await?;
     let asked = Asked { conversation, from, to };
     let mut export = Export::new(asked, &into)?;

@@ -73,7 +73,8 @@ pub async fn run(arguments: EraseArguments) -> Result<ExitCode> {
     let Ok(certified) = tokio::time::timeout(limit, wait(&postgres, user)).await else {
         bail!(
             "{user} is erased, but not everything that follows is done yet: is a projector running? \
-             The same command again waits for the certificate"
+             `roundtable erase {user}` waits for the certificate; the handle may be somebody \
+             else's soon"
         );
     };
     let (text, signature) = certified?;

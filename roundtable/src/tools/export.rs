@@ -9,13 +9,20 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use event_log::{EventLog, Opened, Recorded};
-use events::{DomainEvent, Envelope, FileEvent, Position, UserId, frame::frame_of};
+use event_log::{EventLog, OpenError, Opened, Recorded};
+use events::{
+    DomainEvent, Envelope, FileEvent, FriendshipEvent, Position, ReportEvent, UserId,
+    frame::frame_of,
+};
+use query_api::history::access;
 use serde_json::{Value, json};
+
+use crate::stack::private_folder;
 
 use super::{
     Place, admin,
     attachments::{self, FilesAt},
+    events::operator,
     sweep::{mentions, sweep},
 };
 
@@ -51,7 +58,9 @@ pub async fn run(arguments: ExportArguments) -> Result<ExitCode> {
     let ExportArguments { person, into, json, files, place } = arguments;
     let log = place.log().await?;
     let user = admin::find(&log, &person).await?;
-    fs::create_dir_all(&into).with_context(|| format!("{} cannot be made", into.display()))?;
+    let into = private_folder(&into, 0o700)?;
+    is_of(&into, user)?;
+    access::record(&log, operator(), "export", format!("person={user}"), vec![user]).await?;
     let storage = files.open(&place)?;
     let head = log.head().await?;
     let path = into.join("events.jsonl");
@@ -63,6 +72,9 @@ pub async fn run(arguments: ExportArguments) -> Result<ExitCode> {
             return Ok(());
         }
         let Some(envelope) = opened(&log, recorded).await? else { return Ok(()) };
+        if !is_theirs(&envelope.event, user) {
+            return Ok(());
+        }
         if let Some(upload) = upload_of(&envelope, user) {
             uploads.push(upload);
         }
@@ -95,6 +107,29 @@ pub async fn run(arguments: ExportArguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Whether a person may have an event that names them: not what others decided about them in
+/// confidence.
+fn is_theirs(event: &DomainEvent, user: UserId) -> bool {
+    match event {
+        DomainEvent::Hold(_) | DomainEvent::Access(_) | DomainEvent::Parked(_) => false,
+        DomainEvent::Report(ReportEvent::Filed { by, .. } | ReportEvent::Resolved { by, .. })
+        | DomainEvent::Friendship(
+            FriendshipEvent::Blocked { by, .. } | FriendshipEvent::Unblocked { by, .. },
+        ) => *by == user,
+        _ => true,
+    }
+}
+
+/// Nobody's data goes into the folder of somebody else's.
+fn is_of(into: &Path, user: UserId) -> Result<()> {
+    let path = into.join("person");
+    match fs::read_to_string(&path) {
+        Ok(known) if known.trim() == user.to_string() => Ok(()),
+        Ok(_) => bail!("{} holds the data of somebody else", into.display()),
+        Err(_) => Ok(fs::write(&path, format!("{user}\n"))?),
+    }
+}
+
 /// A file that was uploaded.
 struct Upload {
     file: events::FileId,
@@ -122,6 +157,11 @@ pub(super) async fn opened(
     match log.open(recorded).await {
         Ok(Opened::Ours(envelope)) => Ok(Some(envelope)),
         Ok(Opened::Foreign) => Ok(None),
+        Err(error @ OpenError::Poison(_)) => {
+            let (revision, stream) = (recorded.revision, recorded.stream.as_str());
+            eprintln!("event {revision} of {stream} is left out: {error}");
+            Ok(None)
+        }
         Err(error) => Err(error).with_context(|| {
             format!("event {} of {}", recorded.revision, recorded.stream.as_str())
         }),

@@ -79,6 +79,9 @@ async fn change(order: OrderArguments, keep: bool) -> Result<()> {
         (None, Some(conversation)) => Held::Conversation(conversation),
         _ => bail!("--user or --conversation says what is kept"),
     };
+    let postgres = place.postgres()?;
+    let turn = command_api::take_turn(&postgres).await;
+    let _turn = turn.map_err(|problem| anyhow::anyhow!(super::erase::told(&problem)))?;
     let by = UserId::new(Uuid::nil());
     let named = matter.clone();
     let command = Command { held, matter, by, by_role: PlatformRole::Admin, keep };

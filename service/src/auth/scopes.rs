@@ -130,14 +130,8 @@ const TABLE: &[Row] = &[
     (Of(WebhooksRead), &[
         "GET /v1/webhooks", "GET /v1/webhooks/{id}", "GET /v1/webhooks/{id}/deliveries",
     ], &[]),
-    (Of(WebhooksWrite), &[
-        "POST /v1/webhooks", "PATCH /v1/webhooks/{id}", "DELETE /v1/webhooks/{id}",
-        "POST /v1/webhooks/{id}/secret", "POST /v1/webhooks/{id}/replay",
-        "POST /v1/webhooks/{id}/test",
-    ], &[
-        "webhook.create", "webhook.change", "webhook.remove", "webhook.rotate_secret",
-        "webhook.replay", "webhook.test",
-    ]),
+    (Of(WebhooksWrite), &["DELETE /v1/webhooks/{id}", "POST /v1/webhooks/{id}/test"],
+        &["webhook.remove", "webhook.test"]),
     (Of(ReportsWrite), &["POST /v1/reports"], &["report.file"]),
     (Of(Moderation), &[
         "GET /v1/reports", "GET /v1/reports/{id}", "PUT /v1/reports/{id}/resolution",
@@ -162,9 +156,12 @@ const TABLE: &[Row] = &[
         "PUT /v1/users/{id}/erasure",
         "PUT /v1/push-subscriptions", "GET /v1/push-subscriptions/key",
         "DELETE /v1/push-subscriptions/{id}",
+        "POST /v1/webhooks", "PATCH /v1/webhooks/{id}", "POST /v1/webhooks/{id}/secret",
+        "POST /v1/webhooks/{id}/replay",
     ], &[
         "token.make", "token.revoke", "session.close", "session.revoke", "session.revoke_others",
         "user.change_password", "user.change_role", "user.erase", "push.subscribe", "push.unsubscribe",
+        "webhook.create", "webhook.change", "webhook.rotate_secret", "webhook.replay",
     ]),
 ];
 

@@ -104,11 +104,12 @@ pub(super) const TABLE: [Row; 14] = [
 ];
 
 /// The routes that are not simply a read or a write of somebody.
-const ROUTES: [(Method, &str, Class); 9] = [
+const ROUTES: [(Method, &str, Class); 10] = [
     (Method::POST, "/v1/users", SignUp),
     (Method::POST, "/v1/sessions", LogIn),
     (Method::POST, "/v1/sessions/refresh", Refresh),
     (Method::PUT, "/v1/users/me/password", Password),
+    (Method::PUT, "/v1/users/{id}/erasure", Password),
     (Method::PATCH, "/v1/users/me", Onboarding),
     (Method::POST, "/v1/users/me/onboarding", Onboarding),
     (Method::POST, "/v1/friend-requests", FriendRequest),
@@ -117,8 +118,9 @@ const ROUTES: [(Method, &str, Class); 9] = [
 ];
 
 /// The commands of the gateway that are not simply a write of somebody.
-const COMMANDS: [(&str, Class); 7] = [
+const COMMANDS: [(&str, Class); 8] = [
     ("user.change_password", Password),
+    ("user.erase", Password),
     ("user.change_profile", Onboarding),
     ("user.complete_onboarding", Onboarding),
     ("friendship.request", FriendRequest),

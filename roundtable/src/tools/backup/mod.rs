@@ -78,7 +78,10 @@ pub async fn run(arguments: BackupArguments) -> Result<ExitCode> {
     let keys = copy_vault(&place.postgres()?).await.context("the key vault cannot be read")?;
     let digest = manifest::write_keys(&to, &keys)?;
     let files = match folder_of(files.as_deref(), &place.data) {
-        Some(folder) => Some(files::mirror(&folder, &to.join(FILES))?),
+        Some(folder) => Some({
+            ensure!(folder.is_dir(), "the uploads are not in {}", folder.display());
+            files::mirror(&folder, &to.join(FILES))?
+        }),
         None => None,
     };
     if !without_secrets {

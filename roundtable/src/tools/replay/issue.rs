@@ -7,11 +7,8 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use events::{
-    ConversationEvent, ConversationId, DomainEvent, Envelope, FriendshipEvent, MessageEvent,
-    MessageId, Moment, ReceiptEvent, UserId, conversation::ConversationKind,
-};
-use reqwest::{Method, RequestBuilder, StatusCode};
+use events::{ConversationId, MessageId, UserId, conversation::ConversationKind};
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::{
     sync::mpsc,
@@ -20,149 +17,16 @@ use tokio::{
 };
 
 use super::{
+    ask::{Answer, PATIENCE, patiently, with_position},
     cast::{Cast, Room},
     mask::Mask,
     report::Report,
+    step::{Act, Step, Talk},
 };
-use crate::client::{Client, Created, Error, Session, SignUp, key};
+use crate::client::{Client, Created, Error, Session, SignUp};
 
-/// How long an answer that asks to come back later is followed.
-const PATIENCE: Duration = Duration::from_secs(300);
 /// How many people are made at once: a password takes a while to hash.
 const AT_ONCE: usize = 4;
-
-/// A fact, as it is to be done again.
-pub(super) struct Step {
-    at: Moment,
-    name: &'static str,
-    by: UserId,
-    act: Act,
-}
-
-/// What is done.
-enum Act {
-    /// Between two people, by one of them.
-    Friendship {
-        method: Method,
-        path: fn(UserId) -> String,
-        of: UserId,
-        body: bool,
-    },
-    Open(Room),
-    /// In a conversation: method, path within it, and body.
-    Talk(ConversationId, Talk),
-    /// This cannot be done again.
-    Skip,
-}
-
-enum Talk {
-    Say { message: MessageId, text: String },
-    About { message: MessageId, method: Method, tail: String, body: Option<Value> },
-    Person { method: Method, user: UserId },
-    Title(String),
-    Read { message: MessageId, kind: &'static str },
-}
-
-impl Step {
-    /// What made this fact.
-    pub(super) fn of(envelope: &Envelope<DomainEvent>, mask: &Mask) -> Self {
-        let (at, name) = (envelope.recorded_at, envelope.event.event_type());
-        let text = |text: &events::Personal<String>| {
-            // What was erased has no words any more; something was said all the same.
-            text.open().map_or_else(|| "…".to_owned(), |text| mask.text(text))
-        };
-        let act = match &envelope.event {
-            DomainEvent::Message(event) => of_message(event, text),
-            DomainEvent::Receipt(
-                ReceiptEvent::Delivered { conversation, message, .. }
-                | ReceiptEvent::Read { conversation, message, .. },
-            ) => {
-                let kind = if name == "receipt.read" { "read" } else { "delivered" };
-                Act::Talk(*conversation, Talk::Read { message: *message, kind })
-            }
-            DomainEvent::Conversation(event) => of_conversation(event, text),
-            DomainEvent::Friendship(event) => of_friendship(event),
-            _ => Act::Skip,
-        };
-        Self { at, name, by: envelope.metadata.actor, act }
-    }
-}
-
-fn of_message(event: &MessageEvent, masked: impl Fn(&events::Personal<String>) -> String) -> Act {
-    let about = |conversation: ConversationId, message, method, tail: String, body| {
-        Act::Talk(conversation, Talk::About { message, method, tail, body })
-    };
-    match event {
-        MessageEvent::Sent { message, conversation, text, .. } => {
-            // A message may be files alone, which are not sent again.
-            let text = Some(masked(text)).filter(|text| !text.is_empty());
-            let text = text.unwrap_or_else(|| "…".to_owned());
-            Act::Talk(*conversation, Talk::Say { message: *message, text })
-        }
-        MessageEvent::Edited { message, conversation, text, .. } => {
-            let body = json!({ "text": masked(text) });
-            about(*conversation, *message, Method::PATCH, String::new(), Some(body))
-        }
-        MessageEvent::Deleted { message, conversation, .. } => {
-            about(*conversation, *message, Method::DELETE, String::new(), None)
-        }
-        MessageEvent::Reacted { message, conversation, emoji, .. } => {
-            about(*conversation, *message, Method::PUT, format!("/reactions/{emoji}"), None)
-        }
-        MessageEvent::Unreacted { message, conversation, emoji, .. } => {
-            about(*conversation, *message, Method::DELETE, format!("/reactions/{emoji}"), None)
-        }
-    }
-}
-
-fn of_conversation(
-    event: &ConversationEvent,
-    masked: impl Fn(&events::Personal<String>) -> String,
-) -> Act {
-    match event {
-        ConversationEvent::Opened { conversation, kind, members, .. } => {
-            let people = members.iter().map(|member| member.user).collect();
-            Act::Open(Room { id: *conversation, kind: *kind, people })
-        }
-        ConversationEvent::MemberAdded { conversation, user, .. } => {
-            Act::Talk(*conversation, Talk::Person { method: Method::PUT, user: *user })
-        }
-        ConversationEvent::MemberRemoved { conversation, user, .. } => {
-            Act::Talk(*conversation, Talk::Person { method: Method::DELETE, user: *user })
-        }
-        ConversationEvent::TitleChanged { conversation, title, .. } => {
-            Act::Talk(*conversation, Talk::Title(masked(title)))
-        }
-        _ => Act::Skip,
-    }
-}
-
-fn of_friendship(event: &FriendshipEvent) -> Act {
-    let act = |method, path, of, body| Act::Friendship { method, path, of, body };
-    match event {
-        FriendshipEvent::Requested { to, .. } => {
-            act(Method::POST, |_| "/v1/friend-requests".to_owned(), *to, true)
-        }
-        FriendshipEvent::Accepted { of, .. } => {
-            act(Method::POST, |of| format!("/v1/friend-requests/{of}/accept"), *of, false)
-        }
-        FriendshipEvent::Declined { of, .. } => {
-            act(Method::POST, |of| format!("/v1/friend-requests/{of}/decline"), *of, false)
-        }
-        FriendshipEvent::Cancelled { to, .. } => {
-            act(Method::DELETE, |of| format!("/v1/friend-requests/{of}"), *to, false)
-        }
-        FriendshipEvent::Removed { of, .. } => {
-            act(Method::DELETE, |of| format!("/v1/friends/{of}"), *of, false)
-        }
-        FriendshipEvent::Blocked { of, .. } => {
-            act(Method::PUT, |of| format!("/v1/blocks/{of}"), *of, false)
-        }
-        FriendshipEvent::Unblocked { of, .. } => {
-            act(Method::DELETE, |of| format!("/v1/blocks/{of}"), *of, false)
-        }
-    }
-}
 
 /// Issues commands on the other stack.
 pub(super) struct Issuer {
@@ -440,43 +304,6 @@ enum Done {
     Refused(String),
     /// What it is about is not there: it is older than the slice.
     Unknown,
-}
-
-enum Answer {
-    Done(Value),
-    Refused(String),
-}
-
-/// Sends a request, with one key, until it is answered for good.
-async fn patiently(request: impl Fn() -> RequestBuilder) -> Result<Answer> {
-    let (key, begun) = (key().to_string(), Instant::now());
-    loop {
-        let answer = request().header("Idempotency-Key", &key).send().await;
-        let answer = answer.context("the other stack does not answer")?;
-        let status = answer.status();
-        let later = answer.headers().get("Retry-After").and_then(|it| it.to_str().ok());
-        let later = later.and_then(|it| it.parse().ok()).map_or(1, |seconds: u64| seconds.max(1));
-        let waits =
-            matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
-        if waits && begun.elapsed() < PATIENCE {
-            sleep(Duration::from_secs(later)).await;
-            continue;
-        }
-        let body: Value = answer.json().await.unwrap_or_default();
-        if status.is_success() {
-            return Ok(Answer::Done(body));
-        }
-        let slug = body["type"].as_str().and_then(|it| it.rsplit('/').next());
-        return Ok(Answer::Refused(slug.map_or_else(|| status.to_string(), str::to_owned)));
-    }
-}
-
-/// An answer that names no position is of something that was there already.
-fn with_position(mut made: Value) -> Value {
-    if made["position"].is_null() {
-        made["position"] = json!(events::Position::START);
-    }
-    made
 }
 
 fn note(report: &Mutex<Report>, note: impl FnOnce(&mut Report)) {

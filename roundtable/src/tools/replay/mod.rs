@@ -5,25 +5,32 @@
 //! slice begins is made first; then each fact is issued again as the command that made it, at the
 //! recorded pace or faster. Conversations go side by side, each in its own order.
 
+mod ask;
 mod cast;
 mod issue;
 mod mask;
 mod report;
+mod step;
 
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
-use event_log::Opened;
 use events::Position;
-use query_api::history::when::When;
+use query_api::history::{access, when::When};
 use tokio::time::Instant;
 
-use super::{Place, events::index, sweep::sweep};
+use super::{
+    Place,
+    events::{index, operator},
+    export::opened,
+    sweep::sweep,
+};
 use crate::client::Client;
 use cast::Cast;
-use issue::{Issuer, Step};
+use issue::Issuer;
 use mask::Mask;
+use step::Step;
 
 /// Do a recorded slice of the log again, against another stack: to look at an incident, or as a load
 /// that is like the real one.
@@ -76,10 +83,11 @@ pub async fn run(arguments: ReplayArguments) -> Result<ExitCode> {
     let to = place_of(to, log.head().await?).await?;
     ensure!(from < to, "there is nothing between {from} and {to}");
 
+    access::record(&log, operator(), "replay", format!("from={from} to={to}"), vec![]).await?;
     let mask = Mask::new();
     let (mut cast, mut steps) = (Cast::default(), Vec::new());
     sweep(&log, Position::START, to, "reading", async |recorded| {
-        let Opened::Ours(envelope) = log.open(recorded).await? else { return Ok(()) };
+        let Some(envelope) = opened(&log, recorded).await? else { return Ok(()) };
         if envelope.position <= from {
             cast.learn(&envelope.event);
         } else {

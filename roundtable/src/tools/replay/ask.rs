@@ -1,0 +1,51 @@
+//! Asking the other stack until it answers for good.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use reqwest::{RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use crate::client::key;
+
+/// How long an answer that asks to come back later is followed.
+pub(super) const PATIENCE: Duration = Duration::from_secs(300);
+
+/// What was answered.
+pub(super) enum Answer {
+    Done(Value),
+    Refused(String),
+}
+
+/// Sends a request, with one key, until it is answered for good.
+pub(super) async fn patiently(request: impl Fn() -> RequestBuilder) -> Result<Answer> {
+    let (key, begun) = (key().to_string(), Instant::now());
+    loop {
+        let answer = request().header("Idempotency-Key", &key).send().await;
+        let answer = answer.context("the other stack does not answer")?;
+        let status = answer.status();
+        let later = answer.headers().get("Retry-After").and_then(|it| it.to_str().ok());
+        let later = later.and_then(|it| it.parse().ok()).map_or(1, |seconds: u64| seconds.max(1));
+        let waits =
+            matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+        if waits && begun.elapsed() < PATIENCE {
+            sleep(Duration::from_secs(later)).await;
+            continue;
+        }
+        let body: Value = answer.json().await.unwrap_or_default();
+        if status.is_success() {
+            return Ok(Answer::Done(body));
+        }
+        let slug = body["type"].as_str().and_then(|it| it.rsplit('/').next());
+        return Ok(Answer::Refused(slug.map_or_else(|| status.to_string(), str::to_owned)));
+    }
+}
+
+/// An answer that names no position is of something that was there already.
+pub(super) fn with_position(mut made: Value) -> Value {
+    if made["position"].is_null() {
+        made["position"] = json!(events::Position::START);
+    }
+    made
+}
