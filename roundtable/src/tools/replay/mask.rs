@@ -20,7 +20,7 @@ impl Mask {
     pub(super) fn text(&self, text: &str) -> String {
         let mut masked = String::with_capacity(text.len());
         for word in text.split_inclusive(|c: char| !c.is_alphanumeric()) {
-            let mut stream = self.stream(word);
+            let mut stream = self.stream(word.trim_end_matches(|c: char| !c.is_alphanumeric()));
             masked.extend(word.chars().map(|c| other(c, || stream.next())));
         }
         masked
