@@ -232,6 +232,7 @@ async fn replace(
         causation: key,
         now: service::clock::now(),
         decided_on: None,
+        token: None,
     };
     let context = context.because(app.log().beginning_of(&StreamName::call(call)).await?);
     let command = call::Command::ReplaceNode { lost, node: node.to_owned() };

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use chrono::TimeDelta;
 use e2e::acts::{done, position, read, write};
 use e2e::cluster::Cluster;
+use e2e::operator::run;
 use e2e::raw::Raw;
 use e2e::receiver::Receiver;
 use e2e::refusal::{accepted, refused};
@@ -62,7 +63,7 @@ fn slug(error: &Error) -> String {
 
 #[tokio::test]
 async fn a_token_acts_as_its_owner_as_far_as_its_scopes_go() -> Result<()> {
-    let up = Up::start().await?;
+    let up = Up::alone().await?;
     let url = up.url.as_str();
     let group = Group::new(url, &["Ada", "Bob"]).await?;
     let ada = &group.people[0];
@@ -83,7 +84,15 @@ async fn a_token_acts_as_its_owner_as_far_as_its_scopes_go() -> Result<()> {
     let messages = format!("/v1/conversations/{}/messages", group.conversation);
     let say = json!({ "text": "It rains" });
     let sent = accepted(token.asks(url, Method::POST, &messages)?.json(&say), 201).await?;
-    let path = format!("{messages}?after={}", sent["position"].as_str().context("a place")?);
+    let at = sent["position"].as_str().context("a place")?.to_owned();
+    let log = ["events", "list", "--scan", "--type", "message.sent", "--from", &at, "--json"];
+    let listed = run(&up.data(), &log).await?;
+    let found = listed
+        .lines()
+        .map(serde_json::from_str::<Value>)
+        .find_map(|line| line.ok().filter(|event| event["position"] == json!(at)));
+    ensure!(found.context("in the log")?["token"] == json!(token.id), "{listed}");
+    let path = format!("{messages}?after={at}");
     let seen = accepted(token.asks(url, Method::GET, &path)?, 200).await?;
     ensure!(seen["items"][0]["text"] == "It rains", "{seen}");
     ensure!(

@@ -26,6 +26,7 @@ async fn who_is_erased_is_gone_from_every_store_and_others_keep_what_is_theirs()
     let [ada, bob, mia] = std::array::from_fn(|index| &group.people[index]);
     grant(&up.data(), &mia.user().to_string(), "admin").await?;
     let at = writes_everywhere(&up, &group).await?;
+    let token = programs(&up, &group).await?;
     let theirs = group.say(1, "what Bob says stays").await?;
     let page = messages(&up, &group, bob, theirs.1.max(at)).await?;
     ensure!(page.to_string().contains(MARKS[0]), "{page}");
@@ -49,12 +50,21 @@ async fn who_is_erased_is_gone_from_every_store_and_others_keep_what_is_theirs()
     while bobs.until("event").await?["type"] != "user.erased" {}
     let me = write(ada, &up.url, Method::GET, "/v1/users/me", None)?;
     ensure!(me.send().await?.status() == 401, "the token is good for nothing");
+    let me = Client::new(&up.url)?.request(Method::GET, "/v1/users/me").bearer_auth(token);
+    refused(me, 401, "token-invalid").await?;
+    let hooks = read(mia, &up.url, "/v1/webhooks", events::Position::START)?;
+    ensure!(accepted(hooks, 200).await?["items"] == json!([]), "nobody has it");
     let after = group.say(1, "later").await?.1;
     let page = messages(&up, &group, bob, after).await?;
     ensure!(!page.to_string().contains(MARKS[0]), "{page}");
     ensure!(page.to_string().contains("what Bob says stays"), "{page}");
-    let feed: Value = accepted(read(bob, &up.url, "/v1/feed?limit=100", after)?, 200).await?;
-    ensure!(MARKS.iter().all(|mark| !feed.to_string().contains(mark)), "{feed}");
+    // Nor in the past.
+    let then = format!("/v1/conversations/{}/messages?as_of={at}", group.conversation);
+    for path in ["/v1/feed?limit=100", &then] {
+        let shown: Value = accepted(read(bob, &up.url, path, after)?, 200).await?;
+        ensure!(MARKS.iter().all(|mark| !shown.to_string().contains(mark)), "{shown}");
+        ensure!(shown.to_string().contains(&id), "{path} still says that it was Ada: {shown}");
+    }
 
     // The certificate says so, to admins.
     let erasure = read(mia, &up.url, &format!("/v1/users/{id}/erasure"), after)?;
@@ -99,6 +109,21 @@ async fn writes_everywhere(up: &Up, group: &Group) -> Result<events::Position> {
     let name = format!("{}.txt", MARKS[4]);
     let file = uploaded(url, ada, group.conversation, &name, bytes.as_bytes()).await?;
     Ok(at.max(file.position))
+}
+
+/// A token and a webhook of Ada. Returns the token.
+async fn programs(up: &Up, group: &Group) -> Result<String> {
+    let (ada, url) = (&group.people[0], &up.url);
+    let body = json!({ "name": MARKS[0], "scopes": ["profile:read"] });
+    let token = write(ada, url, Method::POST, "/v1/api-tokens", Some(body))?;
+    let token = accepted(token, 201).await?["token"].as_str().context("a token")?.to_owned();
+    let me = Client::new(url)?.request(Method::GET, "/v1/users/me").bearer_auth(&token);
+    accepted(me, 200).await?;
+    // Nobody is there: what is told of the tries may name the address.
+    let to = format!("https://{}.invalid/{}", MARKS[1], MARKS[2]);
+    let body = json!({ "conversation": group.conversation, "url": to });
+    accepted(write(ada, url, Method::POST, "/v1/webhooks", Some(body))?, 201).await?;
+    Ok(token)
 }
 
 async fn messages(up: &Up, group: &Group, by: &Person, after: events::Position) -> Result<Value> {

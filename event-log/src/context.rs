@@ -1,6 +1,6 @@
 //! What surrounds a command, and what comes of it.
 
-use events::{EventId, Metadata, Moment, Position, StreamName, UserId, upcast};
+use events::{EventId, LoginId, Metadata, Moment, Position, StreamName, UserId, upcast};
 use uuid::Uuid;
 
 use crate::Cause;
@@ -22,6 +22,8 @@ pub struct Context {
     pub now: Moment,
     /// The revision of another stream that the command is decided on, where there is one.
     pub decided_on: Option<u64>,
+    /// The API token that the actor used, where it was one.
+    pub token: Option<LoginId>,
 }
 
 impl Context {
@@ -75,6 +77,7 @@ impl Context {
             key: self.key,
             body_hash: self.body_hash.clone(),
             decided_on: self.decided_on,
+            token: self.token,
         }
     }
 }

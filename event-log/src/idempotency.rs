@@ -107,6 +107,7 @@ mod tests {
             key: Uuid::from_u128(key),
             body_hash: body.to_owned(),
             decided_on: None,
+            token: None,
         }
     }
 
@@ -119,6 +120,7 @@ mod tests {
             causation: Uuid::nil(),
             now: Moment::UNIX_EPOCH,
             decided_on: None,
+            token: None,
         }
     }
 

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{EventId, Position, StreamName, UserId};
+use crate::{EventId, LoginId, Position, StreamName, UserId};
 
 /// What is written beside the data of an event.
 ///
@@ -28,6 +28,9 @@ pub struct Metadata {
     /// The revision of another stream that the command was decided on, where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided_on: Option<u64>,
+    /// The API token that the actor used, where it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<LoginId>,
 }
 
 /// An event as it stands in the log.

@@ -185,6 +185,7 @@ mod tests {
             key: id,
             body_hash: String::new(),
             decided_on: None,
+            token: None,
         };
         frame(&Envelope {
             id: EventId::new(id),

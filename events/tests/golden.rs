@@ -130,6 +130,7 @@ fn recorded(event: DomainEvent) -> Envelope<DomainEvent> {
             key: id,
             body_hash: String::new(),
             decided_on: None,
+            token: None,
         },
         event,
     }

@@ -5,11 +5,11 @@ use axum::extract::State;
 use domain::conversation::{Action, permitted};
 use event_log::EventLog;
 use events::conversation::{ConversationKind, Role};
-use events::{ConversationId, Moment, Position, UserId};
+use events::{ConversationId, Moment, Position, Scope, UserId};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use service::openapi::{After, Refusal};
-use service::{Json, Path, Problem};
+use service::{Identity, Json, Path, Problem};
 use sqlx::FromRow;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -53,6 +53,15 @@ pub(crate) struct Conversation {
     pub(crate) slow_mode_seconds: i32,
     /// Of the newest message, or of the opening: the order of the list.
     pub(crate) position: Place,
+}
+
+impl Conversation {
+    /// Without what its newest message says.
+    fn withhold(&mut self) {
+        if let Some(newest) = &mut self.last_message {
+            newest.withhold();
+        }
+    }
 }
 
 #[derive(FromRow)]
@@ -134,6 +143,7 @@ struct Before {
 )]
 async fn list(
     State(reads): State<Reads>,
+    identity: Option<Extension<Identity>>,
     asked: Asked<Before>,
 ) -> Answer<Page<Conversation, Place>> {
     let Asked { reader, after, query: Before { limit, before } } = asked;
@@ -142,6 +152,9 @@ async fn list(
     let mut conversations = select(&mut eyes, reader, None, before, limit).await?;
     count_pending(&reads, &mut eyes, reader, &mut conversations).await?;
     eyes.commit().await?;
+    if !reads_messages(identity) {
+        conversations.iter_mut().for_each(Conversation::withhold);
+    }
     Ok(Json(Page::of(conversations, limit, |conversation| conversation.position)))
 }
 
@@ -157,23 +170,37 @@ async fn one(
     State(reads): State<Reads>,
     Path(id): Path<ConversationId>,
     Extension(log): Extension<EventLog>,
+    identity: Option<Extension<Identity>>,
     asked: Asked<AsOf>,
 ) -> Answer<Detail> {
+    let reads_messages = reads_messages(identity);
     reads.checkpoints.reach(PROJECTIONS, asked.after).await?;
     let mut eyes = reads.eyes_of(asked.reader).await?;
     if let Some(when) = asked.query.as_of {
         reads.checkpoints.reach(&["event_index"], asked.after).await?;
         let past = Past::of(when, log, &mut eyes).await?;
-        return past.conversation(&mut eyes, id, asked.reader).await.map(Json);
+        let mut detail = past.conversation(&mut eyes, id, asked.reader).await?;
+        if !reads_messages {
+            detail.conversation.withhold();
+        }
+        return Ok(Json(detail));
     }
     let mut found = select(&mut eyes, asked.reader, Some(id), None, Limit::default()).await?;
     count_pending(&reads, &mut eyes, asked.reader, &mut found).await?;
-    let conversation = found.pop().ok_or_else(Problem::no_such_conversation)?;
+    let mut conversation = found.pop().ok_or_else(Problem::no_such_conversation)?;
+    if !reads_messages {
+        conversation.withhold();
+    }
     let members = members(&mut eyes, id).await?;
     eyes.commit().await?;
     let my_permissions =
         permissions(&conversation.kind, &conversation.role).map(Action::name).collect();
     Ok(Json(Detail { conversation, my_permissions, members }))
+}
+
+/// Whether who asks may read what messages say: an API token may be without that.
+fn reads_messages(identity: Option<Extension<Identity>>) -> bool {
+    identity.is_none_or(|Extension(identity)| identity.has(Scope::MessagesRead))
 }
 
 /// What a role may do in a kind of conversation, both as their columns name them.

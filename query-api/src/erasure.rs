@@ -16,7 +16,7 @@ use crate::asked::{Asked, Nothing};
 use crate::failure::{Answer, Failure};
 use crate::page::{Limit, Page};
 use crate::place::Place;
-use crate::reads::{Eyes, Reads};
+use crate::reads::Reads;
 
 pub(crate) fn router() -> OpenApiRouter<Reads> {
     OpenApiRouter::new().routes(routes!(one)).routes(routes!(holds))
@@ -56,8 +56,7 @@ async fn one(
     asked: Asked<Nothing>,
 ) -> Answer<Erasure> {
     reads.checkpoints.reach(&["erasure", "standing"], asked.after).await?;
-    let mut eyes = reads.eyes_of(asked.reader).await?;
-    must_be_admin(&mut eyes).await?;
+    let mut eyes = reads.eyes_of_admin(asked.reader).await?;
     let found: Option<Erasure> = sqlx::query_as(
         "select user_id, requested_by, requested_at, certified_at, certificate, signature, failure
          from erasure where user_id = $1",
@@ -107,8 +106,7 @@ struct Oldest {
 async fn holds(State(reads): State<Reads>, asked: Asked<Oldest>) -> Answer<Page<LegalHold, Place>> {
     let Asked { reader, after, query: Oldest { limit, after_position } } = asked;
     reads.checkpoints.reach(&["legal_hold", "standing"], after).await?;
-    let mut eyes = reads.eyes_of(reader).await?;
-    must_be_admin(&mut eyes).await?;
+    let mut eyes = reads.eyes_of_admin(reader).await?;
     let rows: Vec<LegalHold> = sqlx::query_as(
         "select held_kind as kind, held_id as id, matter, placed_by, placed_at, position
          from legal_hold where $1::bytea is null or position > $1 order by position limit $2",
@@ -119,13 +117,4 @@ async fn holds(State(reads): State<Reads>, asked: Asked<Oldest>) -> Answer<Page<
     .await?;
     eyes.commit().await?;
     Ok(Json(Page::of(rows, limit, |hold| hold.position)))
-}
-
-pub(crate) async fn must_be_admin(eyes: &mut Eyes) -> Result<(), Failure> {
-    let admin: bool = sqlx::query_scalar("select reader_is_admin()").fetch_one(&mut **eyes).await?;
-    if admin {
-        return Ok(());
-    }
-    let title = "Only an admin of the platform may do this";
-    Err(Problem::new(StatusCode::FORBIDDEN, "admins-only", title).into())
 }

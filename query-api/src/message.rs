@@ -264,3 +264,11 @@ pub(crate) struct Preview {
     attachments: Vec<Uuid>,
     position: Place,
 }
+
+impl Preview {
+    /// Without what it says, for who may not read messages.
+    pub(crate) fn withhold(&mut self) {
+        self.text = None;
+        self.attachments.clear();
+    }
+}

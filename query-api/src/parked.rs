@@ -12,7 +12,6 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::asked::{Asked, Nothing};
-use crate::erasure::must_be_admin;
 use crate::failure::Answer;
 use crate::page::{Limit, Page};
 use crate::place::Place;
@@ -76,8 +75,7 @@ async fn list(
     let Asked { reader, after, query: Oldest { projection, limit, after_position } } = asked;
     let mut waits_for = vec!["standing"];
     waits_for.extend(projection.as_deref());
-    let mut eyes = reads.eyes_of(reader).await?;
-    must_be_admin(&mut eyes).await?;
+    let mut eyes = reads.eyes_of_admin(reader).await?;
     if let Some(projection) = &projection
         && !is_known(&mut eyes, projection).await?
     {
@@ -114,8 +112,7 @@ async fn of_event(
     asked: Asked<Nothing>,
 ) -> Answer<Vec<ParkedEvent>> {
     reads.checkpoints.reach(&["standing"], asked.after).await?;
-    let mut eyes = reads.eyes_of(asked.reader).await?;
-    must_be_admin(&mut eyes).await?;
+    let mut eyes = reads.eyes_of_admin(asked.reader).await?;
     let rows: Vec<ParkedEvent> =
         sqlx::query_as(&format!("{SELECT} where event_id = $1 order by projection"))
             .bind(id)

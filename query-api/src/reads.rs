@@ -6,13 +6,15 @@ use std::time::Duration;
 use anyhow::Context;
 use events::{Position, UserId};
 use files::Storage;
-use service::Redis;
+use http::StatusCode;
+use service::{Problem, Redis};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{PgPool, Postgres, Transaction};
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::Cache;
 use crate::checkpoints::Checkpoints;
+use crate::failure::Failure;
 use crate::place::Place;
 
 /// What every read stands on.
@@ -63,6 +65,17 @@ impl Reads {
              set local roundtable.reader = '{reader}'"
         );
         self.pool.begin_with(begin).await
+    }
+
+    /// As [`eyes_of`](Self::eyes_of), for what is there for the admins of the platform alone.
+    pub(crate) async fn eyes_of_admin(&self, reader: UserId) -> Result<Eyes, Failure> {
+        let mut eyes = self.eyes_of(reader).await?;
+        let is_one = sqlx::query_scalar("select reader_is_admin()").fetch_one(&mut *eyes).await?;
+        if is_one {
+            return Ok(eyes);
+        }
+        let title = "Only an admin of the platform may do this";
+        Err(Problem::new(StatusCode::FORBIDDEN, "admins-only", title).into())
     }
 
     /// Whether Postgres answers, and to the right role.

@@ -161,6 +161,17 @@ impl Session {
         &self.client
     }
 
+    /// Exchanges the tokens for new ones.
+    ///
+    /// # Errors
+    /// As [`Client::sign_up`].
+    pub async fn refresh(&mut self) -> Result<(), Error> {
+        let body = json!({ "refresh_token": self.tokens.refresh_token });
+        let request = self.client.request(Method::POST, "/v1/sessions/refresh").json(&body);
+        self.tokens = read(request.header("Idempotency-Key", key().to_string())).await?;
+        Ok(())
+    }
+
     /// The start of any request of this person.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, path).bearer_auth(&self.tokens.access_token)

@@ -53,6 +53,7 @@ fn shown(kind: &str, data: Value) -> Value {
             key: uuid::Uuid::nil(),
             body_hash: String::new(),
             decided_on: None,
+            token: None,
         },
         event,
     };

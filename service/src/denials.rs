@@ -119,6 +119,7 @@ async fn record(log: &EventLog, limits: &RateLimits, denial: Command) {
         causation: id,
         now: clock::now(),
         decided_on: None,
+        token: None,
     };
     let stream = StreamName::denial(user);
     let transacted = log.transact::<Decider>(&stream, &denial, &context);

@@ -94,6 +94,7 @@ async fn append(
         causation: key,
         now: service::clock::now(),
         decided_on: None,
+        token: None,
     };
     let stream = StreamName::call(call);
     loop {

@@ -1,7 +1,7 @@
 //! One request to change something: who, with which key, and what surrounds the events it causes.
 
 use event_log::Context;
-use events::{Moment, UserId};
+use events::{LoginId, Moment, UserId};
 use serde::Serialize;
 use service::Identity;
 use uuid::Uuid;
@@ -20,27 +20,29 @@ pub(crate) struct Call {
     pub(crate) now: Moment,
     body_hash: String,
     request: Uuid,
+    token: Option<LoginId>,
 }
 
 impl Call {
     /// A command of somebody, as it came.
     pub(crate) fn of<C: Command>(app: &App, identity: Identity, key: Uuid, command: &C) -> Self {
-        Self::new(app, identity.user, key, C::NAME, command)
+        Self::new(app, identity, key, C::NAME, command)
     }
 
     /// A command of somebody. The name and the body tell a repeat from another command with the
     /// same key.
     pub(crate) fn new(
         app: &App,
-        actor: UserId,
+        identity: Identity,
         key: Uuid,
         name: &'static str,
         body: &impl Serialize,
     ) -> Self {
-        Self::with(app.secrets(), actor, key, name, body)
+        let token = identity.grant.map(|_| identity.login);
+        Self { token, ..Self::with(app.secrets(), identity.user, key, name, body) }
     }
 
-    /// The same where no service runs.
+    /// The same of somebody who is not logged in: who signs up, or the operator.
     pub(crate) fn with(
         secrets: &event_log::Secrets,
         actor: UserId,
@@ -52,7 +54,7 @@ impl Call {
         let request = Uuid::now_v7();
         service::edge::is_command(name);
         let body_hash = body_hash(secrets, name, body);
-        Self { actor, key, now: service::clock::now(), body_hash, request }
+        Self { actor, key, now: service::clock::now(), body_hash, request, token: None }
     }
 
     /// What surrounds the events of this command. A command that appends to one stream more than
@@ -66,6 +68,7 @@ impl Call {
             causation: self.request,
             now: self.now,
             decided_on: None,
+            token: self.token,
         }
     }
 }

@@ -50,7 +50,7 @@ impl Command for EraseUser {
     async fn run(self, app: &App, identity: Identity, key: Uuid) -> Result<Accepted, Problem> {
         let Self { user, password } = self;
         // Not the password: a digest of it that can be computed fast must not stand in the log.
-        let call = Call::new(app, identity.user, key, Self::NAME, &user);
+        let call = Call::new(app, identity, key, Self::NAME, &user);
         let _turn = take_turn(app.postgres()).await?;
         let (by, by_role) = (call.actor, role_of(app, call.actor).await?);
         if by == user {

@@ -46,7 +46,7 @@ struct Same<'a> {
 }
 
 impl Upload {
-    fn call(&self, app: &App, by: UserId, key: Uuid, digest: &str) -> Call {
+    fn call(&self, app: &App, by: Identity, key: Uuid, digest: &str) -> Call {
         let Self { file, conversation, name, .. } = self;
         let same = Same { file: *file, conversation: *conversation, name, digest };
         Call::new(app, by, key, "file.upload", &same)
@@ -90,7 +90,7 @@ pub(crate) async fn upload(
     let _place = uploads.enter(by)?;
     let known = app.log().load::<File>(&StreamName::file(file)).await?;
     if *known.state != File::None {
-        return repeat(app, by, key, file, &upload, body).await;
+        return repeat(app, identity, key, file, &upload, body).await;
     }
     must_be_member(app, by, upload.conversation).await?;
     must_have_room(app, by, upload.announced.unwrap_or(1)).await?;
@@ -99,13 +99,13 @@ pub(crate) async fn upload(
             .await
             .map_err(|error| problems::of_intake(error, uploads.bounds.largest))?;
     must_have_room(app, by, received.bytes).await?;
-    store(app, by, key, file, &upload, received).await
+    store(app, identity, key, file, &upload, received).await
 }
 
 /// Stores and records what was received.
 async fn store(
     app: &App,
-    by: UserId,
+    identity: Identity,
     key: Uuid,
     file: FileId,
     upload: &Upload,
@@ -114,7 +114,8 @@ async fn store(
     if received.bytes == 0 {
         return Err(problems::of_file(file::Rejection::Empty));
     }
-    let call = upload.call(app, by, key, &received.digest);
+    let by = identity.user;
+    let call = upload.call(app, identity, key, &received.digest);
     let came = received.bytes;
     let kept = app.uploads().studio.keep(received, file).await.map_err(|error| match error {
         KeepError::Picture(error) => problems::of_picture(error),
@@ -152,7 +153,7 @@ async fn may_still(
 /// Answers an upload of a file that is there, or was.
 async fn repeat(
     app: &App,
-    by: UserId,
+    identity: Identity,
     key: Uuid,
     file: FileId,
     upload: &Upload,
@@ -162,12 +163,12 @@ async fn repeat(
     let digest = files::digest_only(body.into_data_stream(), bounds)
         .await
         .map_err(|error| problems::of_intake(error, bounds.largest))?;
-    let call = upload.call(app, by, key, &digest);
+    let call = upload.call(app, identity, key, &digest);
     // The stream knows the key, and what came of it. If it has forgotten, the same bytes are no
     // change, and others are another file.
     let pixels = Some(Pixels { width: 1, height: 1 });
     let kept = Kept { digest, bytes: 1, media_type: "", pixels };
-    record(app, &call, file, &upload.command(file, by, kept)).await
+    record(app, &call, file, &upload.command(file, identity.user, kept)).await
 }
 
 async fn record(

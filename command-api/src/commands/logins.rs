@@ -72,7 +72,7 @@ impl Command for ChangePassword {
 
     async fn run(self, app: &App, identity: Identity, key: Uuid) -> Result<Accepted, Problem> {
         // Not the body: a digest of passwords that can be computed fast must not stand in the log.
-        let call = Call::new(app, identity.user, key, Self::NAME, &Nothing {});
+        let call = Call::new(app, identity, key, Self::NAME, &Nothing {});
         let Self { old_password, new_password } = self;
         normalise::password(&new_password)?;
         let command = replacing(app, &call, old_password, new_password).await?;

@@ -3,7 +3,8 @@
 use domain::conversation::Conversation;
 use domain::message::Message;
 use domain::receipt::{Kind, Rejection};
-use events::{Audience, ConversationId, MessageId, StreamName, UserId};
+use event_log::Context;
+use events::{Audience, ConversationId, MessageId, StreamName};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use service::redis::Away;
@@ -11,7 +12,7 @@ use service::{Identity, Problem};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Accepted, Command, Entry};
+use super::{Accepted, Call, Command, Entry};
 use crate::blocks::is_blocked;
 use crate::receipts::{Cursor, append};
 use crate::{App, problems};
@@ -36,8 +37,9 @@ pub(crate) struct Delivered {
 impl Command for Delivered {
     const NAME: &'static str = "message.delivered";
 
-    async fn run(self, app: &App, identity: Identity, _: Uuid) -> Result<Accepted, Problem> {
-        receive(app, identity.user, Kind::Delivered, self.conversation, self.message).await
+    async fn run(self, app: &App, identity: Identity, key: Uuid) -> Result<Accepted, Problem> {
+        let call = Call::of(app, identity, key, &self);
+        receive(app, &call, Kind::Delivered, self.conversation, self.message).await
     }
 }
 
@@ -54,8 +56,9 @@ pub(crate) struct Read {
 impl Command for Read {
     const NAME: &'static str = "message.read";
 
-    async fn run(self, app: &App, identity: Identity, _: Uuid) -> Result<Accepted, Problem> {
-        receive(app, identity.user, Kind::Read, self.conversation, self.message).await
+    async fn run(self, app: &App, identity: Identity, key: Uuid) -> Result<Accepted, Problem> {
+        let call = Call::of(app, identity, key, &self);
+        receive(app, &call, Kind::Read, self.conversation, self.message).await
     }
 }
 
@@ -63,11 +66,12 @@ impl Command for Read {
 /// where it comes into the log within seconds. The same receipt twice is once, whatever its key.
 async fn receive(
     app: &App,
-    user: UserId,
+    call: &Call,
     kind: Kind,
     conversation: ConversationId,
     message: MessageId,
 ) -> Result<Accepted, Problem> {
+    let user = call.actor;
     let (place, sent) = (StreamName::conversation(conversation), StreamName::message(message));
     let (place, sent) = tokio::try_join!(
         app.log().state::<Conversation>(&place),
@@ -82,7 +86,8 @@ async fn receive(
     };
     let small = place.state.members().take(TOLD_AT_ONCE + 1).count() <= TOLD_AT_ONCE;
     let decided_on = place.revision;
-    let cursor = Cursor { user, conversation, kind, message, upto, decided_on };
+    let Context { correlation: request, token, .. } = call.context();
+    let cursor = Cursor { user, conversation, kind, message, upto, decided_on, request, token };
     match app.receipts().put(&cursor).await {
         // It is not in the log yet: what it is about is, and reads know of the buffer.
         Ok(new) => {

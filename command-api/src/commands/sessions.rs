@@ -47,7 +47,7 @@ pub(crate) async fn log_in(app: &App, key: Uuid, mut body: LogIn) -> Result<Sess
     let (user, hash) = check_password(app, body).await?;
     app.auth().not_suspended(user).await?;
     let login = LoginId::of_request(user, key);
-    let call = Call::new(app, user, key, "session.open", &Nothing {});
+    let call = Call::with(app.secrets(), user, key, "session.open", &Nothing {});
     let token = RefreshToken::derive(app.secrets(), login, key);
     let command = login::Command::Open {
         login,
@@ -112,7 +112,7 @@ async fn upgraded(app: &App, user: UserId, password: String, old: String) -> Str
         clippy::disallowed_methods,
         reason = "no request asks for it: it has a key of its own"
     )]
-    let call = Call::new(app, user, Uuid::new_v4(), "user.rehash", &Nothing {});
+    let call = Call::with(app.secrets(), user, Uuid::new_v4(), "user.rehash", &Nothing {});
     let command = user::Command::Rehash { old: old.clone(), new: new.clone() };
     let stream = StreamName::user(user);
     match app.log().transact::<User>(&stream, &command, &call.context()).await {
@@ -135,7 +135,7 @@ pub(crate) async fn refresh(app: &App, key: Uuid, shown: &str) -> Result<Session
     let known = app.log().load::<Login>(&stream).await?;
     let user = known.state.user().ok_or_else(problems::wrong_refresh_token)?;
     app.auth().not_suspended(user).await?;
-    let call = Call::new(app, user, key, "session.refresh", &shown.digest());
+    let call = Call::with(app.secrets(), user, key, "session.refresh", &shown.digest());
     let next = RefreshToken::derive(app.secrets(), shown.login, key);
     let command = login::Command::Refresh {
         shown_digest: shown.digest(),

@@ -144,7 +144,7 @@ pub(crate) async fn sign_up(app: &App, key: Uuid, body: SignUp) -> Result<Signed
     let user = UserId::of_sign_up(&digest, key);
     // Not the password: a digest that can be computed fast must not stand in the log.
     let hashed = (email.as_str(), handle.as_str(), &body.name);
-    let call = Call::new(app, user, key, "user.sign_up", &hashed);
+    let call = Call::with(app.secrets(), user, key, "user.sign_up", &hashed);
     let sign_up = |password_hash: String| user::Command::SignUp {
         user,
         email: email.as_str().to_owned(),

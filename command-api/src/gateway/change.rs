@@ -141,6 +141,7 @@ mod tests {
             key: Uuid::nil(),
             body_hash: String::new(),
             decided_on: None,
+            token: None,
         };
         let envelope = Envelope {
             id: EventId::new(Uuid::nil()),

@@ -145,7 +145,7 @@ pub(crate) async fn append(
     log: &EventLog,
     cursor: &Cursor,
 ) -> Result<Outcome, TransactError<Rejection>> {
-    let Cursor { user, conversation, kind, message, upto, decided_on } = *cursor;
+    let Cursor { user, conversation, kind, message, upto, decided_on, request, token } = *cursor;
     // Who puts a cursor into the buffer was in the conversation, and the message too.
     let command = Command { kind, conversation, user, message, upto, member: true };
     let name = format!("{kind:?} {conversation} {upto}");
@@ -154,10 +154,11 @@ pub(crate) async fn append(
         actor: user,
         key,
         body_hash: log.secrets().name_digest("body", &name),
-        correlation: key,
-        causation: key,
+        correlation: request,
+        causation: request,
         now: service::clock::now(),
         decided_on,
+        token,
     };
     log.transact::<Receipt>(&StreamName::receipt(conversation, user), &command, &context).await
 }

@@ -16,12 +16,13 @@ use std::time::Duration;
 
 use domain::receipt::Kind;
 use event_log::EventLog;
-use events::{ConversationId, MessageId, Position, UserId};
+use events::{ConversationId, LoginId, MessageId, Position, UserId};
 use redis::Script;
 use service::Redis;
 use service::redis::Away;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 pub(crate) use flush::append;
 
@@ -50,6 +51,10 @@ pub(crate) struct Cursor {
     pub(crate) upto: Position,
     /// The revision of the conversation by which the person is in it.
     pub(crate) decided_on: Option<u64>,
+    /// The request that moved it there: what its event is told to follow from.
+    pub(crate) request: Uuid,
+    /// The API token that it came with, where it was one.
+    pub(crate) token: Option<LoginId>,
 }
 
 /// The buffer of one deployment, as one process sees it. Cheap to clone.
@@ -124,7 +129,9 @@ impl Cursor {
     fn value(&self) -> String {
         let position = hex::encode(self.upto.to_bytes());
         let revision = self.decided_on.map(|revision| revision.to_string());
-        format!("{position}:{}:{}", self.message, revision.unwrap_or_default())
+        let (message, revision) = (self.message, revision.unwrap_or_default());
+        let token = self.token.map(|token| token.to_string()).unwrap_or_default();
+        format!("{position}:{message}:{revision}:{}:{token}", self.request)
     }
 
     /// Reads what [`Cursor::field`] and [`Cursor::value`] wrote.
@@ -145,6 +152,11 @@ impl Cursor {
                 "" => None,
                 revision => Some(revision.parse().ok()?),
             },
+            request: parts.next()?.parse().ok()?,
+            token: match parts.next()? {
+                "" => None,
+                token => Some(token.parse().ok()?),
+            },
         };
         (names.next().is_none() && parts.next().is_none()).then_some(cursor)
     }
@@ -152,13 +164,14 @@ impl Cursor {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
 
     #[test]
     fn a_cursor_comes_back_from_the_buffer_as_it_went_in() {
-        for (kind, decided_on) in [(Kind::Read, Some(7)), (Kind::Delivered, None)] {
+        let token = Some(Uuid::from_u128(5).into());
+        for (kind, decided_on, token) in
+            [(Kind::Read, Some(7), None), (Kind::Delivered, None, token)]
+        {
             let cursor = Cursor {
                 user: Uuid::from_u128(1).into(),
                 conversation: Uuid::from_u128(2).into(),
@@ -166,6 +179,8 @@ mod tests {
                 message: Uuid::from_u128(3).into(),
                 upto: Position::at(1 << 40),
                 decided_on,
+                request: Uuid::from_u128(4),
+                token,
             };
             assert_eq!(Cursor::parse(&cursor.field(), &cursor.value()), Some(cursor));
         }

@@ -59,6 +59,7 @@ async fn suspend(world: &World, who: &Person) {
         causation: world.id(),
         now,
         decided_on: None,
+        token: None,
     };
     world.log.transact::<User>(&stream, &command, &context).await.unwrap();
 }

@@ -21,6 +21,7 @@ async fn act(world: &World, owner: UserId, file: FileId, command: Command) {
         causation: world.id(),
         now,
         decided_on: None,
+        token: None,
     };
     world.log.transact::<File>(&StreamName::file(file), &command, &context).await.unwrap();
 }

@@ -179,5 +179,6 @@ pub(crate) fn by(actor: UserId, key: u128, body: &str) -> Context {
         causation: Uuid::from_u128(key),
         now: Moment::from_timestamp_micros(micros).unwrap(),
         decided_on: None,
+        token: None,
     }
 }

@@ -15,7 +15,7 @@ use super::ends::Ended;
 use super::scrub::Scrubbed;
 use crate::PROJECTIONS;
 
-const CONTEXT: &[u8] = b"roundtable erasure v1\n";
+const CONTEXT: &str = "roundtable erasure v1\n";
 
 /// What was destroyed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -64,15 +64,17 @@ impl Certificate {
     /// What it says, for people.
     #[must_use]
     pub fn summary(&self) -> String {
-        let Ended { logins, names, friendships, conversations, files } = self.ended;
+        let Ended { logins, webhooks, names, friendships, sessions, conversations, files } =
+            self.ended;
         let left = match self.on_disk.left.as_slice() {
             [] => String::new(),
             left => format!("\nleft for PostgreSQL to rewrite in time: {}", left.join(", ")),
         };
         format!(
-            "the key is destroyed; {logins} log-ins, {names} names, {friendships} friendships, \
-             {conversations} conversations and {files} files ended; {} read models hold nothing of \
-             it; {} tables are rewritten on the disk{left}",
+            "the key is destroyed; {logins} log-ins and tokens, {webhooks} webhooks, {names} names, \
+             {friendships} friendships, {sessions} study sessions, {conversations} conversations and \
+             {files} files ended; {} read models hold nothing of it; {} tables are rewritten on the \
+             disk{left}",
             self.read_models.len(),
             self.on_disk.rewritten.len(),
         )
@@ -83,13 +85,21 @@ impl Certificate {
     /// # Errors
     /// When the signature is not of this key and text, or the text is no certificate.
     pub fn verify(text: &str, signature: &str, public: &[u8; 32]) -> Result<Self> {
-        let bytes = STANDARD.decode(signature.trim()).context("the signature is not base64")?;
-        let signature = Signature::from_slice(&bytes).context("the signature has 64 bytes")?;
-        let key = VerifyingKey::from_bytes(public).context("this is no public key")?;
-        let genuine = key.verify(&[CONTEXT, text.as_bytes()].concat(), &signature).is_ok();
+        let genuine = is_signed(CONTEXT, text, signature, public)?;
         ensure!(genuine, "the certificate was not signed by this key");
         serde_json::from_str(text).context("this is no certificate of an erasure")
     }
+}
+
+/// Whether this key signed a text.
+///
+/// # Errors
+/// When the signature, or the key, is none.
+pub fn is_signed(context: &str, text: &str, signature: &str, public: &[u8; 32]) -> Result<bool> {
+    let bytes = STANDARD.decode(signature.trim()).context("the signature is not base64")?;
+    let signature = Signature::from_slice(&bytes).context("the signature has 64 bytes")?;
+    let key = VerifyingKey::from_bytes(public).context("this is no public key")?;
+    Ok(key.verify(&[context.as_bytes(), text.as_bytes()].concat(), &signature).is_ok())
 }
 
 /// Signs certificates.
@@ -108,11 +118,19 @@ impl Signer {
         self.0.verifying_key().to_bytes()
     }
 
+    /// The signature of any other text, in base64. The context is a line that ends with a line feed
+    /// and that nothing of another kind begins with.
+    #[must_use]
+    pub fn sign_text(&self, context: &str, text: &str) -> String {
+        let signature = self.0.sign(&[context.as_bytes(), text.as_bytes()].concat());
+        STANDARD.encode(signature.to_bytes())
+    }
+
     /// The text of a certificate and its signature in base64.
     pub(super) fn sign(&self, certificate: &Certificate) -> Result<(String, String)> {
         let text = serde_json::to_string(certificate)?;
-        let signature = self.0.sign(&[CONTEXT, text.as_bytes()].concat());
-        Ok((text, STANDARD.encode(signature.to_bytes())))
+        let signature = self.sign_text(CONTEXT, &text);
+        Ok((text, signature))
     }
 }
 

@@ -26,7 +26,7 @@ use uuid::Uuid;
 
 use crate::PROJECTIONS;
 use crate::rebuild::{self, Slot};
-pub use certificate::{Certificate, Signer};
+pub use certificate::{Certificate, Signer, is_signed};
 
 /// How often it looks for what is to be done.
 const LOOK: Duration = Duration::from_secs(1);
@@ -125,6 +125,7 @@ impl Erasures {
         let head = self.log.head().await?;
         self.reach(head).await?;
         self.bytes_are_gone(user).await?;
+        self.forget_quotations().await?;
         // Versions of read models that are kept beside the live ones may be from before.
         let mut db = self.postgres.acquire().await?;
         for slot in [Slot::Old, Slot::Next] {
@@ -138,6 +139,15 @@ impl Erasures {
         self.log.transact::<User>(&stream, &command, &erased.context("certify")).await?;
         tracing::info!(user.id = %user, "an erasure is certified");
         Ok(())
+    }
+
+    /// Why events are parked may quote what they say, and nobody knows of whom: the next try tells it
+    /// anew.
+    async fn forget_quotations(&self) -> sqlx::Result<()> {
+        sqlx::query("update parked_event set error = 'taken out when somebody was erased'")
+            .execute(&self.postgres)
+            .await
+            .map(drop)
     }
 
     async fn erased(&self, user: UserId) -> anyhow::Result<Erased> {
@@ -206,6 +216,7 @@ impl Erased {
             causation: key,
             now: service::clock::now(),
             decided_on: None,
+            token: None,
         }
     }
 }

@@ -370,6 +370,7 @@ impl Deliveries {
             causation: due.notification.uuid(),
             now: service::clock::now(),
             decided_on: None,
+            token: None,
         };
         Ok(context.because(self.log.cause_at(due.position).await?))
     }

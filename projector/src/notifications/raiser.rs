@@ -214,6 +214,7 @@ impl Raiser {
             causation: event.id.uuid(),
             now: service::clock::now(),
             decided_on: None,
+            token: None,
         };
         let stream = StreamName::notification(notification);
         match self.log.transact_new::<Notification>(&stream, &command, &context).await {

@@ -4,7 +4,7 @@ use events::{Category, DomainEvent, Envelope, Moment, about};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{ApplyError, Projection};
+use super::{ApplyError, Projection, Table};
 
 /// The read model.
 #[derive(Debug, Default)]
@@ -30,6 +30,16 @@ pub struct Op {
 impl Projection for EventIndex {
     const NAME: &'static str = "event_index";
     const FOLLOWS: &'static [Category] = &Category::ALL;
+    const TABLES: &'static [Table] = &[Table::named("event_index").late(&[
+        "event_index_id",
+        "event_index_correlation",
+        "event_index_actor",
+        "event_index_person",
+        "event_index_conversation",
+        "event_index_category",
+        "event_index_recorded_at",
+        "event_index_causation",
+    ])];
     type Op = Op;
 
     fn project(event: &Envelope<DomainEvent>) -> Vec<Op> {

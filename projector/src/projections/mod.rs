@@ -224,6 +224,7 @@ pub(crate) mod testing {
                 key: Uuid::nil(),
                 body_hash: String::new(),
                 decided_on: None,
+                token: None,
             },
             event: event.into(),
         }

@@ -193,6 +193,7 @@ impl Timers {
             causation: key,
             now: service::clock::now(),
             decided_on: None,
+            token: None,
         };
         let cause = match (timer.kind, timer.set_by.parse::<Position>()) {
             (Kind::Grace, _) => {

@@ -320,6 +320,7 @@ impl Lane {
             causation: key,
             now: clock::now(),
             decided_on: None,
+            token: None,
         };
         let (stream, command) = (StreamName::webhook(hook.webhook), Command::Disable { reason });
         match self.shared.log.transact::<Webhook>(&stream, &command, &context).await {

@@ -106,6 +106,7 @@ fn envelope(position: u64, recorded_at: Moment, event: DomainEvent) -> Envelope<
         key: Uuid::nil(),
         body_hash: String::new(),
         decided_on: None,
+        token: None,
     };
     Envelope {
         id: EventId::new(Uuid::from_u128(0xe000 + u128::from(position))),

@@ -85,6 +85,7 @@ async fn subscribe(world: &World, user: UserId, endpoint: String, key: &SecretKe
         key: push.uuid(),
         body_hash: String::new(),
         decided_on: None,
+        token: None,
     };
     let metadata = serde_json::to_value(metadata).unwrap();
     let stream = StreamName::user(user);

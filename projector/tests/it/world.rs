@@ -124,6 +124,7 @@ impl World {
             causation: key,
             now,
             decided_on: None,
+            token: None,
         };
         let outcome: Result<Outcome, _> = self.log.transact::<D>(stream, &command, &context).await;
         outcome.unwrap().position

@@ -14,11 +14,15 @@ mod receipts;
 mod room;
 pub(crate) mod study_session;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use event_log::{EventLog, OpenError, Opened};
 use events::{DomainEvent, Envelope, Moment, Position, StreamName};
 use http::StatusCode;
 use serde::Deserialize;
 use service::Problem;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use utoipa::IntoParams;
 
 use crate::failure::Failure;
@@ -37,9 +41,16 @@ pub(crate) struct AsOf {
     pub(crate) as_of: Option<When>,
 }
 
+/// How many look into the past at once, in this process: it may read many streams from the beginning,
+/// and there are sixteen connections for all reads.
+static TURNS: Semaphore = Semaphore::const_new(6);
+/// When it makes sense to ask again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
 /// A place in the past, and the log to read up to it. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Past {
+    _turn: Arc<SemaphorePermit<'static>>,
     log: EventLog,
     /// The last event that counts.
     at: Position,
@@ -53,13 +64,16 @@ impl Past {
     /// # Errors
     /// When it is in the future, or before everything, or a server is away.
     pub(crate) async fn of(when: When, log: EventLog, eyes: &mut Eyes) -> Result<Self, Failure> {
+        // Who asks holds a connection: whoever waited for a turn would keep it from all other reads.
+        let turn = TURNS.try_acquire().map_err(|_| Problem::unavailable(RETRY_AFTER))?;
+        let turn = Arc::new(turn);
         let head = log.head().await?;
         let at = position(when, head, eyes).await?;
         let moment: Option<Moment> = sqlx::query_scalar("select moment_at($1)")
             .bind(Place(at))
             .fetch_one(&mut **eyes)
             .await?;
-        Ok(Self { log, at, moment: moment.ok_or_else(before_everything)? })
+        Ok(Self { _turn: turn, log, at, moment: moment.ok_or_else(before_everything)? })
     }
 
     /// What had happened in a stream by then, its personal data open, or erased.

@@ -50,6 +50,7 @@ pub async fn record(
         causation: request,
         now: service::clock::now(),
         decided_on: None,
+        token: None,
     };
     // A name of a stream that somebody made up may be anything.
     let asked = asked.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(500).collect();

@@ -3,8 +3,8 @@
 use event_log::{EventLog, OpenError, Opened, Recorded, Seals};
 use events::frame::secrets;
 use events::{
-    Audience, ConversationId, DomainEvent, Envelope, EventId, Moment, Position, StreamName, UserId,
-    about,
+    Audience, ConversationId, DomainEvent, Envelope, EventId, LoginId, Moment, Position,
+    StreamName, UserId, about,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -32,6 +32,9 @@ pub struct Entry {
     pub id: EventId,
     /// Who did it; the nil UUID is the system, or its operator.
     pub actor: Option<UserId>,
+    /// The API token that they used, where it was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<LoginId>,
     /// The one person it happened to, where that is somebody else.
     pub person: Option<UserId>,
     /// The conversation it is about.
@@ -93,6 +96,7 @@ impl Entry {
             category: category(&envelope.stream),
             id: envelope.id,
             actor: Some(metadata.actor),
+            token: metadata.token,
             person: about::person(event, metadata.actor),
             conversation: about::conversation(event),
             correlation: Some(metadata.correlation_id),
@@ -114,6 +118,7 @@ impl Entry {
             category: category(&recorded.stream),
             id: recorded.id,
             actor: None,
+            token: None,
             person: None,
             conversation: None,
             correlation: None,

@@ -24,7 +24,7 @@ use crate::asked::Asked;
 use crate::failure::{Answer, Failure};
 use crate::page::{Limit, Page};
 use crate::place::Place;
-use crate::reads::{Eyes, Reads};
+use crate::reads::Reads;
 
 const PROJECTIONS: &[&str] = &["event_index", "standing"];
 
@@ -109,8 +109,7 @@ async fn events(
     let filter = query.filter()?;
     let told = format!("{filter} reverse={}", query.reverse);
     reads.checkpoints.reach(PROJECTIONS, after).await?;
-    let mut eyes = reads.eyes_of(reader).await?;
-    must_be_admin(&mut eyes).await?;
+    let mut eyes = reads.eyes_of_admin(reader).await?;
     let mut bounded = filter.bounded(&mut eyes).await?;
     if let Some(next) = query.next {
         match query.reverse {
@@ -182,8 +181,7 @@ async fn state_of(
     let Asked { reader, after, query } = asked;
     let stream = StreamName::recorded(stream);
     reads.checkpoints.reach(PROJECTIONS, after).await?;
-    let mut eyes = reads.eyes_of(reader).await?;
-    must_be_admin(&mut eyes).await?;
+    let mut eyes = reads.eyes_of_admin(reader).await?;
     let head = log.head().await.map_err(Failure::from)?;
     let at = match query.as_of {
         Some(when) => crate::as_of::position(when, head, &mut eyes).await?,
@@ -248,8 +246,7 @@ async fn explain_it(
 ) -> Answer<Explanation> {
     let Asked { reader, after, query: WantedExplanation { of, open } } = asked;
     reads.checkpoints.reach(PROJECTIONS, after).await?;
-    let mut eyes = reads.eyes_of(reader).await?;
-    must_be_admin(&mut eyes).await?;
+    let mut eyes = reads.eyes_of_admin(reader).await?;
     let found = explain::explain(&log, &mut eyes, &of, seals(open)).await?;
     eyes.commit().await?;
     let title = "Nothing of this ever happened";
@@ -264,16 +261,6 @@ async fn explain_it(
 
 pub(super) const fn seals(open: bool) -> Seals {
     if open { Seals::Opened } else { Seals::Kept }
-}
-
-/// Refuses who is no admin of the platform.
-pub(crate) async fn must_be_admin(eyes: &mut Eyes) -> Result<(), Failure> {
-    let admin: bool = sqlx::query_scalar("select reader_is_admin()").fetch_one(&mut **eyes).await?;
-    if admin {
-        return Ok(());
-    }
-    let title = "Only an admin of the platform may do this";
-    Err(Problem::new(StatusCode::FORBIDDEN, "admins-only", title).into())
 }
 
 /// 404.

@@ -124,6 +124,7 @@ impl Service {
             causation: Uuid::nil(),
             now: clock::now(),
             decided_on: None,
+            token: None,
         };
         let stream = StreamName::login(who.login);
         self.log.transact::<Login>(&stream, command, &context).await.unwrap();

@@ -67,6 +67,7 @@ pub(super) fn context(actor: UserId) -> event_log::Context {
         causation: key,
         now: now(),
         decided_on: None,
+        token: None,
     }
 }
 

@@ -6,6 +6,11 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use nix::{
+    errno::Errno,
+    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
+    unistd::Pid,
+};
 
 /// Of a clock tick, in microseconds: `USER_HZ` is 100 wherever Linux shows it to programs.
 const TICK: u64 = 10_000;
@@ -86,6 +91,29 @@ impl Processes {
 /// Processor time of one process so far, in microseconds.
 pub(super) fn own_cpu_us(pid: u32) -> Option<u64> {
     stat(pid).map(|stat| stat.own_ticks * TICK)
+}
+
+/// The processors that this process may use.
+pub(super) fn processors() -> Result<Vec<usize>> {
+    let set = sched_getaffinity(Pid::from_raw(0))?;
+    Ok((0..CpuSet::count()).filter(|one| set.is_set(*one).unwrap_or(false)).collect())
+}
+
+/// Keeps a process on some of them: all threads that it has, and so those that they make.
+pub(super) fn keep_on(pid: u32, processors: &[usize]) -> Result<()> {
+    let mut set = CpuSet::new();
+    for processor in processors {
+        set.set(*processor)?;
+    }
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let thread = thread?.file_name().to_string_lossy().parse()?;
+        match sched_setaffinity(Pid::from_raw(thread), &set) {
+            // It has ended since.
+            Ok(()) | Err(Errno::ESRCH) => {}
+            Err(error) => return Err(error).context("a process is not kept on its processors"),
+        }
+    }
+    Ok(())
 }
 
 /// Resident memory of a process, in bytes.

@@ -2,13 +2,17 @@
 //!
 //! The SFU is a process of its own, and only its processor time counts. The load comes from this
 //! process: every participant is a peer of str0m with a socket of its own, which joins over WHIP or
-//! WHEP. Everything that the SFU does for a browser is on: AEAD AES-GCM, retransmissions, reports,
+//! WHEP. The SFU has one half of the machine's processors and the load the other, as if they were two
+//! machines: who takes turns on one processor also pays for what the other pushes out of its caches. At
+//! the end of each scenario a client of the `webrtc` crate joins and says what it sees.
+//! Everything that the SFU does for a browser is on: AEAD AES-GCM, retransmissions, reports,
 //! congestion control with transport-wide feedback.
 
 mod janus;
 mod load;
 mod report;
 mod wire;
+mod witness;
 
 use std::{path::Path, time::Duration};
 
@@ -55,7 +59,14 @@ const SCENARIOS: [(&str, Shape); 3] = [
 /// # Errors
 /// When the SFU does not start, or somebody cannot join.
 pub async fn run(sfu: &Sfu) -> Result<SfuReport> {
-    let (begun, date) = (Instant::now(), machine::date());
+    let (begun, date, machine) = (Instant::now(), machine::date(), Machine::this());
+    let processors = processes::processors()?;
+    // On a machine with a single one they take turns.
+    let (its, ours) = match processors.split_at(processors.len() / 2) {
+        ([], ours) => (ours, ours),
+        halves => halves,
+    };
+    processes::keep_on(std::process::id(), ours)?;
     let folder = tempfile::Builder::new().prefix("roundtable-bench-").tempdir()?;
     let secrets = service::Secrets::generate(&folder.path().join("secrets"))?;
     let tickets = Tickets::new(&secrets.signing);
@@ -77,20 +88,23 @@ pub async fn run(sfu: &Sfu) -> Result<SfuReport> {
             http: reqwest::Client::new(),
             ticket: &ticket,
         };
-        let (scenario, first) = measure(name, shape, process.pid()?, &server, length).await?;
+        let pid = process.pid()?;
+        processes::keep_on(pid, its)?;
+        let (scenario, first) = measure(name, shape, pid, &server, length).await?;
         eprintln!("  {:.2} us a packet", scenario.cpu_us_per_packet);
         scenarios.push(scenario);
         first_frame_ms = first_frame_ms.max(first);
         drop(process);
         let Some(other) = Janus::start(folder.path()).await? else { continue };
         let pid = other.pid().context("Janus ended")?;
+        processes::keep_on(pid, its)?;
         let (scenario, _) = measure(name, shape, pid, &Server::Janus(&other), length).await?;
         eprintln!("  {:.2} us a packet by Janus", scenario.cpu_us_per_packet);
         janus.push(scenario);
     }
     Ok(SfuReport {
         bench: "sfu",
-        machine: Machine::this(),
+        machine,
         date,
         commit: crate::COMMIT,
         seconds: rounded(begun.elapsed().as_secs_f64(), 1),
@@ -117,6 +131,8 @@ async fn measure(
     sleep(length).await;
     let cpu = cpu_us()?.saturating_sub(cpu);
     let seconds = begun.elapsed().as_secs_f64();
+    // It joins what is measured no more, and still runs.
+    let witness = load.watched(server).await?;
     let counted = load.end().await;
     let per_peer = after.saturating_sub(before) as f64 / 1_048_576.0 / shape.peers() as f64;
     let scenario = Scenario {
@@ -130,6 +146,7 @@ async fn measure(
         added_latency: Latency::of(&counted.latency),
         lost: counted.lost,
         rss_mb_per_peer: rounded(per_peer, 3),
+        witness,
     };
     Ok((scenario, counted.first_frame_ms))
 }

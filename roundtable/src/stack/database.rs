@@ -1,11 +1,19 @@
 //! The database brought to the version of this program, and the role that reads it.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Context, Result, ensure};
 use reqwest::Url;
-use sqlx::{Connection, PgConnection, PgPool, postgres::PgPoolOptions};
+use sqlx::{
+    ConnectOptions, Connection, PgConnection, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
 
 /// The role that row-level security binds; the migrations make it, without a log-in.
 const READER: &str = "roundtable_reader";
+
+/// How long a server that is starting is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Another stack may change the same role in the same moment; roles belong to the whole server.
 const ATTEMPTS: u32 = 5;
@@ -16,11 +24,8 @@ const ATTEMPTS: u32 = 5;
 /// When the database cannot be reached, was changed by a newer program, or the role cannot be
 /// made and is not there either.
 pub async fn migrate(postgres_url: &str, reader_url: Option<&str>) -> Result<()> {
-    let owner = PgPoolOptions::new()
-        .max_connections(1)
-        .connect(postgres_url)
-        .await
-        .context("PostgreSQL (ROUNDTABLE_POSTGRES_URL) cannot be reached")?;
+    let owner = reached(postgres_url).await?;
+    let owner = PgPoolOptions::new().max_connections(1).connect_lazy_with(owner);
     projector::migrate(&owner)
         .await
         .context("the database cannot be brought to the version of this program")?;
@@ -29,6 +34,33 @@ pub async fn migrate(postgres_url: &str, reader_url: Option<&str>) -> Result<()>
     }
     owner.close().await;
     Ok(())
+}
+
+/// How to connect to a server that answers. One that is still starting is waited for, for a while, and
+/// who waits is told why: a pool would only say that it timed out.
+async fn reached(postgres_url: &str) -> Result<PgConnectOptions> {
+    let options: PgConnectOptions =
+        postgres_url.parse().context("ROUNDTABLE_POSTGRES_URL is no URL of PostgreSQL")?;
+    let begun = Instant::now();
+    let mut told = false;
+    loop {
+        match options.connect().await {
+            Ok(answers) => {
+                drop(answers.close().await);
+                return Ok(options);
+            }
+            Err(error) if begun.elapsed() < PATIENCE => {
+                if !std::mem::replace(&mut told, true) {
+                    eprintln!("waiting for PostgreSQL: {error}");
+                }
+                tokio::time::sleep(Duration::from_millis(250)).await;
+            }
+            Err(error) => {
+                return Err(error)
+                    .context("PostgreSQL (ROUNDTABLE_POSTGRES_URL) cannot be reached");
+            }
+        }
+    }
 }
 
 /// The reader's URL for a database whose owner's URL is known.

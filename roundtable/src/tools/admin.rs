@@ -115,6 +115,7 @@ pub(super) fn context(log: &EventLog, body: &str) -> Context {
         causation: request,
         now: service::clock::now(),
         decided_on: None,
+        token: None,
     }
 }
 

@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::Place;
 use super::admin::find;
-pub(super) use show::{Paint, Printer, hue, told};
+pub(super) use show::{Paint, Printer, by, hue, told};
 
 /// How long a list waits for the index to know the whole log.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -11,7 +11,7 @@ use query_api::history::explain::subject::Subject;
 use query_api::history::explain::{self, Explanation, Step};
 
 use super::Place;
-use super::events::{Paint, Printer, hue, index, open, operator, told, until_closed};
+use super::events::{Paint, Printer, by, hue, index, open, operator, told, until_closed};
 
 /// Explain why something is as it is: which requests and events made it.
 ///
@@ -115,11 +115,7 @@ fn lines(step: &Step, paint: Paint) -> Vec<String> {
     };
     let mark = if step.focus { paint.text("1", "●") } else { paint.dim("○") };
     let kind = paint.text(hue(event.category.as_deref()), &event.event_type);
-    let by = match event.actor {
-        Some(actor) if actor.uuid().is_nil() => "the system".to_owned(),
-        Some(actor) => actor.to_string(),
-        None => "somebody else".to_owned(),
-    };
+    let by = by(event);
     let mut lines = vec![format!(
         "{indent}{mark} {kind} {} {} {}@{} by {by}",
         paint.text("33", &event.position.to_string()),

@@ -15,6 +15,7 @@ pub mod export;
 pub mod hold;
 pub mod parked;
 pub mod place;
+mod progress;
 pub mod rebuild;
 pub mod replay;
 pub mod state;

@@ -5,7 +5,7 @@ use std::{process::ExitCode, str::FromStr, time::Instant};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use indicatif::HumanCount;
 use projector::rebuild::{
     Compared, Difference, Job, Kept, Progress, Slot, Status, discard, models, status,
 };
@@ -13,7 +13,7 @@ use serde_json::json;
 use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
 use tokio::{sync::watch, task::AbortHandle};
 
-use super::Place;
+use super::{Place, progress};
 
 /// How many differences are shown to people.
 const SHOWN: usize = 20;
@@ -191,10 +191,7 @@ fn status_row(it: &Status) -> String {
 
 /// Shows how far it is, on a terminal, until it is aborted.
 fn show(mut progress: watch::Receiver<Progress>) -> AbortHandle {
-    let style = "{wide_bar} {percent}%  {msg}  {eta} left";
-    let style =
-        ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = ProgressBar::new(1).with_style(style);
+    let bar = progress::way("{wide_bar} {percent}%  {msg}  {eta} left");
     let begun = Instant::now();
     let task = tokio::spawn(async move {
         while progress.changed().await.is_ok() {

@@ -3,13 +3,14 @@
 use anyhow::Result;
 use event_log::{EventLog, Recorded};
 use events::Position;
-use indicatif::{ProgressBar, ProgressStyle};
+
+use super::progress;
 
 /// Events that are read at once.
 const PAGE: usize = 2048;
 
-/// Shows every event after `from`, up to `to`, to `each`. The bar is on standard error, and only
-/// where somebody looks at it; positions of the log are bytes, so it tells how much is left.
+/// Shows every event after `from`, up to `to`, to `each`. Positions of the log are bytes, so the bar tells
+/// how much is left.
 pub(super) async fn sweep(
     log: &EventLog,
     from: Position,
@@ -17,10 +18,7 @@ pub(super) async fn sweep(
     what: &'static str,
     mut each: impl AsyncFnMut(&Recorded) -> Result<()>,
 ) -> Result<()> {
-    let form = "{msg} {wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
-    let style = ProgressStyle::with_template(form).expect("the form is well formed");
-    let bar = ProgressBar::new(to.commit.saturating_sub(from.commit));
-    let bar = bar.with_style(style).with_message(what);
+    let bar = progress::bytes(to.commit.saturating_sub(from.commit), what);
     let mut after = from;
     'pages: loop {
         let page = log.read_all(after, PAGE).await?;

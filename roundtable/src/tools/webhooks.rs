@@ -131,6 +131,7 @@ pub async fn replay(place: &Place, webhook: WebhookId, from: Position) -> Result
         causation: request,
         now: service::clock::now(),
         decided_on: None,
+        token: None,
     };
     let command = Command::Replay { by: Person { user: operator, runs: true }, from };
     match log.transact::<Webhook>(&StreamName::webhook(webhook), &command, &context).await {

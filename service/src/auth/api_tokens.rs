@@ -203,6 +203,7 @@ fn note_use(log: EventLog, token: Token, now: Moment) {
         causation: key,
         now,
         decided_on: None,
+        token: None,
     };
     tokio::spawn(async move {
         let stream = StreamName::login(token.login);

@@ -46,7 +46,7 @@ const TABLE: &[Row] = &[
     ]),
     (Of(ConversationsRead), &[
         "GET /v1/conversations", "GET /v1/conversations/{id}", "GET /v1/conversations/{id}/bans",
-        "GET /v1/conversations/{id}/invites", "GET /v1/conversations/{id}/pins",
+        "GET /v1/conversations/{id}/invites",
         "GET /v1/invites/{code}",
     ], &[]),
     (Of(ConversationsWrite), &[
@@ -69,6 +69,7 @@ const TABLE: &[Row] = &[
         "GET /v1/conversations/{id}/messages/{message}/edits",
         "GET /v1/conversations/{id}/messages/{message}/reactions",
         "GET /v1/conversations/{id}/messages/{message}/replies",
+        "GET /v1/conversations/{id}/pins",
         "GET /v1/mentions", "GET /v1/search/messages",
     ], &[]),
     (Of(MessagesWrite), &[

@@ -321,6 +321,7 @@ fn context(of: Uuid, step: &str) -> Context {
         causation: key,
         now: service::clock::now(),
         decided_on: None,
+        token: None,
     }
 }
 

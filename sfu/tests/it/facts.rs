@@ -70,6 +70,7 @@ pub(crate) async fn act(log: &EventLog, call: CallId, command: &call::Command) {
         causation: key,
         now: service::clock::now(),
         decided_on: None,
+        token: None,
     };
     log.transact::<Call>(&StreamName::call(call), command, &context).await.unwrap();
 }

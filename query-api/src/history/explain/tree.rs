@@ -104,6 +104,7 @@ mod tests {
             category: Some("message".to_owned()),
             id: EventId::new(Uuid::from_u128(id)),
             actor: None,
+            token: None,
             person: None,
             conversation: None,
             correlation: None,

@@ -57,7 +57,7 @@ pub(super) struct Group {
 impl Library {
     pub(in crate::bench) async fn write(stack: &Stack, messages: u32) -> Result<Self> {
         eprintln!("{PEOPLE} people sign up, and talk in {GROUPS} groups");
-        let people = people::sign_up(&Client::new(&stack.urls().api)?, PEOPLE).await?;
+        let mut people = people::sign_up(&Client::new(&stack.urls().api)?, PEOPLE).await?;
         befriend(&people).await?;
         let mut groups = open_groups(&people).await?;
         let past = Past::of(stack).await?;
@@ -65,12 +65,19 @@ impl Library {
         let said = say(&past.log, &mut groups, messages).await?;
         let filled = begun.elapsed();
         eprintln!("{messages} messages are said after {:.1} s", filled.as_secs_f64());
+        // It may have taken longer than an access token is good for.
+        for person in &mut people {
+            person.refresh().await?;
+        }
         // One after all the others: what was appended at once ended in no order.
         let last = people[0].open_group("The last", &[]).await?.position.max(said);
         past.shown(last).await?;
         let shown = begun.elapsed().saturating_sub(filled);
         eprintln!("all read models show them after {:.1} s more", shown.as_secs_f64());
         past.analyse().await?;
+        for person in &mut people {
+            person.refresh().await?;
+        }
         let readable = groups.iter().filter(|group| group.is_read).map(|group| group.messages);
         Ok(Self { readable: readable.sum(), people, groups, filled, shown, last })
     }

@@ -26,6 +26,7 @@ use uuid::Uuid;
 use super::{
     janus::Janus,
     wire::{Taken, Wire},
+    witness::Witness,
 };
 
 /// Pictures and sounds a second.
@@ -101,6 +102,8 @@ struct Tally {
 
 /// A load that runs.
 pub(super) struct Load {
+    /// One of its calls.
+    call: Uuid,
     tally: Arc<Tally>,
     tasks: JoinSet<Result<()>>,
     first_frame_ms: f64,
@@ -154,8 +157,9 @@ impl Load {
         });
         let mut tasks = JoinSet::new();
         let mut first_frame_ms = 0.0f64;
+        let mut call = Uuid::nil();
         for _ in 0..shape.rooms {
-            let call = Uuid::from_u128(rand::random());
+            call = Uuid::from_u128(rand::random());
             for _ in 0..shape.publishers {
                 let peer = server.publish(call).await?;
                 tasks.spawn(peer.run(Some(shape.packets), tally.clone(), None));
@@ -172,7 +176,16 @@ impl Load {
                 }
             }
         }
-        Ok(Self { tally, tasks, first_frame_ms })
+        Ok(Self { call, tally, tasks, first_frame_ms })
+    }
+
+    /// What somebody sees who joins now with the `webrtc` crate; it does not speak with Janus.
+    pub(super) async fn watched(&self, server: &Server<'_>) -> Result<Option<Witness>> {
+        let Server::Own { address, http, ticket } = server else { return Ok(None) };
+        let ticket = ticket(self.call, Rights { subscribe: true, ..Rights::default() });
+        let url = format!("http://{address}/v1/whep/{}", self.call);
+        let seen = Witness::watch(http, &url, &ticket).await;
+        seen.context("a client of the `webrtc` crate").map(Some)
     }
 
     /// Counts from here.

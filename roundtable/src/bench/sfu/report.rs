@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::witness::Witness;
 use crate::bench::{machine::Machine, report::Latency};
 
 /// The result of `roundtable bench sfu`.
@@ -52,6 +53,9 @@ pub struct Scenario {
     pub lost: u64,
     /// Memory of the SFU for each connection, in MiB.
     pub rss_mb_per_peer: f64,
+    /// What a client of another implementation saw that joined while the load ran; not of Janus.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub witness: Option<Witness>,
 }
 
 impl fmt::Display for SfuReport {
@@ -74,6 +78,16 @@ impl fmt::Display for SfuReport {
                 one.added_latency.p99,
                 one.lost,
                 one.rss_mb_per_peer
+            )?;
+        }
+        for (one, witness) in
+            self.scenarios.iter().filter_map(|one| Some((one, one.witness.as_ref()?)))
+        {
+            let Witness { first_frame_ms, packets, lost } = witness;
+            writeln!(
+                f,
+                "{:44} `webrtc` saw a picture after {first_frame_ms} ms, {packets} packets, {lost} lost",
+                one.name
             )?;
         }
         if self.janus.is_none() {

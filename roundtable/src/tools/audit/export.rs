@@ -16,8 +16,8 @@ use projector::notary::verify::Newest;
 use projector::notary::{STREAM, Tail, export};
 use serde_json::json;
 
-use super::{key, progress, status};
-use crate::tools::Place;
+use super::{key, status};
+use crate::tools::{Place, progress};
 
 /// How long the end of an export waits for the notary to sign what it holds.
 const SIGNED_WITHIN: Duration = Duration::from_secs(30);

@@ -2,7 +2,6 @@
 
 mod export;
 mod key;
-mod progress;
 mod status;
 mod verify;
 

@@ -15,8 +15,8 @@ use projector::notary::verify::{self, Checkpoints, Report, Verifier};
 use projector::notary::{STREAM, export};
 use serde_json::{Value, json};
 
-use super::{key, progress, status};
-use crate::tools::Place;
+use super::{key, status};
+use crate::tools::{Place, progress};
 
 /// Verify that nothing in the log was changed, dropped, inserted or reordered since it was signed.
 ///

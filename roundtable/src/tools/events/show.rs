@@ -76,11 +76,7 @@ pub(crate) fn line(entry: &Entry, paint: Paint) -> String {
     let position = format!("{:>9}", entry.position.to_string());
     let time = entry.recorded_at.format("%F %T%.3f").to_string();
     let kind = format!("{:<26}", entry.event_type);
-    let by = match entry.actor {
-        Some(actor) if actor.uuid().is_nil() => "the system".to_owned(),
-        Some(actor) => actor.to_string(),
-        None => "somebody else".to_owned(),
-    };
+    let by = by(entry);
     let says = match &entry.unreadable {
         Some(reason) => paint.text("31", &format!("cannot be read: {reason}")),
         None => told(entry, paint),
@@ -92,6 +88,16 @@ pub(crate) fn line(entry: &Entry, paint: Paint) -> String {
         paint.dim(&time),
         paint.text(hue(entry.category.as_deref()), &kind),
     )
+}
+
+/// Who did it, and with which API token.
+pub(crate) fn by(entry: &Entry) -> String {
+    match (entry.actor, entry.token) {
+        (Some(actor), _) if actor.uuid().is_nil() => "the system".to_owned(),
+        (Some(actor), Some(token)) => format!("{actor} with the token {token}"),
+        (Some(actor), None) => actor.to_string(),
+        (None, _) => "somebody else".to_owned(),
+    }
 }
 
 /// Categories that belong together have one colour.

@@ -18,6 +18,7 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use events::Position;
 use query_api::history::{access, when::When};
+use reqwest::Method;
 use tokio::time::Instant;
 
 use super::{
@@ -60,6 +61,14 @@ pub struct ReplayArguments {
     place: Place,
 }
 
+/// Whether the other stack signs its tokens with the key of this one.
+async fn is_itself(client: &Client, place: &Place) -> Result<bool> {
+    let answer = client.request(Method::GET, "/.well-known/jwks.json").send().await;
+    let there: serde_json::Value =
+        answer.context("the other stack does not answer")?.json().await.unwrap_or_default();
+    Ok(there == *service::Tokens::new(&place.secrets()?.signing).jwks())
+}
+
 /// Does it, and says what came of it.
 ///
 /// # Errors
@@ -69,6 +78,7 @@ pub async fn run(arguments: ReplayArguments) -> Result<ExitCode> {
     let ReplayArguments { from, to, speed, into, json, place } = arguments;
     ensure!(speed >= 0.0 && speed.is_finite(), "--speed is a number from 0 on");
     let client = Client::new(&into)?;
+    ensure!(!is_itself(&client, &place).await?, "{into} is the stack that is replayed");
     // The lengths of words are needed, not the words: they are masked before anything is kept.
     let log = place.log().await?;
     let place_of = async |when: Option<When>, otherwise: Position| match when {

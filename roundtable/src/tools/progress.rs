@@ -14,6 +14,11 @@ pub(super) fn bytes(total: u64, what: &'static str) -> ProgressBar {
     bar(total, form, what)
 }
 
+/// A bar for a way whose length shows later.
+pub(super) fn way(form: &str) -> ProgressBar {
+    bar(1, form, "")
+}
+
 /// Without a terminal it draws nothing.
 fn bar(total: u64, form: &str, what: &'static str) -> ProgressBar {
     let style = ProgressStyle::with_template(form).expect("the form is well formed");
