@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use e2e::acts::{done, read, write};
@@ -12,6 +13,7 @@ use e2e::raw::Raw;
 use e2e::refusal::{accepted, refused};
 use e2e::talk::{Group, PASSWORD, Person, sign_up};
 use e2e::up::Up;
+use events::Moment;
 use reqwest::Method;
 use roundtable::client::Client;
 use serde_json::{Value, json};
@@ -27,6 +29,7 @@ async fn who_is_erased_is_gone_from_every_store_and_others_keep_what_is_theirs()
     grant(&up.data(), &mia.user().to_string(), "admin").await?;
     let at = writes_everywhere(&up, &group).await?;
     let token = programs(&up, &group).await?;
+    let session = plans(&up.url, ada).await?;
     let theirs = group.say(1, "what Bob says stays").await?;
     let page = messages(&up, &group, bob, theirs.1.max(at)).await?;
     ensure!(page.to_string().contains(MARKS[0]), "{page}");
@@ -54,6 +57,8 @@ async fn who_is_erased_is_gone_from_every_store_and_others_keep_what_is_theirs()
     refused(me, 401, "token-invalid").await?;
     let hooks = read(mia, &up.url, "/v1/webhooks", events::Position::START)?;
     ensure!(accepted(hooks, 200).await?["items"] == json!([]), "nobody has it");
+    let session = accepted(read(bob, &up.url, &session, events::Position::START)?, 200).await?;
+    ensure!(session["status"] == "cancelled" && session["title"].is_null(), "{session}");
     let after = group.say(1, "later").await?.1;
     let page = messages(&up, &group, bob, after).await?;
     ensure!(!page.to_string().contains(MARKS[0]), "{page}");
@@ -109,6 +114,15 @@ async fn writes_everywhere(up: &Up, group: &Group) -> Result<events::Position> {
     let name = format!("{}.txt", MARKS[4]);
     let file = uploaded(url, ada, group.conversation, &name, bytes.as_bytes()).await?;
     Ok(at.max(file.position))
+}
+
+/// A study session that somebody is to lead. Returns its path.
+async fn plans(url: &str, by: &Person) -> Result<String> {
+    let starts: Moment = (SystemTime::now() + Duration::from_secs(3600)).into();
+    let plan = json!({ "title": MARKS[0], "subject": "Maths", "starts": starts });
+    let planned = write(by, url, Method::POST, "/v1/study-sessions", Some(plan))?;
+    let planned = accepted(planned, 201).await?;
+    Ok(format!("/v1/study-sessions/{}", planned["id"].as_str().context("an id")?))
 }
 
 /// A token and a webhook of Ada. Returns the token.

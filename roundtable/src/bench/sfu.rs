@@ -131,9 +131,9 @@ async fn measure(
     sleep(length).await;
     let cpu = cpu_us()?.saturating_sub(cpu);
     let seconds = begun.elapsed().as_secs_f64();
-    // It joins what is measured no more, and still runs.
+    let counted = load.counted();
     let witness = load.watched(server).await?;
-    let counted = load.end().await;
+    load.end().await;
     let per_peer = after.saturating_sub(before) as f64 / 1_048_576.0 / shape.peers() as f64;
     let scenario = Scenario {
         name,

@@ -28,10 +28,13 @@ const PAUSE: Duration = Duration::from_millis(1500);
 /// How long after congestion no probe begins.
 const CAUTION: Duration = Duration::from_secs(3);
 
+/// A packet that was sent, in eight bytes: of those who receive many streams this is the most memory.
 #[derive(Clone, Copy, Debug)]
 struct Sent {
-    at: Instant,
-    bytes: u32,
+    /// The low bits of the microseconds since the beginning. All that are remembered were sent within
+    /// seconds, so that these tell them apart.
+    at: u32,
+    bytes: u16,
 }
 
 #[derive(Debug)]
@@ -52,6 +55,9 @@ struct Probe {
 /// The link to one subscriber.
 pub(crate) struct Bandwidth {
     gcc: Gcc,
+    begun: Instant,
+    /// When the last packet was sent.
+    last: Instant,
     sent: VecDeque<Sent>,
     /// The number of the first in `sent`; numbers are extended.
     first: u64,
@@ -66,6 +72,8 @@ impl Bandwidth {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
             gcc: Gcc::new(INITIAL, LEAST, MOST),
+            begun: now,
+            last: now,
             sent: VecDeque::new(),
             first: 1 << 16,
             probe: None,
@@ -77,13 +85,19 @@ impl Bandwidth {
 
     /// The number of the next packet, which is sent now.
     pub(crate) fn next(&mut self, bytes: usize, now: Instant) -> u16 {
-        let is_old = |oldest: &Sent| now.saturating_duration_since(oldest.at) > MEMORY;
+        let now = now.max(self.last);
+        let at = self.stamp(now);
+        let number = self.first + self.sent.len() as u64;
+        if now.saturating_duration_since(self.last) > MEMORY {
+            self.sent.clear();
+        }
+        let is_old = |oldest: &Sent| u128::from(at.wrapping_sub(oldest.at)) > MEMORY.as_micros();
         while self.sent.len() == REMEMBERED || self.sent.front().is_some_and(is_old) {
             self.sent.pop_front();
-            self.first += 1;
         }
-        let number = self.first + self.sent.len() as u64;
-        self.sent.push_back(Sent { at: now, bytes: u32::try_from(bytes).unwrap_or(u32::MAX) });
+        self.first = number - self.sent.len() as u64;
+        self.last = now;
+        self.sent.push_back(Sent { at, bytes: u16::try_from(bytes).unwrap_or(u16::MAX) });
         if let Some(probe) = self.probe.as_mut().filter(|probe| probe.end.is_none()) {
             #[expect(clippy::cast_precision_loss, reason = "a packet is small")]
             let bytes = bytes as f64;
@@ -92,6 +106,18 @@ impl Bandwidth {
         #[expect(clippy::cast_possible_truncation, reason = "the low bits go into the packet")]
         let number = number as u16;
         number
+    }
+
+    fn stamp(&self, at: Instant) -> u32 {
+        #[expect(clippy::cast_possible_truncation, reason = "the low bits are meant")]
+        let stamp = at.saturating_duration_since(self.begun).as_micros() as u32;
+        stamp
+    }
+
+    /// When a packet was sent.
+    fn departure(&self, sent: Sent) -> Instant {
+        let before = self.stamp(self.last).wrapping_sub(sent.at);
+        self.last.checked_sub(Duration::from_micros(before.into())).unwrap_or(self.last)
     }
 
     /// What it bears, in bits a second; `None` while no feedback came.
@@ -114,16 +140,16 @@ impl Bandwidth {
             let id = sequence::near(newest, arrival.sequence);
             let sent = id.checked_sub(self.first).and_then(|at| usize::try_from(at).ok());
             let Some(sent) = sent.and_then(|at| self.sent.get(at)).copied() else { continue };
-            self.of_probe(id, sent.bytes, arrival.at);
+            self.of_probe(id, sent.bytes.into(), arrival.at);
             reports.push(PacketReport {
                 ssrc: 0,
                 id,
                 rtp_sequence_number: 0,
                 is_twcc: true,
                 twcc_sequence_number: arrival.sequence,
-                size: sent.bytes as usize,
+                size: sent.bytes.into(),
                 arrived: arrival.at.is_some(),
-                departure: sent.at,
+                departure: self.departure(sent),
                 arrival: arrival.at,
                 ecn: Ecn::NotEct,
             });
@@ -263,6 +289,21 @@ mod tests {
             self.free = begin + Duration::from_secs_f64(bytes as f64 * 8.0 / self.bits);
             self.recorder.arrived(number, self.free + Duration::from_millis(10));
         }
+    }
+
+    #[test]
+    fn it_knows_when_the_packets_of_the_last_seconds_were_sent_and_forgets_others() {
+        let begun = Instant::now();
+        let mut bandwidth = Bandwidth::new(begun);
+        // The stamps begin anew in between.
+        let turn = Duration::from_micros(1 << 32);
+        let early = [Duration::ZERO, Duration::from_micros(700)];
+        let late = [turn - Duration::from_millis(900), turn, turn + Duration::from_millis(1000)];
+        let sent = early.iter().chain(&late).map(|at| begun + *at);
+        let numbers: Vec<u16> = sent.map(|at| bandwidth.next(100, at)).collect();
+        assert_eq!(numbers, [0, 1, 2, 3, 4]);
+        let known = bandwidth.sent.iter().map(|sent| bandwidth.departure(*sent) - begun);
+        assert_eq!(known.collect::<Vec<_>>(), late);
     }
 
     /// Sends at a rate, with whatever probes want, for a time. Returns the estimate after it.

@@ -198,18 +198,22 @@ impl Load {
         }
     }
 
-    /// What was counted.
-    pub(super) async fn end(mut self) -> Counted {
+    /// What was counted so far.
+    pub(super) fn counted(&self) -> Counted {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (packets, bytes) = (read(&self.tally.packets), read(&self.tally.bytes));
         let lost = read(&self.tally.lost);
-        self.tally.ended.store(true, Ordering::Relaxed);
-        self.tasks.shutdown().await;
         let latency = match self.tally.latency.lock() {
             Ok(latency) => latency.clone(),
             Err(poisoned) => poisoned.into_inner().clone(),
         };
         Counted { packets, bytes, lost, latency, first_frame_ms: self.first_frame_ms }
+    }
+
+    /// Everybody leaves.
+    pub(super) async fn end(mut self) {
+        self.tally.ended.store(true, Ordering::Relaxed);
+        self.tasks.shutdown().await;
     }
 }
 
