@@ -113,10 +113,28 @@ async fn a_token_acts_as_its_owner_as_far_as_its_scopes_go() -> Result<()> {
         ensure!(problem["scope"] == scope, "{path}: {problem}");
     }
 
+    // Who reads conversations reads no messages by that: neither the newest one nor what is pinned.
+    let conversation = format!("/v1/conversations/{}", group.conversation);
+    let [blind, seeing] = [&["conversations:read"][..], &["conversations:read", "messages:read"]];
+    let (blind, seeing) =
+        (Token::make(ada, url, blind).await?, Token::make(ada, url, seeing).await?);
+    let list = format!("/v1/conversations?after={at}");
+    let now = format!("{conversation}?after={at}");
+    for path in [list, now, format!("{conversation}?as_of={at}&after={at}")] {
+        let shown = accepted(blind.asks(url, Method::GET, &path)?, 200).await?.to_string();
+        ensure!(shown.contains(r#""last_message":{"#) && !shown.contains("It rains"), "{shown}");
+        let shown = accepted(seeing.asks(url, Method::GET, &path)?, 200).await?.to_string();
+        ensure!(shown.contains("It rains"), "{path}: {shown}");
+    }
+    let pins = format!("{conversation}/pins");
+    refused(blind.asks(url, Method::GET, &pins)?, 403, "missing-scope").await?;
+    accepted(seeing.asks(url, Method::GET, &pins)?, 200).await?;
+    let revoked = blind.revoke(ada, url).await?.max(seeing.revoke(ada, url).await?);
+
     // It is listed without its secret, and shows on which day it was used.
     let end = tokio::time::Instant::now() + PATIENCE;
     let listed = loop {
-        let listed = accepted(read(ada, url, "/v1/api-tokens", token.position)?, 200).await?;
+        let listed = accepted(read(ada, url, "/v1/api-tokens", revoked)?, 200).await?;
         if listed["items"][0]["last_used_on"].is_string() {
             break listed;
         }

@@ -114,6 +114,16 @@ async fn what_was_said_is_exported_with_who_was_there_and_checked_against_the_lo
     let check = tried(&up.data(), &["compliance", "--check", to]).await?;
     let told = String::from_utf8_lossy(&check.stdout).into_owned();
     ensure!(told.contains(&format!("event {} is missing", gone.as_str().unwrap_or_default())));
+    ensure!(told.contains("not the one that was signed"), "{told}");
+    // A manifest that fits everything else, without its signature, is none either.
+    fs::write(into.join("manifest.json"), &manifest)?;
+    let signature = fs::read_to_string(into.join("manifest.sig"))?;
+    fs::remove_file(into.join("manifest.sig"))?;
+    let check = tried(&up.data(), &["compliance", "--check", to]).await?;
+    let told = String::from_utf8_lossy(&check.stdout).into_owned();
+    ensure!(!check.status.success() && told.contains(" 1 faults"), "{told}");
+    fs::write(into.join("manifest.sig"), signature)?;
+    run(&up.data(), &["compliance", "--check", to]).await?;
 
     // A period is a part of it.
     let from = events[events.len() - 2]["at"].as_str().context("a time")?;

@@ -57,6 +57,10 @@ async fn a_slice_is_done_again_elsewhere_by_others_with_other_words() -> Result<
     let output = tried(&up.data(), &empty).await?;
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     ensure!(!output.status.success() && told.contains("there is nothing between"), "{told}");
+    let itself = ["replay", "--from", &from, "--to", &to, "--into", &up.url];
+    let output = tried(&up.data(), &itself).await?;
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(!output.status.success() && told.contains("is the stack that is replayed"), "{told}");
     other.end().await?;
     up.end().await
 }

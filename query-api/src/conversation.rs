@@ -143,7 +143,7 @@ struct Before {
 )]
 async fn list(
     State(reads): State<Reads>,
-    identity: Option<Extension<Identity>>,
+    Extension(identity): Extension<Identity>,
     asked: Asked<Before>,
 ) -> Answer<Page<Conversation, Place>> {
     let Asked { reader, after, query: Before { limit, before } } = asked;
@@ -152,7 +152,7 @@ async fn list(
     let mut conversations = select(&mut eyes, reader, None, before, limit).await?;
     count_pending(&reads, &mut eyes, reader, &mut conversations).await?;
     eyes.commit().await?;
-    if !reads_messages(identity) {
+    if !identity.has(Scope::MessagesRead) {
         conversations.iter_mut().for_each(Conversation::withhold);
     }
     Ok(Json(Page::of(conversations, limit, |conversation| conversation.position)))
@@ -170,10 +170,10 @@ async fn one(
     State(reads): State<Reads>,
     Path(id): Path<ConversationId>,
     Extension(log): Extension<EventLog>,
-    identity: Option<Extension<Identity>>,
+    Extension(identity): Extension<Identity>,
     asked: Asked<AsOf>,
 ) -> Answer<Detail> {
-    let reads_messages = reads_messages(identity);
+    let reads_messages = identity.has(Scope::MessagesRead);
     reads.checkpoints.reach(PROJECTIONS, asked.after).await?;
     let mut eyes = reads.eyes_of(asked.reader).await?;
     if let Some(when) = asked.query.as_of {
@@ -196,11 +196,6 @@ async fn one(
     let my_permissions =
         permissions(&conversation.kind, &conversation.role).map(Action::name).collect();
     Ok(Json(Detail { conversation, my_permissions, members }))
-}
-
-/// Whether who asks may read what messages say: an API token may be without that.
-fn reads_messages(identity: Option<Extension<Identity>>) -> bool {
-    identity.is_none_or(|Extension(identity)| identity.has(Scope::MessagesRead))
 }
 
 /// What a role may do in a kind of conversation, both as their columns name them.

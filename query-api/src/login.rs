@@ -64,7 +64,7 @@ struct ById {
 )]
 async fn list(
     State(reads): State<Reads>,
-    identity: Option<Extension<Identity>>,
+    Extension(identity): Extension<Identity>,
     asked: Asked<ById>,
 ) -> Answer<Page<Login, LoginId>> {
     let Asked { reader, after, query: ById { limit, after_id } } = asked;
@@ -82,7 +82,7 @@ async fn list(
     .await?;
     eyes.commit().await?;
     for row in &mut rows {
-        row.current = identity.is_some_and(|Extension(identity)| identity.login == row.id);
+        row.current = identity.login == row.id;
     }
     Ok(Json(Page::of(rows, limit, |login| login.id)))
 }

@@ -4,11 +4,12 @@ use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use event_log::EventLog;
-use events::{Position, UserId};
+use events::{LoginId, Position, UserId};
 use files::Storage;
 use http::HeaderMap;
 use serde_json::Value;
 use servers::{TestDatabase, TestServers};
+use service::Identity;
 use sqlx::{Connection, PgConnection, PgPool};
 use tempfile::TempDir;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -149,7 +150,9 @@ impl Stage {
         let routes = axum::Router::from(crate::routes()).layer(codes).layer(log);
         let router = routes.with_state(self.reads.clone()).layer(from_fn(
             move |mut request: Request, next: Next| {
-                request.extensions_mut().insert(Reader(UserId::new(reader)));
+                let reader = UserId::new(reader);
+                request.extensions_mut().insert(Reader(reader));
+                request.extensions_mut().insert(Identity::new(reader, LoginId::new(Uuid::nil())));
                 next.run(request)
             },
         ));
