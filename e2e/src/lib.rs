@@ -11,6 +11,7 @@ pub mod device;
 pub mod files;
 pub mod foreign;
 pub mod link;
+pub mod narrow;
 pub mod operator;
 pub mod phone;
 pub mod process;

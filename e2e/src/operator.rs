@@ -1,7 +1,8 @@
 //! The operator of a stack, who has a shell where it runs.
 
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use tokio::process::Command;
@@ -12,6 +13,25 @@ use crate::process::program;
 pub async fn tried(data: &Path, arguments: &[&str]) -> Result<Output> {
     let mut command = Command::new(program("roundtable")?);
     Ok(command.args(arguments).arg("--data").arg(data).output().await?)
+}
+
+/// A command that is killed as soon as `is_there` says that it is far enough; whether it was. One that is
+/// done before that was not.
+pub async fn killed(data: &Path, arguments: &[&str], is_there: impl Fn() -> bool) -> Result<bool> {
+    let mut command = Command::new(program("roundtable")?);
+    command.args(arguments).arg("--data").arg(data).kill_on_drop(true);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    loop {
+        if is_there() {
+            let in_time = child.try_wait()?.is_none();
+            child.kill().await?;
+            return Ok(in_time);
+        }
+        if child.try_wait()?.is_some() {
+            return Ok(false);
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
 /// A command that has to succeed; what it printed.

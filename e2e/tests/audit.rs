@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use e2e::files::{get, uploaded};
+use e2e::operator::killed;
 use e2e::process::program;
 use e2e::talk::{Group, PATIENCE, Person};
 use e2e::up::{Up, folder};
@@ -286,6 +287,7 @@ async fn everything_is_made_again_from_a_backup_and_clients_read_what_they_read_
     up.process.kill().await;
     family.gone(Duration::from_secs(10)).await?;
     fs::remove_dir_all(&data)?;
+    half_restored(&late, &data).await?;
     roundtable(&["restore", &late, "--data", &data]).await?.well()?;
     let again = roundtable(&["restore", &late, "--data", &data]).await?;
     ensure!(!again.well && again.wrong.contains("is not empty"), "{}", again.wrong);
@@ -306,6 +308,20 @@ async fn everything_is_made_again_from_a_backup_and_clients_read_what_they_read_
     let verify = ["audit", "verify", "--known", hash, "--data", &data];
     roundtable(&verify).await?.well()?;
     up.end().await
+}
+
+/// A restore that is killed when the log is there: nothing starts on that, and no other backup goes there.
+async fn half_restored(backup: &str, data: &str) -> Result<()> {
+    let folder = Path::new(data);
+    let log_is_there = || folder.join("event-store").exists();
+    let was = killed(folder, &["restore", backup], log_is_there).await?;
+    ensure!(was, "it was quicker");
+    let up = roundtable(&["up", "--listen", "127.0.0.1:0", "--data", data]).await?;
+    ensure!(!up.well && up.wrong.contains("is half restored"), "{}", up.wrong);
+    let early = backup.replace("late", "early");
+    let other = roundtable(&["restore", &early, "--data", data]).await?;
+    ensure!(!other.well && other.wrong.contains("half restored from another"), "{}", other.wrong);
+    Ok(())
 }
 
 /// Puts the keys of an older backup into another one, as somebody would who has lost the newer ones.

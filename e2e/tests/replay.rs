@@ -1,10 +1,13 @@
 //! A slice of the past, done again against another stack.
 
+use std::fs;
+use std::path::Path;
+
 use anyhow::{Context, Result, ensure};
 use e2e::acts::done;
-use e2e::operator::{run, tried};
+use e2e::operator::{killed, run, tried};
 use e2e::talk::Group;
-use e2e::up::Up;
+use e2e::up::{Up, folder};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -61,6 +64,60 @@ async fn a_slice_is_done_again_elsewhere_by_others_with_other_words() -> Result<
     let output = tried(&up.data(), &itself).await?;
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     ensure!(!output.status.success() && told.contains("is the stack that is replayed"), "{told}");
+    other.end().await?;
+    up.end().await
+}
+
+/// The facts that a journal has.
+fn facts(journal: &Path) -> usize {
+    fs::read_to_string(journal).map_or(0, |text| text.matches("{\"fact\":").count())
+}
+
+#[tokio::test]
+async fn a_replay_that_was_killed_goes_on_and_does_nothing_twice() -> Result<()> {
+    let (up, other) = tokio::try_join!(Up::alone(), Up::alone())?;
+    let group = Group::new(&up.url, &["Ada", "Bob"]).await?;
+    let (_, from) = group.say(0, "before the slice").await?;
+    let said = 40;
+    for round in 0..said {
+        let (message, _) = group.say(round % 2, "one of some").await?;
+        if round % 10 == 0 {
+            let path = format!("/v1/conversations/{}/messages/{message}", group.conversation);
+            let edit = json!({ "text": "otherwise" });
+            let by = &group.people[round % 2];
+            done(by, &up.url, Method::PATCH, &path, Some(edit)).await?;
+        }
+    }
+    let place = folder()?;
+    let journal = place.path().join("journal");
+    let (from, file) = (from.to_string(), journal.to_string_lossy());
+    let replay = ["replay", "--from", &from, "--into", &other.url, "--resume", &file, "--json"];
+    let slowly = [&replay[..], &["--speed", "0.2"]].concat();
+    ensure!(killed(&up.data(), &slowly, || facts(&journal) >= 10).await?, "it was quicker");
+    let halfway = facts(&journal);
+    ensure!(halfway < said, "{halfway}");
+    // It died after the answer and before it had written that, and while it wrote.
+    let text = fs::read_to_string(&journal)?;
+    let mut lines: Vec<_> = text.lines().collect();
+    let made =
+        lines.iter().rposition(|line| line.starts_with("{\"made\":")).context("a message")?;
+    lines.truncate(made);
+    fs::write(&journal, format!("{}\n{{\"fact\":", lines.join("\n")))?;
+
+    let other_slice = ["replay", "--into", &other.url, "--from", "1", "--resume", &file];
+    let output = tried(&up.data(), &other_slice).await?;
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(!output.status.success() && told.contains("is of the slice from"), "{told}");
+    let printed = run(&up.data(), &[&replay[..], &["--speed", "0"]].concat()).await?;
+    let report: Value = serde_json::from_str(&printed)?;
+    ensure!(report["types"]["message.sent"]["done"] == said, "{report}");
+    ensure!(report["types"]["message.edited"]["done"] == 4 && report["refused"] == 0, "{report}");
+    ensure!(!journal.exists(), "the key of the pseudonyms is destroyed");
+    for (kind, count) in [("message.sent", said), ("message.edited", 4), ("user.signed_up", 2)] {
+        let list = ["events", "list", "--type", kind, "--json"];
+        let there = run(&other.data(), &list).await?;
+        ensure!(there.lines().count() == count, "{kind}: {there}");
+    }
     other.end().await?;
     up.end().await
 }

@@ -1,5 +1,7 @@
 //! The key vault as a copy outside of Postgres: for backups.
 
+use std::collections::HashSet;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305};
@@ -84,13 +86,18 @@ pub async fn restore_vault(
     make_schema(postgres).await?;
     let mut transaction = postgres.begin().await?;
     sqlx::query("lock table vault.person_key").execute(&mut *transaction).await?;
-    let full: bool = sqlx::query_scalar("select exists (select from vault.person_key)")
-        .fetch_one(&mut *transaction)
-        .await?;
-    if full {
+    let there: HashSet<Uuid> = sqlx::query_scalar("select subject from vault.person_key")
+        .fetch_all(&mut *transaction)
+        .await?
+        .into_iter()
+        .collect();
+    // A restore that was interrupted has put in all of them, as it does so at once.
+    let is_done = !there.is_empty();
+    if is_done && there != keys.iter().map(|key| key.subject).collect() {
         return Err(VaultCopyError::NotEmpty);
     }
-    for (keys, wrapped) in keys.chunks(ROWS).zip(wrapped.chunks(ROWS)) {
+    let left = if is_done { &[] } else { keys };
+    for (keys, wrapped) in left.chunks(ROWS).zip(wrapped.chunks(ROWS)) {
         sqlx::query(
             "insert into vault.person_key (subject, wrapped, created_at, destroyed_at)
              select * from unnest($1::uuid[], $2::bytea[], $3::timestamptz[], $4::timestamptz[])",

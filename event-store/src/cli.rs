@@ -60,7 +60,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Verify { folder, json } => verify(folder, json),
         Command::Backup { folder, to } => {
-            let copied = event_store::backup(&folder.data, &to, SystemTime::now())?;
+            let copied = event_store::backup(&folder.data, &to, SystemTime::now(), |_, _| {})?;
             say(&format!(
                 "backed up to position {}: {} bytes in {} segments, {} bytes of them new",
                 copied.head, copied.bytes, copied.segments, copied.copied
@@ -68,7 +68,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Restore { from, folder } => {
-            let report = event_store::restore(&from, &folder.data)?;
+            let report = event_store::restore(&from, &folder.data, |_, _| {})?;
             tell_report(&report)?;
             Ok(ExitCode::SUCCESS)
         }

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use event_log::EventLog;
 use rand::Rng;
 use reqwest::Method;
@@ -33,6 +33,9 @@ const CONNECTED: Duration = Duration::from_secs(5);
 
 /// Connections of the owner's role, for the vault, the gateway and the projections' reads.
 const OWNER_CONNECTIONS: u32 = 24;
+
+/// In a data folder whose restore is not done.
+pub(crate) const UNFINISHED: &str = "restore-unfinished.json";
 
 /// How to start a stack.
 #[derive(Clone, Debug)]
@@ -134,6 +137,11 @@ impl Stack {
         let listener = TcpListener::bind(config.listen).await.with_context(|| {
             format!("{} cannot be listened on; choose another with --listen", config.listen)
         })?;
+        ensure!(
+            !config.data.join(UNFINISHED).exists(),
+            "{} is half restored: `roundtable restore` goes on with it",
+            config.data.display()
+        );
         // Others may pass through it: Postgres is another user where we are root.
         let data = private_folder(&config.data, 0o711)?;
         let secrets = match &config.secrets {

@@ -1,6 +1,6 @@
 //! Invitations into a group.
 
-use events::serde::Serialize;
+use events::serde::{Deserialize, Serialize};
 use events::{ConversationEvent, ConversationId, InviteId, Moment, UserId};
 
 use super::{Action, Conversation, Rejection};
@@ -14,7 +14,7 @@ const REMEMBERED: usize = 1000;
 type Decision = Result<Vec<ConversationEvent>, Rejection>;
 
 /// An invitation.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(crate = "events::serde")]
 pub(super) struct Invite {
     expires: Option<Moment>,

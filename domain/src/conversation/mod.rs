@@ -12,7 +12,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use events::conversation::{ConversationKind, Role};
-use events::serde::Serialize;
+use events::serde::{Deserialize, Serialize};
 use events::{ConversationEvent, ConversationId, InviteId, MessageId, Personal, UserId};
 
 use crate::Decider;
@@ -27,7 +27,7 @@ pub use settings::{MAX_PINS, MAX_SLOW_MODE};
 pub const MAX_MEMBERS: usize = 1000;
 
 /// Who is in a conversation, as what, and what they set for it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(crate = "events::serde")]
 pub struct Conversation {
     opened: Option<Opened>,
@@ -40,7 +40,7 @@ pub struct Conversation {
     pins: BTreeSet<MessageId>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(crate = "events::serde")]
 struct Opened {
     conversation: ConversationId,

@@ -19,6 +19,8 @@ use crate::{
 };
 
 const NAME: &str = "manifest.json";
+/// The list of an unfinished backup: the segments that are copied, in the same form.
+const BEGUN: &str = "begun.json";
 const FORMAT: u32 = 1;
 
 /// What a backup holds.
@@ -67,7 +69,25 @@ impl Manifest {
 
     /// The manifest of the folder, proved to be as it was written; `None` when there is none.
     pub(super) fn read(folder: &Path) -> Result<Option<Self>, BackupError> {
-        let path = folder.join(NAME);
+        Self::read_as(folder, NAME)
+    }
+
+    /// Everything that is copied already: by the backup before this one, and by one that was
+    /// interrupted after it.
+    pub(super) fn copied(folder: &Path) -> Result<Vec<Entry>, BackupError> {
+        let whole = Self::read(folder)?.map(|manifest| manifest.files).unwrap_or_default();
+        let begun = Self::read_as(folder, BEGUN)?.map(|manifest| manifest.files);
+        let mut files = begun.unwrap_or_default();
+        for entry in whole {
+            if files.iter().all(|newer| newer.base() != entry.base()) {
+                files.push(entry);
+            }
+        }
+        Ok(files)
+    }
+
+    fn read_as(folder: &Path, name: &str) -> Result<Option<Self>, BackupError> {
+        let path = folder.join(name);
         let found = match fs::read(&path) {
             Ok(found) => found,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -91,8 +111,24 @@ impl Manifest {
 
     /// Puts the manifest in the place of the one before, at once and durably.
     pub(super) fn write(&self, folder: &Path) -> Result<(), Error> {
-        let new = folder.join(format!("{NAME}.new"));
-        let path = folder.join(NAME);
+        self.write_as(folder, NAME)?;
+        let begun = folder.join(BEGUN);
+        match fs::remove_file(&begun) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Error::io("remove", &begun)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes how far an unfinished backup is.
+    pub(super) fn note(&self, folder: &Path) -> Result<(), Error> {
+        self.write_as(folder, BEGUN)
+    }
+
+    fn write_as(&self, folder: &Path, name: &str) -> Result<(), Error> {
+        let new = folder.join(format!("{name}.new"));
+        let path = folder.join(name);
         File::create(&new)
             .and_then(|mut file| file.write_all(&self.sealed()).and_then(|()| file.sync_all()))
             .map_err(Error::io("write", &new))?;

@@ -3,6 +3,7 @@
 //! The store needs not know: a closed segment does not change, and of the last one everything up
 //! to the last whole append is taken. Whatever was acknowledged before the backup began is in it.
 //! The manifest is written last; until then the folder holds the backup before this one, or none.
+//! Which segments are copied is noted meanwhile, so that a backup that was interrupted goes on.
 
 mod manifest;
 mod restore;
@@ -85,17 +86,25 @@ pub struct Copied {
 /// Held while the folder is written; it also marks the folder as one of backups.
 const LOCK: &str = "backup-lock";
 
-/// Brings the backup in the folder `to` up to what the store in `data` holds now.
+/// Brings the backup in the folder `to` up to what the store in `data` holds now. `told` hears how many
+/// bytes of how many are in it, after each segment.
 ///
 /// # Errors
 ///
 /// When the log is corrupt, a file cannot be read or written, another backup works on the folder
 /// ([`Error::Taken`]), or the folder holds something else or the backup of another store. The
 /// backup that was there before stays whole.
-pub fn backup(data: &Path, to: &Path, now: SystemTime) -> Result<Copied, BackupError> {
+pub fn backup(
+    data: &Path,
+    to: &Path,
+    now: SystemTime,
+    mut told: impl FnMut(u64, u64),
+) -> Result<Copied, BackupError> {
     let _lock = claim(to)?;
-    let old = Manifest::read(to)?.map(|manifest| manifest.files).unwrap_or_default();
+    let old = Manifest::copied(to)?;
     let all = walk::list(data)?;
+    let size = |named: &Named| fs::metadata(&named.path).map_or(0, |found| found.len());
+    let of = all.iter().map(size).sum();
     let mut copied = Copied::default();
     let mut files = Vec::new();
     for (at, named) in all.iter().enumerate() {
@@ -111,6 +120,10 @@ pub fn backup(data: &Path, to: &Path, now: SystemTime) -> Result<Copied, BackupE
         copied.copied += new;
         copied.head = head;
         files.push(entry);
+        told(copied.bytes, of);
+        if new > 0 && next.is_some() {
+            Manifest::new(now, head, files.clone()).note(to)?;
+        }
     }
     if files.is_empty() {
         let source = io::Error::new(io::ErrorKind::NotFound, "it holds no segment of a log");

@@ -1,4 +1,5 @@
-//! Turns a backup into the folder of a store, or leaves no trace.
+//! Turns a backup into the folder of a store, or leaves no trace: but for one that is killed, which
+//! leaves what the next one goes on with.
 
 use std::{
     fs::{self, File},
@@ -21,17 +22,22 @@ const WORK: &str = ".restoring";
 
 /// Copies the backup in `from` to the folder `data`, which must be empty or missing, and checks
 /// all of it on the way: the manifest, the files against the manifest, and then every event.
-/// Nothing appears under its final name before that.
+/// Nothing appears under its final name before that. `told` hears how many bytes of how many are
+/// copied, after each file; the check of the events comes after the last.
 ///
 /// # Errors
 ///
 /// When there is no whole backup ([`BackupError::Incomplete`]), it was changed
 /// ([`BackupError::Manifest`], [`BackupError::Damaged`]), the folder is not empty
 /// ([`BackupError::NotEmpty`]), or a file cannot be read or written. What was begun is removed.
-pub fn restore(from: &Path, data: &Path) -> Result<Report, BackupError> {
+pub fn restore(
+    from: &Path,
+    data: &Path,
+    mut told: impl FnMut(u64, u64),
+) -> Result<Report, BackupError> {
     let manifest = Manifest::read(from)?.ok_or_else(|| BackupError::Incomplete(from.to_owned()))?;
     let place = Place::claim(data)?;
-    let result = place.fill(from, &manifest).and_then(|report| {
+    let result = place.fill(from, &manifest, &mut told).and_then(|report| {
         place.publish()?;
         Ok(report)
     });
@@ -60,17 +66,24 @@ impl Place {
             let work = data.with_file_name(format!("{name}{WORK}"));
             (work, None)
         };
-        if work.exists() {
-            // A restore that was interrupted left it.
-            fs::remove_dir_all(&work).map_err(Error::io("remove", &work))?;
-        }
+        // One that was interrupted may have left it.
         fs::create_dir_all(&work).map_err(Error::io("create", &work))?;
         Ok(Self { data, work, lock })
     }
 
-    fn fill(&self, from: &Path, manifest: &Manifest) -> Result<Report, BackupError> {
+    fn fill(
+        &self,
+        from: &Path,
+        manifest: &Manifest,
+        told: &mut dyn FnMut(u64, u64),
+    ) -> Result<Report, BackupError> {
+        self.keep_only(manifest)?;
+        let of = manifest.files.iter().map(|entry| entry.bytes).sum();
+        let mut copied = 0;
         for entry in &manifest.files {
             self.copy(from, entry)?;
+            copied += entry.bytes;
+            told(copied, of);
         }
         for entry in &manifest.files {
             let path = self.work.join(&entry.name);
@@ -97,6 +110,19 @@ impl Place {
         Ok(report)
     }
 
+    /// Removes what another backup left here.
+    fn keep_only(&self, manifest: &Manifest) -> Result<(), Error> {
+        let named = |path: &Path| manifest.files.iter().any(|it| path.ends_with(&it.name));
+        for found in fs::read_dir(&self.work).map_err(Error::io("list", &self.work))? {
+            let path = found.map_err(Error::io("list", &self.work))?.path();
+            if !named(&path) {
+                fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies a file, unless a restore that was interrupted has done it.
     fn copy(&self, from: &Path, entry: &Entry) -> Result<(), BackupError> {
         let path = from.join(&entry.name);
         let damaged = |reason: &str| {
@@ -117,10 +143,19 @@ impl Place {
         let copy = File::options()
             .read(true)
             .write(true)
-            .create_new(true)
+            .create(true)
+            .truncate(false)
             .open(&to)
             .map_err(Error::io("create", &to))?;
-        transfer(&source, &copy, 0..entry.bytes).map_err(Error::io("copy", &path))?;
+        let there = copy.metadata().map_err(Error::io("examine", &to))?.len();
+        let is_whole = there == entry.bytes
+            && checksum(&copy, 0..there, 0).map_err(Error::io("read", &to))? == entry.crc32c;
+        if is_whole {
+            return Ok(());
+        }
+        copy.set_len(0)
+            .and_then(|()| transfer(&source, &copy, 0..entry.bytes))
+            .map_err(Error::io("copy", &path))?;
         let crc = checksum(&copy, 0..entry.bytes, 0).map_err(Error::io("read", &to))?;
         if crc != entry.crc32c {
             return damaged("has another checksum than the manifest says");

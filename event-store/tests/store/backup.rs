@@ -3,6 +3,7 @@
 use std::{
     collections::HashSet,
     fs,
+    panic::{self, AssertUnwindSafe},
     path::Path,
     sync::{
         Arc, Mutex,
@@ -22,7 +23,7 @@ use crate::{
 };
 
 fn backup(data: &Path, to: &Path) -> Result<Copied, BackupError> {
-    event_store::backup(data, to, SystemTime::now())
+    event_store::backup(data, to, SystemTime::now(), |_, _| {})
 }
 
 fn back_up(data: &Path, to: &Path) -> Ran {
@@ -162,7 +163,7 @@ async fn a_backup_that_was_changed_in_any_byte_is_refused_and_leaves_no_trace() 
     let mut refused = |what: &dyn std::fmt::Debug| {
         number += 1;
         let data = if number % 2 == 0 { &missing } else { &empty };
-        let refused = event_store::restore(&to, data);
+        let refused = event_store::restore(&to, data, |_, _| {});
         assert!(
             matches!(refused, Err(BackupError::Damaged { .. } | BackupError::Manifest { .. })),
             "{what:?}: {refused:?}"
@@ -217,14 +218,15 @@ async fn a_backup_of_a_damaged_log_is_refused_and_the_one_before_stays() {
     assert_eq!(refused.code, Some(1));
     assert!(refused.err.contains("is corrupt at byte 20"), "{refused:?}");
     assert!(matches!(
-        event_store::restore(&to, &folder.path().join("new")),
+        event_store::restore(&to, &folder.path().join("new"), |_, _| {}),
         Err(BackupError::Incomplete(_))
     ));
     fs::write(file, &whole).expect("mended");
     let copied = backup(&data, &to).expect("a backup");
     fs::remove_file(file).expect("removed");
     assert!(matches!(backup(&data, &to), Err(BackupError::Store(Error::Corrupt { .. }))));
-    let report = event_store::restore(&to, &folder.path().join("new")).expect("restored");
+    let report =
+        event_store::restore(&to, &folder.path().join("new"), |_, _| {}).expect("restored");
     assert_eq!(report.head, copied.head);
 }
 
@@ -233,7 +235,7 @@ async fn a_backup_goes_only_into_its_own_folder_and_a_restore_only_into_an_empty
     let folder = tempfile::tempdir().expect("a folder");
     let (data, to) = backed_up(folder.path()).await;
     assert!(matches!(backup(&data, &data), Err(BackupError::Foreign(_))));
-    assert!(matches!(event_store::restore(&to, &data), Err(BackupError::NotEmpty(_))));
+    assert!(matches!(event_store::restore(&to, &data, |_, _| {}), Err(BackupError::NotEmpty(_))));
     // Another store, and one that has lost what the backup holds.
     let other = folder.path().join("other");
     small_log(&other, 400).await;
@@ -247,7 +249,7 @@ async fn a_backup_goes_only_into_its_own_folder_and_a_restore_only_into_an_empty
     fs::write(&last, &whole).expect("mended");
     // A store that was restored from it is the same store.
     let again = folder.path().join("again");
-    event_store::restore(&to, &again).expect("restored");
+    event_store::restore(&to, &again, |_, _| {}).expect("restored");
     assert_eq!(backup(&again, &to).expect("a backup").copied, 0);
     // Never two at a time, and none into a folder that a store has open.
     let lock = fs::File::open(to.join("backup-lock")).expect("a lock");
@@ -257,7 +259,7 @@ async fn a_backup_goes_only_into_its_own_folder_and_a_restore_only_into_an_empty
     fs::create_dir(&served_folder).expect("a folder");
     let lock = fs::File::create(served_folder.join("lock")).expect("a lock");
     lock.lock().expect("locked");
-    let refused = event_store::restore(&to, &served_folder);
+    let refused = event_store::restore(&to, &served_folder, |_, _| {});
     assert!(matches!(refused, Err(BackupError::Store(Error::Taken(_)))), "{refused:?}");
 }
 
@@ -293,7 +295,7 @@ async fn a_killed_backup_is_not_taken_for_a_whole_one() {
         child.kill().expect("killed");
         child.wait().expect("it ends");
         let restored = folder.path().join("restored");
-        match event_store::restore(&to, &restored) {
+        match event_store::restore(&to, &restored, |_, _| {}) {
             Ok(report) if report.head == new.head => {}
             Ok(report) => {
                 assert!(goes_on && report.head == old.head, "{report:?}, {random}");
@@ -307,11 +309,59 @@ async fn a_killed_backup_is_not_taken_for_a_whole_one() {
         let _ = fs::remove_dir_all(&restored);
         let copied = backup(&data, &to).expect("the next one makes it whole");
         assert_eq!(Copied { copied: new.copied, ..copied }, new);
-        event_store::restore(&to, &restored).expect("restored");
+        event_store::restore(&to, &restored, |_, _| {}).expect("restored");
         fs::remove_dir_all(&restored).expect("removed");
         fs::remove_dir_all(&to).expect("removed");
     }
     assert!(cut_short > 0, "no kill came in time");
+    served.stop().await;
+}
+
+/// Does it, and is interrupted where so many bytes are copied.
+fn interrupted<T>(at: u64, work: impl FnOnce(&mut dyn FnMut(u64, u64)) -> T) {
+    let mut told = |copied: u64, of: u64| {
+        assert!(copied <= of, "{copied} of {of}");
+        assert!(copied < at, "interrupted");
+    };
+    let ended = panic::catch_unwind(AssertUnwindSafe(|| drop(work(&mut told))));
+    ended.expect_err("it was not interrupted");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_interrupted_goes_on_with_the_segment_that_it_had_begun() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (data, to) = (folder.path().join("data"), folder.path().join("to"));
+    let config = Config { segment_bytes: 1 << 20, ..Config::new(&data) };
+    let served = Served::with(config).await.expect("it opens");
+    let client = client(&served.url());
+    for _ in 0..12 {
+        append(&client, "a", vec![binary(300_000), binary(1000)]).await;
+    }
+    let bytes = 2 << 20;
+    interrupted(bytes, |told| event_store::backup(&data, &to, SystemTime::now(), told));
+    let refused = event_store::restore(&to, &folder.path().join("new"), |_, _| {});
+    assert!(matches!(refused, Err(BackupError::Incomplete(_))), "{refused:?}");
+    let copied = backup(&data, &to).expect("a backup");
+    assert!(copied.copied < copied.bytes && copied.copied + bytes >= copied.bytes - (1 << 20));
+    assert!(!to.join("begun.json").exists());
+    assert_eq!(backup(&data, &to).expect("a backup").copied, 0);
+
+    // A restore too; and what somebody changed meanwhile is copied anew.
+    let new = folder.path().join("new");
+    interrupted(bytes, |told| event_store::restore(&to, &new, told));
+    assert!(!new.exists());
+    let left = segments(&folder.path().join("new.restoring"));
+    assert!(left.len() >= 2, "{left:?}");
+    let written = |path: &Path| fs::metadata(path).and_then(|it| it.modified()).expect("a file");
+    let whole = written(&left[0]);
+    let mut changed = fs::read(&left[1]).expect("a file");
+    changed[5000] ^= 1;
+    fs::write(&left[1], changed).expect("changed");
+    fs::write(folder.path().join("new.restoring/stranger"), "").expect("a file");
+    let report = event_store::restore(&to, &new, |_, _| {}).expect("restored");
+    assert_eq!((report.head, report.faults), (copied.head, 0));
+    assert_eq!(written(&segments(&new)[0]), whole, "it is not copied twice");
+    assert!(!new.join("stranger").exists());
     served.stop().await;
 }
 

@@ -93,7 +93,7 @@ async fn a_backup_takes_a_scavenged_segment_in_place_of_the_old_one() {
     let folder = tempfile::tempdir().expect("a folder");
     let (data, to) = (folder.path().join("data"), folder.path().join("backup"));
     small_log(&data, 400).await;
-    event_store::backup(&data, &to, SystemTime::now()).expect("a backup");
+    event_store::backup(&data, &to, SystemTime::now(), |_, _| {}).expect("a backup");
     let old = segments(&data).remove(0);
     let new = rewrite(&old, &[0, 2]);
     fs::remove_file(&old).expect("removed");
@@ -101,14 +101,14 @@ async fn a_backup_takes_a_scavenged_segment_in_place_of_the_old_one() {
     let mut bytes = whole.clone();
     bytes[70] ^= 1;
     fs::write(&new, &bytes).expect("flipped");
-    event_store::backup(&data, &to, SystemTime::now()).expect_err("it is corrupt");
+    event_store::backup(&data, &to, SystemTime::now(), |_, _| {}).expect_err("it is corrupt");
     fs::write(&new, &whole).expect("mended");
-    let copied = event_store::backup(&data, &to, SystemTime::now()).expect("a backup");
+    let copied = event_store::backup(&data, &to, SystemTime::now(), |_, _| {}).expect("a backup");
     assert_eq!(copied.copied, whole.len() as u64);
-    let again = event_store::backup(&data, &to, SystemTime::now()).expect("a backup");
+    let again = event_store::backup(&data, &to, SystemTime::now(), |_, _| {}).expect("a backup");
     assert_eq!((again.copied, again.head), (0, copied.head));
     let restored = folder.path().join("restored");
-    event_store::restore(&to, &restored).expect("restored");
+    event_store::restore(&to, &restored, |_, _| {}).expect("restored");
     let bytes = |folder: &Path| -> Vec<_> {
         let name = |path: &Path| path.file_name().map(ToOwned::to_owned);
         let files = segments(folder);

@@ -50,7 +50,7 @@ pub struct Checkpoint {
 }
 
 /// Helps to find what does not fit: where an event stands, and the beginning of its content's digest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Witness {
     /// The commit position.
     pub position: u64,

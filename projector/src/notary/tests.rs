@@ -102,12 +102,40 @@ fn held(signed: &Signed, position: Position, revision: u64) -> Stored {
     }
 }
 
-fn verify(events: &[Stored], key: &SigningKey) -> Report {
+/// The first reading.
+fn checkpoints(events: &[Stored], key: &SigningKey) -> Checkpoints {
     let mut checkpoints = Checkpoints::new(vec![key.verifying_key()]);
     events.iter().filter(|event| event.stream == STREAM).for_each(|it| checkpoints.take(it));
-    let mut verifier = checkpoints.read();
+    checkpoints
+}
+
+/// A verification that is stopped after so many events, and goes on when the log is as it is now.
+/// `None` if it cannot go on.
+fn resumed(before: &[Stored], stop: usize, now: &[Stored], key: &SigningKey) -> Option<Report> {
+    let mut verifier = checkpoints(before, key).read();
+    let (mut kept, mut taken) = (None, 0);
+    for (index, event) in before[..stop].iter().enumerate() {
+        verifier.take(event);
+        if let Some(halfway) = verifier.halfway() {
+            (kept, taken) = (Some(serde_json::to_string(&halfway).unwrap()), index + 1);
+        }
+    }
+    let mut verifier = match kept {
+        Some(kept) => checkpoints(now, key).resume(serde_json::from_str(&kept).unwrap()).ok()?,
+        None => checkpoints(now, key).read(),
+    };
+    now[taken..].iter().for_each(|event| verifier.take(event));
+    Some(verifier.end(None))
+}
+
+fn verify(events: &[Stored], key: &SigningKey) -> Report {
+    let mut verifier = checkpoints(events, key).read();
     events.iter().for_each(|event| verifier.take(event));
-    verifier.end(None)
+    let report = verifier.end(None);
+    for part in 1..4 {
+        assert_eq!(resumed(events, events.len() * part / 4, events, key).unwrap(), report);
+    }
+    report
 }
 
 /// That something was found at one of these places, and nothing else is called faulty that is
@@ -126,6 +154,29 @@ fn logs() -> impl Strategy<Value = Log> {
     let data = proptest::collection::vec(any::<u8>(), 0..4);
     let segment = proptest::collection::vec((0..3_u8, data), 1..7);
     proptest::collection::vec(segment, 1..6).prop_map(|segments| Log::of(&segments))
+}
+
+proptest! {
+    #[test]
+    fn a_verification_goes_on_when_the_log_has_grown(
+        log in logs(),
+        (then, stop) in any::<(Index, Index)>(),
+    ) {
+        let before = &log.events[..=then.index(log.events.len())];
+        let report = resumed(before, stop.index(before.len() + 1), &log.events, &log.key);
+        prop_assert_eq!(report, Some(log.verify()));
+    }
+}
+
+#[test]
+fn a_verification_does_not_go_on_behind_other_checkpoints() {
+    let segments = [vec![(0, b"one".to_vec())], vec![(0, b"two".to_vec())]];
+    let (log, stop) = (Log::of(&segments), 3);
+    let mut other = Log::of(&[vec![(0, b"eins".to_vec())], vec![(0, b"two".to_vec())]]);
+    assert!(resumed(&log.events, stop, &log.events, &log.key).is_some());
+    assert!(resumed(&log.events, stop, &other.events, &log.key).is_none());
+    other.events.retain(|event| event.stream != STREAM);
+    assert!(resumed(&log.events, stop, &other.events, &log.key).is_none());
 }
 
 /// Changes one thing about an event.

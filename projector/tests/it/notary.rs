@@ -93,7 +93,7 @@ impl Store {
 
 async fn verified(log: &EventLog) -> Report {
     let key = SigningKey::from_bytes(&SEED).verifying_key();
-    verify::of_log(log, vec![key], None, |_, _| {}).await.unwrap()
+    verify::of_log(log, vec![key], None).await.unwrap()
 }
 
 async fn checkpoints(log: &EventLog) -> Vec<Signed> {
@@ -215,8 +215,8 @@ async fn a_byte_changed_in_the_files_of_the_store_with_its_checksum_is_found() {
     let (backup, restored) = (copy.path().join("backup"), copy.path().join("store"));
     #[expect(clippy::disallowed_methods, reason = "a test is an edge")]
     let now = chrono::Utc::now().into();
-    event_store::backup(&store.folder.path().join("store"), &backup, now).unwrap();
-    event_store::restore(&backup, &restored).unwrap();
+    event_store::backup(&store.folder.path().join("store"), &backup, now, |_, _| {}).unwrap();
+    event_store::restore(&backup, &restored, |_, _| {}).unwrap();
     forge(&restored, place.commit);
     let forged = Store::on(copy).await;
     let report = forged.verify().await;

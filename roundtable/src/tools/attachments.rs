@@ -49,12 +49,16 @@ pub(super) async fn fetch(
     if path.exists() {
         return Ok(Some(path));
     }
+    let half = folder.join(format!("{file}.half"));
     let mut content = match storage.read(file, digest, None).await {
-        Err(StorageError::Missing) => return Ok(None),
+        Err(StorageError::Missing) => {
+            // It may have been there when somebody began to fetch it.
+            let _ = fs::remove_file(half);
+            return Ok(None);
+        }
         content => content.with_context(|| format!("file {file}"))?,
     };
     fs::create_dir_all(folder)?;
-    let half = folder.join(format!("{file}.half"));
     let mut output = File::create(&half)?;
     while let Some(piece) = content.bytes.next().await {
         output.write_all(&piece.with_context(|| format!("file {file}"))?)?;

@@ -3,11 +3,14 @@
 mod export;
 mod manifest;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use events::{ConversationId, Moment, Position};
+use events::{ConversationId, Moment};
 use projector::erasures::Signer;
 use query_api::history::access;
 use serde::{Deserialize, Serialize};
@@ -17,11 +20,13 @@ use crate::stack::private_folder;
 use super::{
     Place,
     attachments::{self, FilesAt},
+    bookmark::Bookmark,
     events::operator,
     export::opened,
+    stop,
     sweep::{mentions, sweep},
 };
-use export::{Attachment, Export};
+use export::{Attachment, Export, Known, Stop};
 use manifest::Manifest;
 
 /// Write what was said in a conversation, or in all of them in a period, into a folder.
@@ -42,7 +47,7 @@ pub struct ComplianceArguments {
     /// Before this moment (RFC 3339).
     #[arg(long, value_name = "TIME")]
     to: Option<Moment>,
-    /// The folder; it must be empty, or not there.
+    /// The folder: not there, or empty, or with an export of the same that was stopped, which goes on.
     #[arg(long, value_name = "DIR", required_unless_present = "check")]
     into: Option<PathBuf>,
     /// Compare an export with the log, and write nothing.
@@ -66,44 +71,63 @@ pub async fn run(arguments: ComplianceArguments) -> Result<ExitCode> {
         return manifest::verify(&place.sealed_log().await?, &folder, &public).await;
     }
     let into = into.context("--into says where")?;
+    stop::says(stop::GOES_ON);
     let log = place.log().await?;
     let storage = files.open(&place)?;
-    if into.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
-        bail!("{} is not empty", into.display());
-    }
     let into = private_folder(&into, 0o700)?;
+    let asked = Asked { conversation, from, to };
+    let (mut bookmark, stop) = begun(&into, asked)?;
     let asking = format!("conversation={conversation:?} from={from:?} to={to:?}");
     access::record(&log, operator(), "compliance", asking, vec![]).await?;
     let head = log.head().await?;
-    let asked = Asked { conversation, from, to };
-    let mut export = Export::new(asked, &into)?;
-    sweep(&log, Position::START, head, "exporting", async |recorded| {
+    let after = stop.after;
+    let mut export = Export::begin(asked, &into, stop)?;
+    sweep(&log, after, head, "exporting", async |recorded| {
         let concerns = conversation.is_none_or(|id| mentions(recorded, &id.to_string()))
             || recorded.event_type.starts_with("user.")
             || recorded.event_type.starts_with("file.");
-        match concerns {
-            true => opened(&log, recorded).await?.map_or(Ok(()), |envelope| export.take(&envelope)),
-            false => Ok(()),
+        if concerns && let Some(envelope) = opened(&log, recorded).await? {
+            export.take(&envelope)?;
         }
+        if bookmark.is_due() {
+            bookmark.keep(&export.stop(recorded.position)?)?;
+        }
+        Ok(())
     })
     .await?;
-    let folder = into.join("files");
-    let mut missing = Vec::new();
-    for (file, Attachment { digest, name }) in std::mem::take(&mut export.wanted) {
+    bookmark.keep(&export.stop(head.max(after))?)?;
+    let Known { wanted, ids, messages, .. } = export.finish()?;
+    let (folder, mut missing) = (into.join("files"), Vec::new());
+    for (file, Attachment { digest, name }) in wanted {
         if attachments::fetch(&storage, &folder, file, &digest, &name).await?.is_none() {
             missing.push(file);
         }
     }
-    let messages = export.messages;
-    let events = export.finish()?;
-    println!("{} events, {messages} of them messages, are in {}", events.len(), into.display());
     let signer = Signer::new(&place.secrets()?.audit);
-    Manifest::of(&into, asked, head, events, missing)?.write(&into, &signer)?;
+    let count = ids.len();
+    Manifest::of(&into, asked, head, ids, missing)?.write(&into, &signer)?;
+    bookmark.end()?;
+    println!("{count} events, {messages} of them messages, are in {}", into.display());
     Ok(ExitCode::SUCCESS)
 }
 
+/// The bookmark in the folder, and where an export of the same was stopped, or the beginning.
+fn begun(into: &Path, asked: Asked) -> Result<(Bookmark<Asked>, Stop)> {
+    let is_whole = into.join(manifest::MANIFEST).exists();
+    let (mut bookmark, stop) = Bookmark::open(&into.join(manifest::BOOKMARK), asked)?;
+    if let Some(stop) = stop {
+        return Ok((bookmark, stop));
+    }
+    if into.read_dir()?.next().is_some() {
+        let what = if is_whole { "holds a whole export already" } else { "is not empty" };
+        bail!("{} {what}", into.display());
+    }
+    bookmark.keep(&Stop::<Known>::default())?;
+    Ok((bookmark, Stop::default()))
+}
+
 /// Which part of the log.
-#[derive(Clone, Copy, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct Asked {
     conversation: Option<ConversationId>,
     from: Option<Moment>,

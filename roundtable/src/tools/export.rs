@@ -23,6 +23,7 @@ use super::{
     Place, admin,
     attachments::{self, FilesAt},
     events::operator,
+    stop,
     sweep::{mentions, sweep},
 };
 
@@ -61,6 +62,7 @@ pub async fn run(arguments: ExportArguments) -> Result<ExitCode> {
     let into = private_folder(&into, 0o700)?;
     is_of(&into, user)?;
     access::record(&log, operator(), "export", format!("person={user}"), vec![user]).await?;
+    stop::says(stop::GOES_ON);
     let storage = files.open(&place)?;
     let head = log.head().await?;
     let path = into.join("events.jsonl");

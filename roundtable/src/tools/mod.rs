@@ -7,6 +7,7 @@ pub mod admin;
 pub mod attachments;
 pub mod audit;
 pub mod backup;
+mod bookmark;
 pub mod compliance;
 pub mod erase;
 pub mod events;
@@ -19,6 +20,7 @@ mod progress;
 pub mod rebuild;
 pub mod replay;
 pub mod state;
+mod stop;
 mod sweep;
 pub mod webhooks;
 

@@ -13,7 +13,7 @@ use serde_json::json;
 use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
 use tokio::{sync::watch, task::AbortHandle};
 
-use super::{Place, progress};
+use super::{Place, progress, stop};
 
 /// How many differences are shown to people.
 const SHOWN: usize = 20;
@@ -74,6 +74,7 @@ pub async fn run(arguments: RebuildArguments) -> Result<ExitCode> {
     }
     let slot = if arguments.back { Slot::Old } else { Slot::Next };
     let log = arguments.place.log().await?;
+    stop::says(stop::GOES_ON);
     let mut job = Job::open(options, log, &names, slot).await?;
     let begun = Instant::now();
     let shown = show(job.progress());

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 
 use events::Position;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::super::checkpoint::{Checkpoint, Signed};
 use super::super::leaf::Digest;
@@ -88,6 +90,37 @@ impl Chain {
         true
     }
 
+    /// How far it is, when all events up to this position are taken.
+    pub(super) fn halfway(&self, after: Position) -> Halfway {
+        let passed = self.links.partition_point(|link| link.signed.checkpoint.last <= after);
+        let behind = self.links.iter().enumerate().take(passed);
+        let empty = behind.filter(|(index, link)| !link.done && !self.open.contains_key(index));
+        let mut open = self.open.clone();
+        open.extend(empty.map(|(index, _)| (index, vec![])));
+        Halfway { passed, digest: self.digest(passed), open }
+    }
+
+    /// Whether the checkpoints behind that place are those that it had.
+    pub(super) fn fits(&self, from: &Halfway) -> bool {
+        from.passed <= self.links.len()
+            && self.digest(from.passed) == from.digest
+            && from.open.keys().all(|index| *index < self.links.len())
+    }
+
+    /// Goes on where another was, which it fits.
+    pub(super) fn resume(&mut self, from: Halfway) {
+        for (index, link) in self.links.iter_mut().enumerate().take(from.passed) {
+            link.done = !from.open.contains_key(&index);
+        }
+        self.open = from.open;
+    }
+
+    fn digest(&self, passed: usize) -> Digest {
+        let mut digest = Sha256::new();
+        self.links.iter().take(passed).for_each(|link| digest.update(link.signed.hash));
+        digest.finalize().into()
+    }
+
     /// Tells what is wrong with the segments that do not fit.
     pub(super) fn end(&mut self, faults: &mut Vec<Fault>) {
         for (index, link) in self.links.iter().enumerate().filter(|(_, link)| !link.done) {
@@ -95,6 +128,16 @@ impl Chain {
             faults.extend(segment::faults(&link.signed, &seen));
         }
     }
+}
+
+/// How far the events of a chain are read.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Halfway {
+    /// The checkpoints whose segments lie behind: how many, and the digest of their hashes.
+    passed: usize,
+    digest: Digest,
+    /// The segments that are begun and do not fit yet, and those behind that have no event.
+    open: HashMap<usize, Vec<Seen>>,
 }
 
 /// How a checkpoint stands to the one before it.

@@ -4,13 +4,13 @@ use std::fmt;
 
 use event_log::Stored;
 use events::Position;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::super::STREAM;
 use super::segment::Seen;
 
 /// What is wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// Something else was signed at this place.
@@ -41,7 +41,7 @@ impl fmt::Display for Kind {
 }
 
 /// Something that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
     /// What.
     pub kind: Kind,

@@ -13,7 +13,7 @@ mod segment;
 use ed25519_dalek::VerifyingKey;
 use event_log::{EventLog, LogError, Stored};
 use events::{Moment, Position};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::checkpoint::{Signed, key_id};
 use super::leaf::{Digest, Leaf};
@@ -26,7 +26,7 @@ use segment::Seen;
 /// How many checkpoints are read at once; each may be as large as 100 kB.
 const CHECKPOINTS: usize = 16;
 
-/// Verifies a log that is there. Is told how many events were read and how many there are to read.
+/// Verifies a log that is there, from its beginning.
 ///
 /// # Errors
 /// When the event store is away.
@@ -34,21 +34,11 @@ pub async fn of_log(
     log: &EventLog,
     keys: Vec<VerifyingKey>,
     known: Option<&Digest>,
-    mut tell: impl FnMut(u64, u64),
 ) -> Result<Report, LogError> {
-    let mut checkpoints = Checkpoints::new(keys);
-    let mut next = 0;
-    loop {
-        let page = log.read_stored_stream(&stream(), next, CHECKPOINTS).await?;
-        let Some(last) = page.last() else { break };
-        next = last.revision + 1;
-        page.iter().for_each(|event| checkpoints.take(event));
-    }
-    let mut verifier = checkpoints.read();
+    let mut verifier = Checkpoints::of_log(log, keys).await?.read();
     let mut tail = Tail::after(Position::START);
     while let Some(page) = tail.page(log).await? {
         page.iter().for_each(|event| verifier.take(event));
-        tell(verifier.read, verifier.expected().max(verifier.read));
     }
     Ok(verifier.end(known))
 }
@@ -66,6 +56,20 @@ impl Checkpoints {
     pub fn new(keys: Vec<VerifyingKey>) -> Self {
         let signed = keys.iter().map(|_| vec![]).collect();
         Self { keys, signed, faults: vec![] }
+    }
+
+    /// All of them, of a log that is there.
+    ///
+    /// # Errors
+    /// When the event store is away.
+    pub async fn of_log(log: &EventLog, keys: Vec<VerifyingKey>) -> Result<Self, LogError> {
+        let (mut checkpoints, mut next) = (Self::new(keys), 0);
+        loop {
+            let page = log.read_stored_stream(&stream(), next, CHECKPOINTS).await?;
+            let Some(last) = page.last() else { return Ok(checkpoints) };
+            next = last.revision + 1;
+            page.iter().for_each(|event| checkpoints.take(event));
+        }
     }
 
     /// Takes an event of the stream of checkpoints.
@@ -97,8 +101,38 @@ impl Checkpoints {
         let mut faults = self.faults;
         let chains =
             self.signed.into_iter().map(|signed| Chain::new(signed, &mut faults)).collect();
-        Verifier { chains, order: Order::default(), faults, events: 0, read: 0, tail: 0 }
+        let after = Position::START;
+        let (before, order) = (faults.len(), Order::default());
+        Verifier { chains, order, faults, before, after, events: 0, read: 0, tail: 0 }
     }
+
+    /// The second reading, from where another one was.
+    ///
+    /// # Errors
+    /// When there are other checkpoints now before that place than there were: with the verifier at
+    /// the beginning.
+    pub fn resume(self, from: Halfway) -> Result<Verifier, Box<Verifier>> {
+        let mut verifier = self.read();
+        let Halfway { after, read, events, order, chains, faults } = from;
+        let mut both = verifier.chains.iter().zip(&chains);
+        if verifier.chains.len() != chains.len() || !both.all(|(chain, from)| chain.fits(from)) {
+            return Err(Box::new(verifier));
+        }
+        verifier.chains.iter_mut().zip(chains).for_each(|(chain, from)| chain.resume(from));
+        verifier.faults.extend(faults);
+        Ok(Verifier { after, read, events, order, ..verifier })
+    }
+}
+
+/// How far a second reading is, to go on with it later. Who could write it could hide a fault.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Halfway {
+    after: Position,
+    read: u64,
+    events: u64,
+    order: Order,
+    chains: Vec<chain::Halfway>,
+    faults: Vec<Fault>,
 }
 
 /// The second reading: all events.
@@ -106,6 +140,10 @@ pub struct Verifier {
     chains: Vec<Chain>,
     order: Order,
     faults: Vec<Fault>,
+    /// How many of them the first reading found.
+    before: usize,
+    /// The furthest event that was taken.
+    after: Position,
     events: u64,
     read: u64,
     tail: u64,
@@ -119,6 +157,7 @@ impl Verifier {
             return;
         }
         self.read += 1;
+        self.after = self.after.max(event.position);
         let seen = Seen::of(event, &Leaf::of(event));
         self.faults.extend(self.order.take(&seen));
         let mut covered = false;
@@ -136,6 +175,30 @@ impl Verifier {
     pub fn unreadable(&mut self, position: Option<Position>, detail: String) {
         let (kind, stream, revision) = (Kind::Changed, None, None);
         self.faults.push(Fault { kind, position, stream, revision, detail });
+    }
+
+    /// How many events were taken, and how many there are at least, as the checkpoints say.
+    pub fn progress(&self) -> (u64, u64) {
+        (self.read, self.expected().max(self.read))
+    }
+
+    /// The furthest event that was taken.
+    pub const fn after(&self) -> Position {
+        self.after
+    }
+
+    /// How far it is; `None` beyond what is signed, as later checkpoints may be about that.
+    pub fn halfway(&self) -> Option<Halfway> {
+        let after = self.after;
+        let signed = self.signed_up_to().is_some_and(|last| after <= last);
+        signed.then(|| Halfway {
+            after,
+            read: self.read,
+            events: self.events,
+            order: self.order.clone(),
+            chains: self.chains.iter().map(|chain| chain.halfway(after)).collect(),
+            faults: self.faults[self.before..].to_vec(),
+        })
     }
 
     /// How many events the checkpoints cover, as they say.
@@ -172,7 +235,7 @@ impl Verifier {
 }
 
 /// What came of it.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Report {
     /// Events that were compared with what was signed.
     pub events: u64,

@@ -1,10 +1,12 @@
 //! Whether events lie in the order of their positions.
 
+use serde::{Deserialize, Serialize};
+
 use super::segment::Seen;
 use super::{Fault, Kind};
 
 /// The last two events that are in order.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Order {
     before: Option<Seen>,
     last: Option<Seen>,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use event_log::Stored;
 use events::Position;
+use serde::{Deserialize, Serialize};
 
 use super::super::checkpoint::{Checkpoint, Signed, Witness};
 use super::super::leaf::{Digest, Leaf};
@@ -12,7 +13,7 @@ use super::super::tree;
 use super::{Fault, Kind};
 
 /// What is kept of an event until its segment is done with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Seen {
     pub(super) position: Position,
     pub(super) stream: Arc<str>,

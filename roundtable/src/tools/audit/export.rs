@@ -17,7 +17,7 @@ use projector::notary::{STREAM, Tail, export};
 use serde_json::json;
 
 use super::{key, status};
-use crate::tools::{Place, progress};
+use crate::tools::{Place, progress, stop};
 
 /// How long the end of an export waits for the notary to sign what it holds.
 const SIGNED_WITHIN: Duration = Duration::from_secs(30);
@@ -51,6 +51,7 @@ pub(super) async fn run(arguments: ExportArguments) -> Result<ExitCode> {
     }
     let (count, position) =
         before.map_or((0, Position::START), |(count, last)| (count, last.position));
+    stop::says(stop::GOES_ON);
     let mut export = Export {
         output: BufWriter::with_capacity(1 << 20, output),
         bar: progress::events(0, "exporting"),
@@ -58,7 +59,7 @@ pub(super) async fn run(arguments: ExportArguments) -> Result<ExitCode> {
         position,
         newest: None,
     };
-    export.bar.set_position(count);
+    progress::behind(&export.bar, count);
     let signed = export.run(&log, &place).await.with_context(named)?;
     let Export { count, position, .. } = export;
     if json {

@@ -1,22 +1,23 @@
 //! Whether the log is as it was signed.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Seek as _};
+use std::io::{BufRead as _, BufReader, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use ed25519_dalek::VerifyingKey;
-use event_log::EventLog;
 use projector::notary::checkpoint::digest;
 use projector::notary::leaf::Digest;
-use projector::notary::verify::{self, Checkpoints, Report, Verifier};
-use projector::notary::{STREAM, export};
+use projector::notary::verify::{Checkpoints, Halfway, Report, Verifier};
+use projector::notary::{STREAM, Tail, export};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{key, status};
-use crate::tools::{Place, progress};
+use crate::tools::bookmark::Bookmark;
+use crate::tools::{Place, progress, stop};
 
 /// Verify that nothing in the log was changed, dropped, inserted or reordered since it was signed.
 ///
@@ -36,6 +37,10 @@ pub struct VerifyArguments {
     /// the log was not cut off or replaced.
     #[arg(long, value_name = "HASH", value_parser = hash)]
     known: Option<Digest>,
+    /// Keep in this file how far it is: a verification that was stopped goes on, begun again with the
+    /// same file. It is removed in the end; until then it is to be trusted as the answer is.
+    #[arg(long, value_name = "FILE")]
+    resume: Option<PathBuf>,
     /// One JSON object for each fault and one in the end, for programs.
     #[arg(long)]
     json: bool,
@@ -48,52 +53,142 @@ fn hash(text: &str) -> Result<Digest, &'static str> {
 }
 
 pub(super) async fn run(arguments: VerifyArguments) -> Result<ExitCode> {
-    let VerifyArguments { from, public_key, known, json, place } = arguments;
+    let VerifyArguments { from, public_key, known, resume, json, place } = arguments;
     let keys: Vec<VerifyingKey> = match public_key.is_empty() {
         true => vec![key::of(&place).context("no --public-key, and no secrets to take it from")?],
         false => public_key.iter().map(|given| key::read(given)).collect::<Result<_>>()?,
     };
+    let work = Work {
+        verify: from.as_deref().map(std::path::absolute).transpose()?,
+        keys: keys.iter().map(|key| hex::encode(key.as_bytes())).collect(),
+    };
+    stop::says(match resume {
+        Some(_) => stop::GOES_ON,
+        None => "with --resume FILE it would have kept how far it was",
+    });
+    let way = Way::open(resume.as_deref(), work)?;
     let report = match from {
-        Some(file) => of_file(&file, keys, known.as_ref())
+        Some(file) => of_file(&file, keys, way, known.as_ref())
             .with_context(|| format!("{} cannot be verified", file.display()))?,
-        None => of_log(&place.sealed_log().await?, keys, known.as_ref()).await?,
+        None => of_log(&place, keys, way, known.as_ref()).await?,
     };
     tell(&report, json);
     Ok(if report.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn of_log(log: &EventLog, keys: Vec<VerifyingKey>, known: Option<&Digest>) -> Result<Report> {
-    let bar = progress::events(0, "verifying");
-    let report = verify::of_log(log, keys, known, |read, of| {
-        bar.set_length(of);
-        bar.set_position(read);
-    });
-    let report = report.await?;
-    bar.finish_and_clear();
-    Ok(report)
+/// What is verified: the log or a file, with which keys.
+#[derive(PartialEq, Serialize, Deserialize)]
+struct Work {
+    verify: Option<PathBuf>,
+    keys: Vec<String>,
 }
 
-fn of_file(file: &Path, keys: Vec<VerifyingKey>, known: Option<&Digest>) -> Result<Report> {
-    let mut input = BufReader::with_capacity(1 << 20, File::open(file)?);
-    let size = input.get_ref().metadata()?.len();
-    let bar = progress::bytes(2 * size, "verifying");
+/// How far a verification is; and in a file, where the next line stands, and its number.
+#[derive(Serialize, Deserialize)]
+struct Stop {
+    line: (u64, u64),
+    verifier: Halfway,
+}
+
+/// From where a verification goes, and where it keeps how far it is.
+struct Way {
+    bookmark: Option<Bookmark<Work>>,
+    from: Option<Stop>,
+}
+
+impl Way {
+    fn open(path: Option<&Path>, work: Work) -> Result<Self> {
+        let Some(path) = path else { return Ok(Self { bookmark: None, from: None }) };
+        let (bookmark, from) = Bookmark::open(path, work)?;
+        Ok(Self { bookmark: Some(bookmark), from })
+    }
+
+    /// A verifier at the place where it begins, and the place in a file.
+    fn begin(&mut self, checkpoints: Checkpoints) -> (Verifier, Option<(u64, u64)>) {
+        let Some(Stop { line, verifier }) = self.from.take() else {
+            return (checkpoints.read(), None);
+        };
+        match checkpoints.resume(verifier) {
+            Ok(verifier) => {
+                eprintln!("going on after {} events", verifier.progress().0);
+                (verifier, Some(line))
+            }
+            Err(anew) => {
+                eprintln!("beginning anew: these are not the checkpoints that were there before");
+                (*anew, None)
+            }
+        }
+    }
+
+    /// Keeps how far it is, now and then.
+    fn keep(&mut self, verifier: &Verifier, line: (u64, u64)) -> Result<()> {
+        match &mut self.bookmark {
+            Some(bookmark) if bookmark.is_due() => match verifier.halfway() {
+                Some(verifier) => bookmark.keep(&Stop { line, verifier }),
+                None => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    fn end(self) -> Result<()> {
+        self.bookmark.map_or(Ok(()), Bookmark::end)
+    }
+}
+
+async fn of_log(
+    place: &Place,
+    keys: Vec<VerifyingKey>,
+    mut way: Way,
+    known: Option<&Digest>,
+) -> Result<Report> {
+    let log = place.sealed_log().await?;
+    let (mut verifier, _) = way.begin(Checkpoints::of_log(&log, keys).await?);
+    let (read, of) = verifier.progress();
+    let bar = progress::events(of, "verifying");
+    progress::behind(&bar, read);
+    let mut tail = Tail::after(verifier.after());
+    while let Some(page) = tail.page(&log).await? {
+        page.iter().for_each(|event| verifier.take(event));
+        let (read, of) = verifier.progress();
+        bar.set_length(of);
+        bar.set_position(read);
+        way.keep(&verifier, (0, 0))?;
+    }
+    bar.finish_and_clear();
+    way.end()?;
+    Ok(verifier.end(known))
+}
+
+fn of_file(
+    file: &Path,
+    keys: Vec<VerifyingKey>,
+    mut way: Way,
+    known: Option<&Digest>,
+) -> Result<Report> {
+    let mut lines = Lines::open(file)?;
+    let bar = progress::bytes(2 * lines.input.get_ref().metadata()?.len(), "verifying");
     let mut checkpoints = Checkpoints::new(keys);
-    each_line(&mut input, &mut |_, line| {
+    let first = (lines.at, lines.number);
+    while let Some((_, line)) = lines.next()? {
         bar.inc(line.len() as u64 + 1);
         // Most lines are not looked at twice.
         if line.contains(STREAM)
-            && let Some(event) = export::parse(line).filter(|event| event.stream == STREAM)
+            && let Some(event) = export::parse(&line).filter(|event| event.stream == STREAM)
         {
             checkpoints.take(&event);
         }
-    })?;
-    input.rewind()?;
-    let mut verifier = checkpoints.read();
-    each_line(&mut input, &mut |number, line| {
+    }
+    let (mut verifier, line) = way.begin(checkpoints);
+    lines.seek(line.unwrap_or(first))?;
+    progress::behind(&bar, bar.position() + lines.at);
+    while let Some((number, line)) = lines.next()? {
         bar.inc(line.len() as u64 + 1);
-        take_line(&mut verifier, number, line);
-    })?;
+        take_line(&mut verifier, number, &line);
+        way.keep(&verifier, (lines.at, lines.number))?;
+    }
     bar.finish_and_clear();
+    way.end()?;
     Ok(verifier.end(known))
 }
 
@@ -108,23 +203,40 @@ fn take_line(verifier: &mut Verifier, number: u64, line: &str) {
     }
 }
 
-/// Every line after the first, with its number. What is no text is a line that cannot be read.
-fn each_line(input: &mut BufReader<File>, take: &mut dyn FnMut(u64, &str)) -> Result<()> {
-    let mut line = Vec::new();
-    for number in 1_u64.. {
-        line.clear();
-        if input.read_until(b'\n', &mut line)? == 0 {
-            ensure!(number > 1, "it is empty");
-            break;
-        }
-        let text = line.strip_suffix(b"\n").unwrap_or(&line);
-        if number == 1 {
-            ensure!(text == export::HEADER.as_bytes(), "it was not written by `audit export`");
-        } else {
-            take(number, &String::from_utf8_lossy(text));
-        }
+/// The lines of an export after the first, which says that it is one.
+struct Lines {
+    input: BufReader<File>,
+    /// Where the next line stands, and its number.
+    at: u64,
+    number: u64,
+}
+
+impl Lines {
+    fn open(file: &Path) -> Result<Self> {
+        let input = BufReader::with_capacity(1 << 20, File::open(file)?);
+        let mut lines = Self { input, at: 0, number: 1 };
+        let (_, header) = lines.next()?.context("it is empty")?;
+        ensure!(header == export::HEADER, "it was not written by `audit export`");
+        Ok(lines)
     }
-    Ok(())
+
+    fn seek(&mut self, (at, number): (u64, u64)) -> Result<()> {
+        (self.at, self.number) = (self.input.seek(SeekFrom::Start(at))?, number);
+        Ok(())
+    }
+
+    /// The next line and its number. What is no text is a line that cannot be read.
+    fn next(&mut self) -> Result<Option<(u64, String)>> {
+        let mut line = Vec::new();
+        let read = self.input.read_until(b'\n', &mut line)?;
+        if read == 0 {
+            return Ok(None);
+        }
+        line.pop_if(|last| *last == b'\n');
+        let number = self.number;
+        (self.at, self.number) = (self.at + read as u64, number + 1);
+        Ok(Some((number, String::from_utf8_lossy(&line).into_owned())))
+    }
 }
 
 fn tell(report: &Report, json: bool) {

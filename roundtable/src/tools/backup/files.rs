@@ -6,19 +6,42 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use indicatif::ProgressBar;
+
+use crate::tools::progress;
 
 /// Copies what is new in a folder of uploads and removes what is gone there; says how many files
 /// there are now. A file that has its name has all its bytes, and never others.
 pub(super) fn mirror(from: &Path, to: &Path) -> Result<u64> {
+    let bar = progress::bytes(size(from)?, "copying files");
+    let count = mirror_each(from, to, &bar)?;
+    bar.finish_and_clear();
+    Ok(count)
+}
+
+fn size(folder: &Path) -> Result<u64> {
+    let mut size = 0;
+    for (name, kind) in list(folder)? {
+        let path = folder.join(name);
+        size += match kind.is_dir() {
+            true => self::size(&path)?,
+            false => fs::metadata(&path).map_or(0, |found| found.len()),
+        };
+    }
+    Ok(size)
+}
+
+fn mirror_each(from: &Path, to: &Path, bar: &ProgressBar) -> Result<u64> {
     fs::create_dir_all(to).with_context(|| format!("{} cannot be made", to.display()))?;
     let mut count = 0;
     for entry in list(from)? {
         let (name, kind) = entry;
         let (source, copy) = (from.join(&name), to.join(&name));
         if kind.is_dir() {
-            count += mirror(&source, &copy)?;
+            count += mirror_each(&source, &copy, bar)?;
         } else if kind.is_file() && !is_unfinished(&name) && copied(&source, &copy)? {
             count += 1;
+            bar.inc(fs::metadata(&copy).map_or(0, |found| found.len()));
         }
     }
     for (name, kind) in list(to)? {

@@ -16,9 +16,10 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use event_log::copy_vault;
+use indicatif::ProgressBar;
 use serde_json::json;
 
-use super::Place;
+use super::{Place, progress, stop};
 use manifest::Manifest;
 pub use restore::{RestoreArguments, run as restore};
 
@@ -31,7 +32,7 @@ const SECRETS: &str = "secrets";
 ///
 /// That is the log of the event store, the keys of persons, the files that people uploaded and the
 /// secret keys. A second backup into the same folder copies what is new and removes files that were
-/// removed meanwhile. The folder holds whatever it takes to read everything: guard it as you guard
+/// removed meanwhile; after one that was stopped it goes on. The folder holds whatever it takes to read everything: guard it as you guard
 /// the system, or keep the secrets elsewhere with --without-secrets.
 #[derive(Debug, Args)]
 pub struct BackupArguments {
@@ -68,12 +69,15 @@ pub async fn run(arguments: BackupArguments) -> Result<ExitCode> {
         "{} is no folder of an event store: name it with --event-store; KurrentDB has a backup of its own (docs/backup.md)",
         log.display()
     );
+    stop::says(stop::GOES_ON);
     std::fs::create_dir_all(&to).with_context(|| format!("{} cannot be made", to.display()))?;
     private(&to)?;
     Manifest::remove(&to)?;
     let (now, to_log) = (service::clock::now(), to.join(LOG));
-    let copied =
-        tokio::task::spawn_blocking(move || event_store::backup(&log, &to_log, now.into()));
+    let copied = tokio::task::spawn_blocking(move || {
+        let bar = progress::bytes(0, "copying the log");
+        event_store::backup(&log, &to_log, now.into(), shown(&bar))
+    });
     let copied = copied.await?.context("the log cannot be backed up")?;
     let keys = copy_vault(&place.postgres()?).await.context("the key vault cannot be read")?;
     let digest = manifest::write_keys(&to, &keys)?;
@@ -116,6 +120,14 @@ fn folder_of(url: Option<&str>, data: &Path) -> Option<PathBuf> {
             Some(("file", path)) => Some(path.into()),
             Some(_) => None,
         },
+    }
+}
+
+/// Shows how many bytes of how many are there.
+fn shown(bar: &ProgressBar) -> impl FnMut(u64, u64) {
+    |done, of| {
+        bar.set_length(of);
+        bar.set_position(done);
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use event_log::{EventLog, restore_vault};
 use serde_json::json;
@@ -15,11 +15,13 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::manifest::Manifest;
-use super::{FILES, LOG, SECRETS, files, private};
+use super::{FILES, LOG, SECRETS, files, private, shown};
+use crate::stack::UNFINISHED;
+use crate::tools::{progress, stop};
 
 /// Make the data folder of a system from its backup.
 ///
-/// Everything is checked on the way. Read models, caches and the live path are not in a backup: the
+/// Everything is checked on the way; a restore that was stopped goes on, begun again. Read models, caches and the live path are not in a backup: the
 /// next `roundtable up` makes them from the log. With servers of your own, give an empty database, and
 /// begin with an empty Redis and an empty NATS.
 #[derive(Debug, Args)]
@@ -27,7 +29,7 @@ pub struct RestoreArguments {
     /// The folder of the backup.
     #[arg(value_name = "DIR")]
     from: PathBuf,
-    /// The data folder to make; missing or empty.
+    /// The data folder to make: missing or empty, or one that was stopped.
     #[arg(long, value_name = "DIR", default_value = ".roundtable")]
     data: PathBuf,
     /// The folder of the secret keys, where the backup has none.
@@ -51,7 +53,6 @@ pub async fn run(arguments: RestoreArguments) -> Result<ExitCode> {
     let RestoreArguments { from, data, secrets, postgres_url, json } = arguments;
     let manifest = Manifest::read(&from)?;
     let keys = manifest.keys(&from)?;
-    ensure!(is_free(&data), "{} is not empty", data.display());
     let theirs = secrets.unwrap_or_else(|| from.join(SECRETS));
     let known = service::Secrets::load(&theirs)
         .context("the backup needs its secret keys; name their folder with --secrets")?;
@@ -60,17 +61,13 @@ pub async fn run(arguments: RestoreArguments) -> Result<ExitCode> {
         is_empty(&pool(url)?).await?;
     }
 
-    crate::stack::private_folder(&data, 0o711)?;
+    stop::says(stop::GOES_ON);
+    claim(&data, &manifest)?;
     let (log, from_log) = (data.join("event-store"), from.join(LOG));
     let to_log = log.clone();
-    let report = tokio::task::spawn_blocking(move || event_store::restore(&from_log, &to_log));
+    let head = manifest.head;
+    let report = tokio::task::spawn_blocking(move || restore_log(&from_log, &to_log, head));
     let report = report.await?.context("the log cannot be restored")?;
-    ensure!(
-        report.head == manifest.head,
-        "the log of the backup ends at {}, and its list says {}: the backup was interrupted",
-        report.head,
-        manifest.head
-    );
     private(&log)?;
     files::copy_secrets(&theirs, &data.join(SECRETS))?;
     if manifest.files.is_some() {
@@ -96,6 +93,7 @@ pub async fn run(arguments: RestoreArguments) -> Result<ExitCode> {
         servers.stop().await;
     }
     restored?;
+    std::fs::remove_file(data.join(UNFINISHED)).context("the folder cannot be released")?;
     if json {
         println!("{}", json!({ "restored": manifest, "events": report.events }));
         return Ok(ExitCode::SUCCESS);
@@ -119,6 +117,40 @@ async fn apply_erasures(log: &Path, postgres: PgPool, secrets: event_log::Secret
     shutdown.cancel();
     store.await.context("the event store panicked")??;
     connected.map(drop).context("the restored log cannot be read")
+}
+
+/// Restores the log up to here, or checks the one that a restore has put there before it was stopped.
+fn restore_log(from: &Path, to: &Path, head: u64) -> Result<event_store::Report> {
+    if to.exists() {
+        let mut first = None;
+        let report = event_store::verify(to, |fault| {
+            first.get_or_insert_with(|| format!("{} at byte {}", fault.reason, fault.offset));
+        })?;
+        let whole = report.faults == 0 && report.head >= head;
+        let why = first.unwrap_or_else(|| "it is too short".to_owned());
+        ensure!(whole, "{} is not as it was restored: {why}", to.display());
+        return Ok(report);
+    }
+    let bar = progress::bytes(0, "copying the log");
+    let report = event_store::restore(from, to, shown(&bar))?;
+    ensure!(
+        report.head == head,
+        "the log of the backup ends at {}, and its list says {head}: the backup was interrupted",
+        report.head,
+    );
+    Ok(report)
+}
+
+/// Takes the folder for the restore of this backup, unless something else is there.
+fn claim(data: &Path, manifest: &Manifest) -> Result<()> {
+    let (marker, ours) = (data.join(UNFINISHED), serde_json::to_string(manifest)?);
+    match std::fs::read_to_string(&marker) {
+        Ok(begun) if begun == ours => return Ok(()),
+        Ok(_) => bail!("{} is half restored from another backup: remove it", data.display()),
+        Err(_) => ensure!(is_free(data), "{} is not empty", data.display()),
+    }
+    crate::stack::private_folder(data, 0o711)?;
+    std::fs::write(&marker, ours).with_context(|| format!("{} cannot be made", marker.display()))
 }
 
 /// Whether nothing is there that could be overwritten.

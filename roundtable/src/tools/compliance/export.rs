@@ -3,31 +3,42 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fs::File,
-    io::{BufWriter, Write as _},
+    io::{BufWriter, Seek as _, SeekFrom, Write as _},
     path::Path,
 };
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, ensure};
 use domain::{Decider as _, conversation::Conversation};
 use events::{
     ConversationId, DomainEvent, Envelope, EventId, FileEvent, FileId, MessageEvent, MessageId,
-    UserEvent, UserId, about, frame::frame,
+    Position, UserEvent, UserId, about, frame::frame,
 };
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Asked, manifest::LINES};
+use super::{
+    Asked,
+    manifest::{LINES, TABLE},
+};
 
 /// A file that came with a message.
+#[derive(Serialize, Deserialize)]
 pub(super) struct Attachment {
     pub(super) digest: String,
     pub(super) name: String,
 }
 
-/// What is known on the way through the log.
+/// An export on its way through the log.
 pub(super) struct Export {
     asked: Asked,
     lines: BufWriter<File>,
     table: csv::Writer<File>,
+    pub(super) known: Known,
+}
+
+/// What is known on the way.
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct Known {
     rooms: HashMap<ConversationId, Conversation>,
     names: HashMap<UserId, String>,
     /// What each message says now, and where.
@@ -35,9 +46,19 @@ pub(super) struct Export {
     uploads: HashMap<FileId, Attachment>,
     /// The files that are to be fetched.
     pub(super) wanted: BTreeMap<FileId, Attachment>,
-    ids: Vec<EventId>,
+    /// The events that are written.
+    pub(super) ids: Vec<EventId>,
     /// How many of the events are of messages.
     pub(super) messages: usize,
+}
+
+/// A place on the way: behind an event of the log, and in the files, in bytes.
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct Stop<K = Known> {
+    pub(super) after: Position,
+    lines: u64,
+    table: u64,
+    known: K,
 }
 
 const COLUMNS: [&str; 11] = [
@@ -55,22 +76,30 @@ const COLUMNS: [&str; 11] = [
 ];
 
 impl Export {
-    pub(super) fn new(asked: Asked, into: &Path) -> Result<Self> {
-        let lines = BufWriter::new(File::create(into.join(LINES))?);
-        let mut table = csv::Writer::from_path(into.join("messages.csv"))?;
-        table.write_record(COLUMNS)?;
-        Ok(Self {
-            asked,
-            lines,
-            table,
-            rooms: HashMap::new(),
-            names: HashMap::new(),
-            texts: HashMap::new(),
-            uploads: HashMap::new(),
-            wanted: BTreeMap::new(),
-            ids: Vec::new(),
-            messages: 0,
-        })
+    /// At the beginning, or where an earlier one was stopped.
+    pub(super) fn begin(asked: Asked, into: &Path, from: Stop) -> Result<Self> {
+        let lines = BufWriter::new(file_of(&into.join(LINES), from.lines)?);
+        let table = file_of(&into.join(TABLE), from.table)?;
+        let mut table = csv::Writer::from_writer(table);
+        if from.table == 0 {
+            table.write_record(COLUMNS)?;
+        }
+        Ok(Self { asked, lines, table, known: from.known })
+    }
+
+    /// Where it is, with everything written that is behind it.
+    pub(super) fn stop(&mut self, after: Position) -> Result<Stop<&Known>> {
+        let lines = self.sync()?;
+        let table = self.table.get_ref().metadata()?.len();
+        Ok(Stop { after, lines, table, known: &self.known })
+    }
+
+    fn sync(&mut self) -> Result<u64> {
+        self.lines.flush()?;
+        self.lines.get_ref().sync_all()?;
+        self.table.flush()?;
+        self.table.get_ref().sync_all()?;
+        Ok(self.lines.get_ref().metadata()?.len())
     }
 
     pub(super) fn take(&mut self, envelope: &Envelope<DomainEvent>) -> Result<()> {
@@ -79,14 +108,18 @@ impl Export {
         let covered = self.asked.covers(conversation, envelope.recorded_at);
         let before = self.texts_after(&envelope.event);
         if let DomainEvent::Conversation(event) = &envelope.event {
-            let room = self.rooms.remove(&conversation).unwrap_or_default();
-            self.rooms.insert(conversation, room.evolve(event));
+            let room = self.known.rooms.remove(&conversation).unwrap_or_default();
+            self.known.rooms.insert(conversation, room.evolve(event));
         }
         if !covered {
             return Ok(());
         }
-        let members: Vec<UserId> =
-            self.rooms.get(&conversation).map(|room| room.members().collect()).unwrap_or_default();
+        let members: Vec<UserId> = self
+            .known
+            .rooms
+            .get(&conversation)
+            .map(|room| room.members().collect())
+            .unwrap_or_default();
         let mut line = frame(envelope);
         line["conversation"] = json!(conversation);
         line["members"] = json!(members);
@@ -94,9 +127,9 @@ impl Export {
             line["before"] = json!(before);
         }
         writeln!(self.lines, "{line}")?;
-        self.ids.push(envelope.id);
+        self.known.ids.push(envelope.id);
         if let DomainEvent::Message(event) = &envelope.event {
-            self.messages += 1;
+            self.known.messages += 1;
             self.row(envelope, conversation, event, &line, before, &members)?;
         }
         Ok(())
@@ -106,14 +139,14 @@ impl Export {
     fn learn(&mut self, envelope: &Envelope<DomainEvent>) {
         match &envelope.event {
             DomainEvent::User(UserEvent::SignedUp { user, name, .. }) => {
-                self.names.insert(*user, name.open().cloned().unwrap_or_default());
+                self.known.names.insert(*user, name.open().cloned().unwrap_or_default());
             }
             DomainEvent::User(UserEvent::ProfileChanged { user, name: Some(name), .. }) => {
-                self.names.insert(*user, name.open().cloned().unwrap_or_default());
+                self.known.names.insert(*user, name.open().cloned().unwrap_or_default());
             }
             DomainEvent::File(FileEvent::Uploaded { file, name, digest, .. }) => {
                 let name = name.open().cloned().unwrap_or_default();
-                self.uploads.insert(*file, Attachment { digest: digest.clone(), name });
+                self.known.uploads.insert(*file, Attachment { digest: digest.clone(), name });
             }
             _ => {}
         }
@@ -124,13 +157,13 @@ impl Export {
         let DomainEvent::Message(event) = event else { return None };
         match event {
             MessageEvent::Sent { message, text, .. } => {
-                self.texts.insert(*message, text.open().cloned());
+                self.known.texts.insert(*message, text.open().cloned());
                 None
             }
             MessageEvent::Edited { message, text, .. } => {
-                self.texts.insert(*message, text.open().cloned())
+                self.known.texts.insert(*message, text.open().cloned())
             }
-            MessageEvent::Deleted { message, .. } => self.texts.remove(message),
+            MessageEvent::Deleted { message, .. } => self.known.texts.remove(message),
             MessageEvent::Reacted { .. } | MessageEvent::Unreacted { .. } => None,
         }
     }
@@ -149,8 +182,8 @@ impl Export {
             _ => &[],
         };
         for file in attachments {
-            if let Some(upload) = self.uploads.remove(file) {
-                self.wanted.insert(*file, upload);
+            if let Some(upload) = self.known.uploads.remove(file) {
+                self.known.wanted.insert(*file, upload);
             }
         }
         let by = envelope.metadata.actor;
@@ -163,7 +196,7 @@ impl Export {
             line["data"]["message"].as_str().unwrap_or_default().to_owned(),
             envelope.event.event_type().trim_start_matches("message.").to_owned(),
             by.to_string(),
-            cell(self.names.get(&by).map_or("", String::as_str)),
+            cell(self.known.names.get(&by).map_or("", String::as_str)),
             cell(text.unwrap_or_default()),
             cell(&before.flatten().unwrap_or_default()),
             list(members.iter().map(ToString::to_string).collect()),
@@ -172,13 +205,23 @@ impl Export {
         Ok(())
     }
 
-    /// Ends it. Returns the events that are in it.
-    pub(super) fn finish(mut self) -> Result<Vec<EventId>> {
-        self.lines.flush()?;
-        self.lines.get_ref().sync_all()?;
-        self.table.flush()?;
-        Ok(self.ids)
+    /// Ends it. Returns what was found.
+    pub(super) fn finish(mut self) -> Result<Known> {
+        self.sync()?;
+        Ok(self.known)
     }
+}
+
+/// A file that goes on after so many bytes; what stands behind them was written twice or by halves.
+fn file_of(path: &Path, bytes: u64) -> Result<File> {
+    let named = || format!("{} cannot be written", path.display());
+    let file = File::options().write(true).create(true).truncate(false).open(path);
+    let mut file = file.with_context(named)?;
+    let there = file.metadata().with_context(named)?.len();
+    ensure!(there >= bytes, "{} is shorter than it was left", path.display());
+    file.set_len(bytes).with_context(named)?;
+    file.seek(SeekFrom::End(0)).with_context(named)?;
+    Ok(file)
 }
 
 /// A spreadsheet takes what begins so for a formula.

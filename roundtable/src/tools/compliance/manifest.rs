@@ -19,7 +19,11 @@ use super::{Asked, sweep};
 
 /// The events, a JSON object in each line.
 pub(super) const LINES: &str = "events.jsonl";
-const MANIFEST: &str = "manifest.json";
+/// The messages, for spreadsheets.
+pub(super) const TABLE: &str = "messages.csv";
+/// Where it was stopped, until it is done.
+pub(super) const BOOKMARK: &str = "unfinished.json";
+pub(super) const MANIFEST: &str = "manifest.json";
 /// The signature of the manifest by the key of the audit.
 const SIGNATURE: &str = "manifest.sig";
 /// What is signed begins with this.
@@ -74,7 +78,8 @@ fn digests(folder: &Path) -> Result<BTreeMap<String, String>> {
         for entry in entries {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            if entry.file_type()?.is_file() && name != MANIFEST && name != SIGNATURE {
+            let is_beside = [MANIFEST, SIGNATURE, BOOKMARK].contains(&name.as_str());
+            if entry.file_type()?.is_file() && !is_beside {
                 let mut hash = Sha256::new();
                 let (mut file, mut buffer) = (File::open(entry.path())?, vec![0; 1 << 16]);
                 loop {

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use reqwest::{RequestBuilder, StatusCode};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::{Instant, sleep};
-
-use crate::client::key;
+use uuid::Uuid;
 
 /// How long an answer that asks to come back later is followed.
 pub(super) const PATIENCE: Duration = Duration::from_secs(300);
@@ -18,9 +17,9 @@ pub(super) enum Answer {
     Refused(String),
 }
 
-/// Sends a request, with one key, until it is answered for good.
-pub(super) async fn patiently(request: impl Fn() -> RequestBuilder) -> Result<Answer> {
-    let (key, begun) = (key().to_string(), Instant::now());
+/// Sends a request, with its idempotency key, until it is answered for good.
+pub(super) async fn patiently(key: Uuid, request: impl Fn() -> RequestBuilder) -> Result<Answer> {
+    let (key, begun) = (key.to_string(), Instant::now());
     loop {
         let answer = request().header("Idempotency-Key", &key).send().await;
         let answer = answer.context("the other stack does not answer")?;
@@ -40,12 +39,4 @@ pub(super) async fn patiently(request: impl Fn() -> RequestBuilder) -> Result<An
         let slug = body["type"].as_str().and_then(|it| it.rsplit('/').next());
         return Ok(Answer::Refused(slug.map_or_else(|| status.to_string(), str::to_owned)));
     }
-}
-
-/// An answer that names no position is of something that was there already.
-pub(super) fn with_position(mut made: Value) -> Value {
-    if made["position"].is_null() {
-        made["position"] = json!(events::Position::START);
-    }
-    made
 }

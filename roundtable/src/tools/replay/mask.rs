@@ -1,10 +1,12 @@
 //! Pseudonyms: what cannot be read any more, and is still like what it stands for.
 
 use rand::Rng as _;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use uuid::Uuid;
+use uuid::{Builder, Uuid};
 
 /// A key that lives as long as the replay: without it nobody finds back.
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Mask {
     key: [u8; 32],
 }
@@ -29,6 +31,12 @@ impl Mask {
     /// A short name for an id, in letters and digits.
     pub(super) fn name(&self, id: Uuid) -> String {
         hex::encode(&self.digest(id.as_bytes(), 0)[..8])
+    }
+
+    /// The idempotency key of a request: the same for the same one.
+    pub(super) fn request(&self, what: &str) -> Uuid {
+        let digest = self.digest(what.as_bytes(), u64::MAX);
+        Builder::from_random_bytes(*digest.first_chunk().expect("a digest is longer")).into_uuid()
     }
 
     fn stream(&self, word: &str) -> Stream<'_> {

@@ -3,19 +3,23 @@
 //! Who took part get new accounts there, under pseudonyms that follow from a key which is thrown away
 //! (`mask`): nothing of what was said leaves, only how much, by whom, when. What was between them when the
 //! slice begins is made first; then each fact is issued again as the command that made it, at the
-//! recorded pace or faster. Conversations go side by side, each in its own order.
+//! recorded pace or faster. Conversations go side by side, each in its own order. A journal tells what is done,
+//! where it is to go on after a stop.
 
 mod ask;
 mod cast;
 mod issue;
+mod journal;
 mod mask;
+mod prepare;
 mod report;
 mod step;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
+use event_log::EventLog;
 use events::Position;
 use query_api::history::{access, when::When};
 use reqwest::Method;
@@ -25,11 +29,13 @@ use super::{
     Place,
     events::{index, operator},
     export::opened,
+    stop,
     sweep::sweep,
 };
 use crate::client::Client;
 use cast::Cast;
 use issue::Issuer;
+use journal::{Journal, Line, Slice};
 use mask::Mask;
 use step::Step;
 
@@ -54,6 +60,10 @@ pub struct ReplayArguments {
     /// The other stack, such as http://127.0.0.1:8090. Never the one that is replayed.
     #[arg(long, value_name = "URL")]
     into: String,
+    /// Keep in this file what is done, and the key of the pseudonyms: a replay that was stopped goes
+    /// on, begun again with the same file. It is removed in the end.
+    #[arg(long, value_name = "FILE")]
+    resume: Option<PathBuf>,
     /// Print one JSON object instead of a table.
     #[arg(long)]
     json: bool,
@@ -75,41 +85,82 @@ async fn is_itself(client: &Client, place: &Place) -> Result<bool> {
 /// When a server does not answer, or the slice is empty.
 pub async fn run(arguments: ReplayArguments) -> Result<ExitCode> {
     service::telemetry::init("error");
-    let ReplayArguments { from, to, speed, into, json, place } = arguments;
+    let ReplayArguments { from, to, speed, into, resume, json, place } = arguments;
     ensure!(speed >= 0.0 && speed.is_finite(), "--speed is a number from 0 on");
     let client = Client::new(&into)?;
     ensure!(!is_itself(&client, &place).await?, "{into} is the stack that is replayed");
     // The lengths of words are needed, not the words: they are masked before anything is kept.
     let log = place.log().await?;
-    let place_of = async |when: Option<When>, otherwise: Position| match when {
-        None => Ok(otherwise),
-        Some(When::At(position)) => Ok(position),
+    let place_of = async |when: Option<When>| match when {
+        None => Ok(None),
+        Some(When::At(position)) => Ok(Some(position)),
         Some(moment) => {
             let mut db = index(&log, &place.postgres()?).await?;
-            anyhow::Ok(moment.last_event(&mut db).await?.unwrap_or(Position::START))
+            let last = moment.last_event(&mut db).await?;
+            anyhow::Ok(Some(last.unwrap_or(Position::START)))
         }
     };
-    let from = place_of(from, Position::START).await?;
-    let to = place_of(to, log.head().await?).await?;
-    ensure!(from < to, "there is nothing between {from} and {to}");
-
+    let (from, to) = (place_of(from).await?, place_of(to).await?);
+    let (journal, mut past) = Journal::open(resume.as_deref())?;
+    let (slice, mask) = match past.begun() {
+        Some((slice, mask)) => {
+            ensure!(
+                slice.into == into
+                    && from.is_none_or(|from| from == slice.from)
+                    && to.is_none_or(|to| to == slice.to),
+                "the file of --resume is of the slice from {} to {} into {}",
+                slice.from,
+                slice.to,
+                slice.into
+            );
+            (slice.clone(), mask.clone())
+        }
+        None => {
+            let to = match to {
+                Some(to) => to,
+                None => log.head().await?,
+            };
+            let slice = Slice { from: from.unwrap_or(Position::START), to, into };
+            let (from, to) = (slice.from, slice.to);
+            ensure!(from < to, "there is nothing between {from} and {to}");
+            let mask = Mask::new();
+            journal.note(&[Line::Replay { slice: slice.clone(), mask: mask.clone() }])?;
+            (slice, mask)
+        }
+    };
+    stop::says(match resume {
+        Some(_) => stop::GOES_ON,
+        None => "with --resume FILE it would have kept what is done",
+    });
+    let Slice { from, to, .. } = slice;
     access::record(&log, operator(), "replay", format!("from={from} to={to}"), vec![]).await?;
-    let mask = Mask::new();
+    let (cast, steps) = read(&log, from, to, &mask).await?;
+    let issuer = Issuer::new(client, mask, journal, &mut past);
+    let prepared = issuer.prepare(&cast, &steps, past.prepared).await;
+    prepared.context("the people of the slice cannot be made there")?;
+    let begun = Instant::now();
+    let report = issuer.issue(steps, &past, speed).await?;
+    report.print(begun.elapsed(), json)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Who was there before the slice, and what was done in it.
+async fn read(
+    log: &EventLog,
+    from: Position,
+    to: Position,
+    mask: &Mask,
+) -> Result<(Cast, Vec<Step>)> {
     let (mut cast, mut steps) = (Cast::default(), Vec::new());
-    sweep(&log, Position::START, to, "reading", async |recorded| {
-        let Some(envelope) = opened(&log, recorded).await? else { return Ok(()) };
+    sweep(log, Position::START, to, "reading", async |recorded| {
+        let Some(envelope) = opened(log, recorded).await? else { return Ok(()) };
         if envelope.position <= from {
             cast.learn(&envelope.event);
         } else {
-            steps.push(Step::of(&envelope, &mask));
+            steps.push(Step::of(&envelope, mask));
         }
         Ok(())
     })
     .await?;
-    let issuer = Issuer::new(client, mask);
-    issuer.prepare(&cast, &steps).await.context("the people of the slice cannot be made there")?;
-    let begun = Instant::now();
-    let report = issuer.issue(steps, speed).await?;
-    report.print(begun.elapsed(), json)?;
-    Ok(ExitCode::SUCCESS)
+    Ok((cast, steps))
 }

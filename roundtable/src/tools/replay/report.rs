@@ -4,7 +4,20 @@ use std::{collections::BTreeMap, io::Write as _, time::Duration};
 
 use anyhow::Result;
 use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
+
+/// What became of a fact.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Became {
+    /// It was done: after so many microseconds from when it was due.
+    Done(u64),
+    /// The other stack said no, and why.
+    Refused(String),
+    /// What it is about is not there, or it cannot be done again.
+    Skipped,
+}
 
 /// What came of the facts of one type.
 #[derive(Default)]
@@ -23,23 +36,20 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn done(&mut self, name: &'static str, taken: Duration) {
-        self.rows.entry(name).or_default().done += 1;
-        let taken = u64::try_from(taken.as_micros()).unwrap_or(u64::MAX);
-        if let Some(all) = &mut self.taken {
-            all.saturating_record(taken);
-        } else if let Ok(mut all) = Histogram::new_with_max(600_000_000, 3) {
-            all.saturating_record(taken);
-            self.taken = Some(all);
+    /// Counts a fact of this type.
+    pub(super) fn count(&mut self, name: &'static str, became: &Became) {
+        let row = self.rows.entry(name).or_default();
+        match became {
+            Became::Skipped => row.skipped += 1,
+            Became::Refused(slug) => *row.refused.entry(slug.clone()).or_default() += 1,
+            Became::Done(taken) => {
+                row.done += 1;
+                if self.taken.is_none() {
+                    self.taken = Histogram::new_with_max(600_000_000, 3).ok();
+                }
+                self.taken.iter_mut().for_each(|all| all.saturating_record(*taken));
+            }
         }
-    }
-
-    pub(super) fn refused(&mut self, name: &'static str, slug: &str) {
-        *self.rows.entry(name).or_default().refused.entry(slug.to_owned()).or_default() += 1;
-    }
-
-    pub(super) fn skip(&mut self, name: &'static str) {
-        self.rows.entry(name).or_default().skipped += 1;
     }
 
     /// Prints it: a table, or one JSON object.

@@ -2,7 +2,7 @@
 
 use events::{
     ConversationEvent, ConversationId, DomainEvent, Envelope, FriendshipEvent, MessageEvent,
-    MessageId, Moment, ReceiptEvent, UserId,
+    MessageId, Moment, Position, ReceiptEvent, UserId,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -11,6 +11,7 @@ use super::{cast::Room, mask::Mask};
 
 /// A fact, as it is to be done again.
 pub(super) struct Step {
+    pub(super) position: Position,
     pub(super) at: Moment,
     pub(super) name: &'static str,
     pub(super) by: UserId,
@@ -45,7 +46,8 @@ pub(super) enum Talk {
 impl Step {
     /// What made this fact.
     pub(super) fn of(envelope: &Envelope<DomainEvent>, mask: &Mask) -> Self {
-        let (at, name) = (envelope.recorded_at, envelope.event.event_type());
+        let (position, at) = (envelope.position, envelope.recorded_at);
+        let name = envelope.event.event_type();
         let text = |text: &events::Personal<String>| {
             // What was erased has no words any more; something was said all the same.
             text.open().map_or_else(|| "…".to_owned(), |text| mask.text(text))
@@ -63,7 +65,7 @@ impl Step {
             DomainEvent::Friendship(event) => of_friendship(event),
             _ => Act::Skip,
         };
-        Self { at, name, by: envelope.metadata.actor, act }
+        Self { position, at, name, by: envelope.metadata.actor, act }
     }
 }
 

@@ -1,0 +1,133 @@
+//! The people of a slice, and what was between them before it, made on the other stack.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use events::{UserId, conversation::ConversationKind};
+use reqwest::Method;
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use super::{
+    ask::{Answer, PATIENCE, patiently},
+    cast::{Cast, Room},
+    issue::{Done, Issuer},
+    journal::Line,
+    step::{Act, Step, Talk},
+};
+use crate::client::{Error, Session, SignUp};
+
+/// How many people are made at once: a password takes a while to hash.
+const AT_ONCE: usize = 4;
+
+impl Issuer {
+    /// Makes the people of the slice, and what was between them before; where that was done already,
+    /// the people log in again.
+    pub(super) async fn prepare(&self, cast: &Cast, steps: &[Step], done: bool) -> Result<()> {
+        let (mut people, mut rooms) = (BTreeSet::new(), BTreeSet::new());
+        for step in steps {
+            match &step.act {
+                Act::Skip => continue,
+                Act::Friendship { of, .. } => drop(people.insert(*of)),
+                Act::Open(room) => people.extend(&room.people),
+                Act::Talk(conversation, talk) => {
+                    rooms.insert(*conversation);
+                    if let Talk::Person { user, .. } = talk {
+                        people.insert(*user);
+                    }
+                }
+            }
+            people.insert(step.by);
+        }
+        let rooms: Vec<Room> = cast.rooms(&rooms).collect();
+        people.extend(rooms.iter().flat_map(|room| &room.people));
+        let people: Vec<UserId> = people.into_iter().filter(|user| !user.uuid().is_nil()).collect();
+        let mut made = HashMap::new();
+        for some in people.chunks(AT_ONCE) {
+            let sessions =
+                futures::future::try_join_all(some.iter().map(|user| self.person(*user)));
+            made.extend(some.iter().copied().zip(sessions.await?.into_iter().map(Arc::new)));
+        }
+        self.come(made);
+        if done {
+            return Ok(());
+        }
+        for (at, one) in people.iter().enumerate() {
+            for other in &people[at + 1..] {
+                if cast.are_friends(*one, *other) {
+                    self.befriend(*one, *other).await?;
+                }
+            }
+        }
+        for room in &rooms {
+            if let Done::Made { of, there } = self.open(room).await? {
+                self.journal.note(&[Line::Made { of, there }])?;
+            }
+        }
+        self.journal.note(&[Line::Prepared])
+    }
+
+    async fn person(&self, user: UserId) -> Result<Session> {
+        let name = self.mask.name(user.uuid());
+        let who = SignUp {
+            email: format!("{name}@replay.invalid"),
+            handle: format!("r_{name}"),
+            name: format!("Replayed {name}"),
+            password: format!("{name}{name}"),
+        };
+        let body = json!({
+            "email": who.email, "handle": who.handle, "name": who.name, "password": who.password,
+        });
+        let request = || self.client.request(Method::POST, "/v1/users").json(&body);
+        let key = self.mask.request(&format!("sign up {user}"));
+        if let Answer::Refused(slug) = patiently(key, request).await? {
+            // Only this replay knows the name: it was stopped after that.
+            ensure!(slug.ends_with("-taken"), "nobody can sign up there: {slug}");
+        }
+        let begun = Instant::now();
+        loop {
+            match self.client.log_in(&who.email, &who.password).await {
+                Err(Error::Problem(refusal))
+                    if refusal.slug().contains("too-many") && begun.elapsed() < PATIENCE =>
+                {
+                    sleep(Duration::from_secs(1)).await;
+                }
+                session => return session.context("a new person cannot log in"),
+            }
+        }
+    }
+
+    async fn befriend(&self, one: UserId, other: UserId) -> Result<()> {
+        let (Some(one_there), Some(other_there)) = (self.of(one), self.of(other)) else {
+            return Ok(());
+        };
+        let body = json!({ "to": other_there.user() });
+        let key = self.mask.request(&format!("befriend {one} {other}"));
+        self.ask(key, one, &Method::POST, "/v1/friend-requests", Some(body)).await?;
+        let path = format!("/v1/friend-requests/{}/accept", one_there.user());
+        let key = self.mask.request(&format!("befriended {one} {other}"));
+        self.ask(key, other, &Method::POST, &path, None).await.map(drop)
+    }
+
+    /// Opens a conversation with the same people.
+    pub(super) async fn open(&self, room: &Room) -> Result<Done> {
+        let mut there = room.people.iter().filter_map(|user| self.of(*user));
+        let Some(owner) = there.next() else { return Ok(Done::Unknown) };
+        let others: Vec<UserId> = there.map(|session| session.user()).collect();
+        let body = match (room.kind, others.first()) {
+            (ConversationKind::Direct, None) => return Ok(Done::Unknown),
+            (ConversationKind::Direct, Some(with)) => json!({ "kind": "direct", "with": with }),
+            // The room of a study session is a group there.
+            (ConversationKind::Group | ConversationKind::Study, _) => {
+                json!({ "kind": "group", "title": "A replay", "members": others })
+            }
+        };
+        let key = self.mask.request(&format!("open {}", room.id));
+        let request = || owner.request(Method::POST, "/v1/conversations").json(&body);
+        self.made(key, room.id.uuid(), request).await
+    }
+}
