@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// How often some bytes come.
@@ -16,6 +17,7 @@ const TICK: Duration = Duration::from_millis(20);
 pub struct Narrow {
     /// Where clients go instead.
     pub address: SocketAddr,
+    is_narrow: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
@@ -24,13 +26,19 @@ impl Narrow {
     pub async fn to(far: &str, bytes: usize) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let (address, far) = (listener.local_addr()?, far.to_owned());
+        let (is_narrow, narrow) = watch::channel(true);
         let task = tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
                 // Whose connection fails notices it by itself.
-                tokio::spawn(drip(near, far.clone(), bytes));
+                tokio::spawn(drip(near, far.clone(), bytes, narrow.clone()));
             }
         });
-        Ok(Self { address, task })
+        Ok(Self { address, is_narrow, task })
+    }
+
+    /// From now on everything comes as fast as it can, or as slowly as in the beginning.
+    pub fn narrow(&self, is_narrow: bool) {
+        self.is_narrow.send_replace(is_narrow);
     }
 }
 
@@ -40,7 +48,12 @@ impl Drop for Narrow {
     }
 }
 
-async fn drip(near: TcpStream, far: String, bytes: usize) -> Result<()> {
+async fn drip(
+    near: TcpStream,
+    far: String,
+    bytes: usize,
+    narrow: watch::Receiver<bool>,
+) -> Result<()> {
     let (mut near, mut to_near) = near.into_split();
     let (mut far, mut to_far) = TcpStream::connect(far).await?.into_split();
     let asked = async { tokio::io::copy(&mut near, &mut to_far).await };
@@ -52,7 +65,9 @@ async fn drip(near: TcpStream, far: String, bytes: usize) -> Result<()> {
                 return to_near.shutdown().await;
             }
             to_near.write_all(&some[..length]).await?;
-            tokio::time::sleep(TICK).await;
+            if *narrow.borrow() {
+                tokio::time::sleep(TICK).await;
+            }
         }
     };
     tokio::try_join!(asked, answered)?;

@@ -35,6 +35,10 @@ async fn talked() -> Result<(Up, Group)> {
     Ok((up, group))
 }
 
+fn url(way: &Narrow) -> String {
+    format!("esdb://{}?tls=false", way.address)
+}
+
 /// Waits until the notary has signed everything.
 async fn signed(up: &Up) -> Result<()> {
     let begun = Instant::now();
@@ -55,22 +59,27 @@ async fn what_is_stopped_goes_on_and_comes_to_the_same() -> Result<()> {
     signed(&up).await?;
     let data = up.data();
     let port = fs::read_to_string(data.join("event-store.port"))?;
-    let slow = Narrow::to(&format!("127.0.0.1:{}", port.trim()), SLOWLY).await?;
-    let slow = format!("esdb://{}?tls=false", slow.address);
+    let way = Narrow::to(&format!("127.0.0.1:{}", port.trim()), SLOWLY).await?;
     let place = folder()?;
-    verification(&data, &slow, place.path()).await?;
+    verification(&data, &way, place.path()).await?;
     verification_of_a_file(&data, place.path()).await?;
-    compliance(&data, &slow, place.path(), &group.conversation.to_string()).await?;
+    let conversation = group.conversation.to_string();
+    compliance(&data, &way, place.path(), &conversation).await?;
+    what_was_erased_meanwhile_is_in_no_export(&data, &way, place.path(), &group).await?;
     up.end().await
 }
 
-async fn verification(data: &Path, slow: &str, place: &Path) -> Result<()> {
+async fn verification(data: &Path, way: &Narrow, place: &Path) -> Result<()> {
     let bookmark = place.join("verify");
-    let file = bookmark.to_string_lossy();
-    let verify = ["audit", "verify", "--resume", &file];
-    let slowly = [&verify[..], &["--eventstore-url", slow]].concat();
+    let (file, url) = (bookmark.to_string_lossy(), url(way));
+    let verify = ["audit", "verify", "--resume", &file, "--eventstore-url", &url];
     let halfway = || kept(&bookmark, "/place/verifier/read").is_some_and(|read| read != 0);
-    ensure!(killed(data, &slowly, halfway).await?, "it was quicker");
+    ensure!(killed(data, &verify, halfway).await?, "it was quicker");
+    way.narrow(false);
+    // The log of another deployment is other work.
+    let output = tried(data, &verify[..4]).await?;
+    let wrong = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(!output.status.success() && wrong.contains("is of other work than this"), "{wrong}");
     let read = kept(&bookmark, "/place/verifier/read").context("a count")?;
     let output = tried(data, &verify).await?;
     let (out, wrong) = (String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?);
@@ -92,10 +101,7 @@ async fn verification_of_a_file(data: &Path, place: &Path) -> Result<()> {
     let (from, file) = (export.to_string_lossy(), bookmark.to_string_lossy());
     run(data, &["audit", "export", &from]).await?;
     let verify = ["audit", "verify", "--from", &from, "--resume", &file];
-    let begun = Instant::now();
-    while !killed(data, &verify, || bookmark.exists()).await? {
-        ensure!(begun.elapsed() < PATIENCE, "it is always quicker");
-    }
+    stopped(data, &verify, &bookmark).await?;
     let of_other_work = ["audit", "verify", "--resume", &file];
     let output = tried(data, &of_other_work).await?;
     let wrong = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -113,20 +119,40 @@ async fn verification_of_a_file(data: &Path, place: &Path) -> Result<()> {
     let output = tried(data, &verify).await?;
     let out = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(!output.status.success() && out.contains(", 1 faults"), "{out}");
-    fs::write(&export, whole)?;
+    fs::write(&export, &whole)?;
     let out = run(data, &verify).await?;
     ensure!(out.contains(", 0 faults"), "{out}");
+
+    // And something that it has.
+    stopped(data, &verify, &bookmark).await?;
+    fs::write(&export, whole.replacen("\"type\":\"", "\"type\":\"un", 1))?;
+    let output = tried(data, &verify).await?;
+    let wrong = String::from_utf8_lossy(&output.stderr).into_owned();
+    let out = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(wrong.contains("what was read of the file has changed"), "{wrong}");
+    ensure!(!output.status.success() && out.contains(", 1 faults"), "{out}");
     Ok(())
 }
 
-async fn compliance(data: &Path, slow: &str, place: &Path, conversation: &str) -> Result<()> {
+/// Begins it until it is killed in time.
+async fn stopped(data: &Path, verify: &[&str], bookmark: &Path) -> Result<()> {
+    let begun = Instant::now();
+    while !killed(data, verify, || bookmark.exists()).await? {
+        ensure!(begun.elapsed() < PATIENCE, "it is always quicker");
+    }
+    Ok(())
+}
+
+async fn compliance(data: &Path, way: &Narrow, place: &Path, conversation: &str) -> Result<()> {
     let (stopped, whole) = (place.join("stopped"), place.join("whole"));
     let bookmark = stopped.join("unfinished.json");
-    let into = stopped.to_string_lossy();
-    let export = ["compliance", "--conversation", conversation, "--into", &into];
-    let slowly = [&export[..], &["--eventstore-url", slow]].concat();
+    let (into, url) = (stopped.to_string_lossy(), url(way));
+    let export =
+        ["compliance", "--eventstore-url", &url, "--conversation", conversation, "--into", &into];
     let halfway = || kept(&bookmark, "/place/lines").is_some_and(|lines| lines != 0);
-    ensure!(killed(data, &slowly, halfway).await?, "it was quicker");
+    way.narrow(true);
+    ensure!(killed(data, &export, halfway).await?, "it was quicker");
+    way.narrow(false);
     let lines = kept(&bookmark, "/place/lines").context("bytes")?;
     let output = tried(data, &["compliance", "--into", &into]).await?;
     let wrong = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -146,5 +172,36 @@ async fn compliance(data: &Path, slow: &str, place: &Path, conversation: &str) -
     let again = tried(data, &export).await?;
     let wrong = String::from_utf8_lossy(&again.stderr).into_owned();
     ensure!(!again.status.success() && wrong.contains("holds a whole export already"), "{wrong}");
+    Ok(())
+}
+
+async fn what_was_erased_meanwhile_is_in_no_export(
+    data: &Path,
+    way: &Narrow,
+    place: &Path,
+    group: &Group,
+) -> Result<()> {
+    let folder = place.join("erased-meanwhile");
+    let (bookmark, into, url) =
+        (folder.join("unfinished.json"), folder.to_string_lossy(), url(way));
+    let export = ["compliance", "--eventstore-url", &url, "--into", &into];
+    let halfway = || kept(&bookmark, "/place/lines").is_some_and(|lines| lines != 0);
+    let words = "one of very many words";
+    way.narrow(true);
+    ensure!(killed(data, &export, halfway).await?, "it was quicker");
+    way.narrow(false);
+    ensure!(fs::read_to_string(folder.join("events.jsonl"))?.contains(words));
+    for person in &group.people {
+        let certificate = place.join("certificate").to_string_lossy().into_owned();
+        let user = person.user().to_string();
+        run(data, &["erase", &user, "--yes", "--certificate", &certificate]).await?;
+    }
+    let output = tried(data, &export).await?;
+    let wrong = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.success(), "{wrong}");
+    ensure!(wrong.contains("beginning anew: somebody was erased meanwhile"), "{wrong}");
+    for name in ["events.jsonl", "messages.csv"] {
+        ensure!(!fs::read_to_string(folder.join(name))?.contains(words), "{name}");
+    }
     Ok(())
 }

@@ -5,8 +5,9 @@
 
 use std::time::Duration;
 
-use events::{Position, UserId};
+use events::{Moment, Position, UserId};
 use serde::Deserialize;
+use sqlx::PgPool;
 
 use crate::connect::{Store, is_away};
 use crate::{Unavailable, Vault};
@@ -49,6 +50,21 @@ pub(crate) async fn settle(store: Store, vault: Vault) {
             });
         }
     }
+}
+
+/// Whether somebody's key was destroyed after this moment, or shortly before: clocks differ.
+///
+/// # Errors
+/// When Postgres is away, or has no vault.
+pub async fn erased_since(postgres: &PgPool, moment: Moment) -> sqlx::Result<bool> {
+    sqlx::query_scalar(
+        "select exists (
+             select from vault.person_key where destroyed_at > $1 - interval '1 minute'
+         )",
+    )
+    .bind(moment)
+    .fetch_one(postgres)
+    .await
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -1,6 +1,6 @@
 //! The key vault as a copy outside of Postgres: for backups.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -62,7 +62,21 @@ pub async fn copy_vault(postgres: &PgPool) -> sqlx::Result<Vec<KeyCopy>> {
     Ok(rows.into_iter().map(copy).collect())
 }
 
-/// Puts a copy into an empty vault, as a whole or not at all. What was erased since the copy was
+/// Whether a restore that was interrupted has put this copy into the vault. Keys may have been destroyed
+/// since, even of people who are not in the copy.
+fn is_copy(
+    there: &HashMap<Uuid, Option<Vec<u8>>>,
+    keys: &[KeyCopy],
+    wrapped: &[Option<Vec<u8>>],
+) -> bool {
+    let ours: HashSet<Uuid> = keys.iter().map(|key| key.subject).collect();
+    let mut copies = keys.iter().zip(wrapped);
+    copies.all(|(key, bytes)| {
+        there.get(&key.subject).is_some_and(|there| there.is_none() || there == bytes)
+    }) && there.iter().all(|(subject, key)| key.is_none() || ours.contains(subject))
+}
+
+/// Puts a copy into an empty vault, as a whole or not at all; one that is there already stays. What was erased since the copy was
 /// made is destroyed again by whoever connects to the log first, before any key is used.
 ///
 /// # Errors
@@ -86,17 +100,16 @@ pub async fn restore_vault(
     make_schema(postgres).await?;
     let mut transaction = postgres.begin().await?;
     sqlx::query("lock table vault.person_key").execute(&mut *transaction).await?;
-    let there: HashSet<Uuid> = sqlx::query_scalar("select subject from vault.person_key")
-        .fetch_all(&mut *transaction)
-        .await?
-        .into_iter()
-        .collect();
-    // A restore that was interrupted has put in all of them, as it does so at once.
-    let is_done = !there.is_empty();
-    if is_done && there != keys.iter().map(|key| key.subject).collect() {
+    let there: HashMap<Uuid, Option<Vec<u8>>> =
+        sqlx::query_as("select subject, wrapped from vault.person_key")
+            .fetch_all(&mut *transaction)
+            .await?
+            .into_iter()
+            .collect();
+    if !there.is_empty() && !is_copy(&there, keys, &wrapped) {
         return Err(VaultCopyError::NotEmpty);
     }
-    let left = if is_done { &[] } else { keys };
+    let left = if there.is_empty() { keys } else { &[] };
     for (keys, wrapped) in left.chunks(ROWS).zip(wrapped.chunks(ROWS)) {
         sqlx::query(
             "insert into vault.person_key (subject, wrapped, created_at, destroyed_at)

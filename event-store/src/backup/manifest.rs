@@ -72,18 +72,9 @@ impl Manifest {
         Self::read_as(folder, NAME)
     }
 
-    /// Everything that is copied already: by the backup before this one, and by one that was
-    /// interrupted after it.
-    pub(super) fn copied(folder: &Path) -> Result<Vec<Entry>, BackupError> {
-        let whole = Self::read(folder)?.map(|manifest| manifest.files).unwrap_or_default();
-        let begun = Self::read_as(folder, BEGUN)?.map(|manifest| manifest.files);
-        let mut files = begun.unwrap_or_default();
-        for entry in whole {
-            if files.iter().all(|newer| newer.base() != entry.base()) {
-                files.push(entry);
-            }
-        }
-        Ok(files)
+    /// What a backup that was interrupted has copied.
+    pub(super) fn begun(folder: &Path) -> Result<Vec<Entry>, BackupError> {
+        Ok(Self::read_as(folder, BEGUN)?.map(|manifest| manifest.files).unwrap_or_default())
     }
 
     fn read_as(folder: &Path, name: &str) -> Result<Option<Self>, BackupError> {

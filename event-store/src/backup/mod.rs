@@ -101,7 +101,8 @@ pub fn backup(
     mut told: impl FnMut(u64, u64),
 ) -> Result<Copied, BackupError> {
     let _lock = claim(to)?;
-    let old = Manifest::copied(to)?;
+    let old = Manifest::read(to)?.map(|manifest| manifest.files).unwrap_or_default();
+    let begun = Manifest::begun(to)?;
     let all = walk::list(data)?;
     let size = |named: &Named| fs::metadata(&named.path).map_or(0, |found| found.len());
     let of = all.iter().map(size).sum();
@@ -113,7 +114,7 @@ pub fn backup(
         if named.base != copied.head {
             return Err(corrupt(&named, 0, "the segment before this one is missing").into());
         }
-        let segment = Segment { named: &named, next, to, old: &old };
+        let segment = Segment { named: &named, next, to, old: &old, begun: &begun };
         let Some(Done { entry, new, head }) = segment.copy(walk)? else { break };
         copied.segments += 1;
         copied.bytes += entry.bytes;
@@ -122,7 +123,8 @@ pub fn backup(
         files.push(entry);
         told(copied.bytes, of);
         if new > 0 && next.is_some() {
-            Manifest::new(now, head, files.clone()).note(to)?;
+            let ahead = begun.iter().filter(|entry| entry.base() > Some(named.base)).cloned();
+            Manifest::new(now, head, files.iter().cloned().chain(ahead).collect()).note(to)?;
         }
     }
     if files.is_empty() {

@@ -2,7 +2,7 @@
 //! leaves what the next one goes on with.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, TryLockError},
     path::{Path, PathBuf},
 };
 
@@ -44,12 +44,28 @@ pub fn restore(
     result.inspect_err(|_| place.leave())
 }
 
+/// Takes back what a restore had given its final name when it was killed: all but the first segment,
+/// without which it is no log.
+fn take_back(data: &Path, work: &Path) -> Result<(), Error> {
+    let published = walk::list_all(data)?;
+    if !work.exists() || published.iter().any(|named| named.base == 0) {
+        return Ok(());
+    }
+    for named in published {
+        let to = work.join(named.path.file_name().expect("a file has a name"));
+        fs::rename(&named.path, &to).map_err(Error::io("rename", &named.path))?;
+    }
+    Ok(())
+}
+
 /// Where the work is done, and where it goes.
 struct Place {
     data: PathBuf,
     work: PathBuf,
     /// Held when the data folder is there already, so that no store begins a log in it.
     lock: Option<File>,
+    /// Held so that no other restore works there.
+    _working: File,
 }
 
 impl Place {
@@ -57,6 +73,7 @@ impl Place {
         let data = std::path::absolute(data).map_err(Error::io("find", data))?;
         let (work, lock) = if data.exists() {
             // It may be a mount point, which nothing can be renamed to.
+            take_back(&data, &data.join(WORK))?;
             if !is_empty(&data, &["lock", WORK])? {
                 return Err(BackupError::NotEmpty(data));
             }
@@ -68,7 +85,12 @@ impl Place {
         };
         // One that was interrupted may have left it.
         fs::create_dir_all(&work).map_err(Error::io("create", &work))?;
-        Ok(Self { data, work, lock })
+        let working = File::open(&work).map_err(Error::io("open", &work))?;
+        match working.try_lock() {
+            Ok(()) => Ok(Self { data, work, lock, _working: working }),
+            Err(TryLockError::WouldBlock) => Err(Error::Taken(work).into()),
+            Err(TryLockError::Error(source)) => Err(Error::io("lock", &work)(source).into()),
+        }
     }
 
     fn fill(

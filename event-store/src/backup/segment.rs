@@ -26,6 +26,8 @@ pub(super) struct Segment<'a> {
     pub(super) to: &'a Path,
     /// What the backup before this one holds.
     pub(super) old: &'a [Entry],
+    /// What one that was interrupted has copied.
+    pub(super) begun: &'a [Entry],
 }
 
 /// What the backup holds of a segment.
@@ -86,9 +88,31 @@ impl Segment<'_> {
         length: u64,
         copy: &File,
     ) -> Result<(u64, u32), BackupError> {
-        let other = |reason| Err(BackupError::OtherHistory { path: path.to_owned(), reason });
         let of_base = |entry: &&Entry| entry.base() == Some(self.named.base);
-        let Some(before) = self.old.iter().find(of_base) else { return Ok((0, 0)) };
+        // What was never a whole backup binds nobody.
+        if let Some(before) = self.begun.iter().find(of_base)
+            && let Ok(kept) = self.kept_of(before, name, path, source, length, copy)
+            && kept != (0, 0)
+        {
+            return Ok(kept);
+        }
+        match self.old.iter().find(of_base) {
+            Some(before) => self.kept_of(before, name, path, source, length, copy),
+            None => Ok((0, 0)),
+        }
+    }
+
+    /// The same by what one backup says of it.
+    fn kept_of(
+        &self,
+        before: &Entry,
+        name: &str,
+        path: &Path,
+        source: &File,
+        length: u64,
+        copy: &File,
+    ) -> Result<(u64, u32), BackupError> {
+        let other = |reason| Err(BackupError::OtherHistory { path: path.to_owned(), reason });
         if before.name != name {
             if before.generation() > Some(self.named.generation) {
                 return other("the backup holds this segment in a newer form");

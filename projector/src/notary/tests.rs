@@ -1,7 +1,7 @@
 //! Whatever is done to a signed log is found, and found where it was done.
 
 use bytes::Bytes;
-use ed25519_dalek::SigningKey;
+use ed25519_dalek::{SigningKey, VerifyingKey};
 use event_log::Stored;
 use events::{Moment, Position};
 use proptest::prelude::*;
@@ -78,7 +78,11 @@ impl Log {
     }
 
     fn verify(&self) -> Report {
-        verify(&self.events, &self.key)
+        verify(&self.events, &self.keys())
+    }
+
+    fn keys(&self) -> [VerifyingKey; 1] {
+        [self.key.verifying_key()]
     }
 
     /// How many events, from the first one, are covered by a checkpoint.
@@ -103,16 +107,21 @@ fn held(signed: &Signed, position: Position, revision: u64) -> Stored {
 }
 
 /// The first reading.
-fn checkpoints(events: &[Stored], key: &SigningKey) -> Checkpoints {
-    let mut checkpoints = Checkpoints::new(vec![key.verifying_key()]);
+fn checkpoints(events: &[Stored], keys: &[VerifyingKey]) -> Checkpoints {
+    let mut checkpoints = Checkpoints::new(keys.to_vec());
     events.iter().filter(|event| event.stream == STREAM).for_each(|it| checkpoints.take(it));
     checkpoints
 }
 
 /// A verification that is stopped after so many events, and goes on when the log is as it is now.
 /// `None` if it cannot go on.
-fn resumed(before: &[Stored], stop: usize, now: &[Stored], key: &SigningKey) -> Option<Report> {
-    let mut verifier = checkpoints(before, key).read();
+fn resumed(
+    before: &[Stored],
+    stop: usize,
+    now: &[Stored],
+    keys: &[VerifyingKey],
+) -> Option<Report> {
+    let mut verifier = checkpoints(before, keys).read();
     let (mut kept, mut taken) = (None, 0);
     for (index, event) in before[..stop].iter().enumerate() {
         verifier.take(event);
@@ -121,19 +130,19 @@ fn resumed(before: &[Stored], stop: usize, now: &[Stored], key: &SigningKey) -> 
         }
     }
     let mut verifier = match kept {
-        Some(kept) => checkpoints(now, key).resume(serde_json::from_str(&kept).unwrap()).ok()?,
-        None => checkpoints(now, key).read(),
+        Some(kept) => checkpoints(now, keys).resume(serde_json::from_str(&kept).unwrap()).ok()?,
+        None => checkpoints(now, keys).read(),
     };
     now[taken..].iter().for_each(|event| verifier.take(event));
     Some(verifier.end(None))
 }
 
-fn verify(events: &[Stored], key: &SigningKey) -> Report {
-    let mut verifier = checkpoints(events, key).read();
+fn verify(events: &[Stored], keys: &[VerifyingKey]) -> Report {
+    let mut verifier = checkpoints(events, keys).read();
     events.iter().for_each(|event| verifier.take(event));
     let report = verifier.end(None);
     for part in 1..4 {
-        assert_eq!(resumed(events, events.len() * part / 4, events, key).unwrap(), report);
+        assert_eq!(resumed(events, events.len() * part / 4, events, keys).as_ref(), Some(&report));
     }
     report
 }
@@ -163,7 +172,7 @@ proptest! {
         (then, stop) in any::<(Index, Index)>(),
     ) {
         let before = &log.events[..=then.index(log.events.len())];
-        let report = resumed(before, stop.index(before.len() + 1), &log.events, &log.key);
+        let report = resumed(before, stop.index(before.len() + 1), &log.events, &log.keys());
         prop_assert_eq!(report, Some(log.verify()));
     }
 }
@@ -173,10 +182,30 @@ fn a_verification_does_not_go_on_behind_other_checkpoints() {
     let segments = [vec![(0, b"one".to_vec())], vec![(0, b"two".to_vec())]];
     let (log, stop) = (Log::of(&segments), 3);
     let mut other = Log::of(&[vec![(0, b"eins".to_vec())], vec![(0, b"two".to_vec())]]);
-    assert!(resumed(&log.events, stop, &log.events, &log.key).is_some());
-    assert!(resumed(&log.events, stop, &other.events, &log.key).is_none());
+    assert!(resumed(&log.events, stop, &log.events, &log.keys()).is_some());
+    assert!(resumed(&log.events, stop, &other.events, &log.keys()).is_none());
     other.events.retain(|event| event.stream != STREAM);
-    assert!(resumed(&log.events, stop, &other.events, &log.key).is_none());
+    assert!(resumed(&log.events, stop, &other.events, &log.keys()).is_none());
+}
+
+#[test]
+fn a_verification_begins_anew_where_a_second_key_has_signed_more_of_what_it_has_read() {
+    let mut log = Log::of(&[vec![(0, b"one".to_vec())], vec![(0, b"two".to_vec())]]);
+    let old = log.key.verifying_key();
+    log.key = SigningKey::from_bytes(&[5; 32]);
+    log.signed = None;
+    let leaves: Vec<_> = log.events.iter().map(|it| (it.position, Leaf::of(it))).collect();
+    let (first, second) = leaves.split_at(1);
+    log.pending = first.to_vec();
+    log.sign();
+    // By now the new key has signed one event, and the old one four; all of them are read.
+    let before = log.events.clone();
+    log.pending = second.to_vec();
+    log.sign();
+    let keys = [old, log.key.verifying_key()];
+    assert_eq!(resumed(&before, 3, &log.events, &keys), None);
+    assert!(resumed(&before, 1, &log.events, &keys).is_some_and(|it| it.faults.is_empty()));
+    assert_eq!(verify(&log.events, &keys).faults, []);
 }
 
 /// Changes one thing about an event.
@@ -285,7 +314,7 @@ proptest! {
             fault.kind == Kind::BadSignature && fault.position == Some(position)
         });
         prop_assert!(found, "{:#?}", report);
-        let by_forger = verify(&log.events, &forger).faults;
+        let by_forger = verify(&log.events, &[forger.verifying_key()]).faults;
         prop_assert!(checkpoints.len() == 1 || !by_forger.is_empty(), "the others are not theirs");
     }
 }
@@ -336,10 +365,8 @@ fn a_log_that_was_cut_off_is_found_by_who_knows_a_checkpoint() {
     let log = Log::of(&[segment(), segment(), segment()]);
     let known = log.signed.as_ref().unwrap().hash;
     let cut = |upto: usize| {
-        let mut checkpoints = Checkpoints::new(vec![log.key.verifying_key()]);
         let events = &log.events[..upto];
-        events.iter().filter(|event| event.stream == STREAM).for_each(|it| checkpoints.take(it));
-        let mut verifier = checkpoints.read();
+        let mut verifier = checkpoints(events, &log.keys()).read();
         events.iter().for_each(|event| verifier.take(event));
         verifier.end(Some(&known)).faults.iter().map(|it| it.kind).collect::<Vec<_>>()
     };
@@ -356,13 +383,8 @@ fn a_new_key_signs_the_whole_log_again_and_both_are_believed() {
     log.signed = None;
     log.pending = log.events.iter().map(|it| (it.position, Leaf::of(it))).collect();
     log.sign();
-    let both = |events: &[Stored]| {
-        let mut checkpoints = Checkpoints::new(vec![log.key.verifying_key(), old]);
-        events.iter().filter(|event| event.stream == STREAM).for_each(|it| checkpoints.take(it));
-        let mut verifier = checkpoints.read();
-        events.iter().for_each(|event| verifier.take(event));
-        verifier.end(None)
-    };
+    let keys = [log.key.verifying_key(), old];
+    let both = |events: &[Stored]| verify(events, &keys);
     let report = both(&log.events);
     assert!(report.faults.is_empty(), "{report:#?}");
     assert_eq!((report.events, report.unsigned), (5, 0));

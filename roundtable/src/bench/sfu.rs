@@ -4,17 +4,19 @@
 //! process: every participant is a peer of str0m with a socket of its own, which joins over WHIP or
 //! WHEP. The SFU has one half of the machine's processors and the load the other, as if they were two
 //! machines: who takes turns on one processor also pays for what the other pushes out of its caches. At
-//! the end of each scenario a client of the `webrtc` crate joins and says what it sees.
+//! the end of each scenario a client of the `webrtc` crate joins and says what it sees. Before all of it a
+//! browser joins a call with one camera, as often as it takes to know how long that takes.
 //! Everything that the SFU does for a browser is on: AEAD AES-GCM, retransmissions, reports,
 //! congestion control with transport-wide feedback.
 
+mod browser;
 mod janus;
 mod load;
 mod report;
 mod wire;
 mod witness;
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use service::tickets::{Rights, Ticket, Tickets};
@@ -31,6 +33,7 @@ use super::{
     served::Served,
     store::announce,
 };
+use browser::Browser;
 use janus::Janus;
 use load::{Load, Server, Shape};
 pub use report::{Scenario, SfuReport};
@@ -46,6 +49,9 @@ pub struct Sfu {
     /// Shorter: at most 40 s.
     pub quick: bool,
 }
+
+/// Makes a ticket for a call.
+type Issue = Arc<dyn Fn(Uuid, Rights) -> String + Send + Sync>;
 
 /// The three scenarios: name, rooms, publishers and viewers of a room, and what each sends.
 const SCENARIOS: [(&str, Shape); 3] = [
@@ -66,19 +72,24 @@ pub async fn run(sfu: &Sfu) -> Result<SfuReport> {
         ([], ours) => (ours, ours),
         halves => halves,
     };
-    processes::keep_on(std::process::id(), ours)?;
     let folder = tempfile::Builder::new().prefix("roundtable-bench-").tempdir()?;
     let secrets = service::Secrets::generate(&folder.path().join("secrets"))?;
     let tickets = Tickets::new(&secrets.signing);
     let length = Duration::from_secs(if sfu.quick { 5 } else { 20 });
-    let ticket = |call: Uuid, rights: Rights| {
+    let ticket: Issue = Arc::new(move |call: Uuid, rights: Rights| {
         let id = Uuid::from_u128(rand::random());
         let user = Uuid::from_u128(rand::random()).into();
         let device = Uuid::from_u128(rand::random());
         let ticket = Ticket { user, call, device, node: NODE.to_owned(), rights, id };
         tickets.issue(ticket, service::clock::now())
-    };
-    let (mut scenarios, mut janus, mut first_frame_ms) = (Vec::new(), Vec::new(), 0.0f64);
+    });
+    eprintln!("a browser that joins");
+    let process = start(folder.path()).await?;
+    let joins = if sfu.quick { 5 } else { 30 };
+    let browser = Browser::watch(&process.address, ticket.clone(), joins, folder.path()).await?;
+    drop(process);
+    processes::keep_on(std::process::id(), ours)?;
+    let (mut scenarios, mut janus, mut first_packet_ms) = (Vec::new(), Vec::new(), 0.0f64);
     for (name, shape) in SCENARIOS {
         // Each has a process of its own, so that its memory is that of its peers.
         let process = start(folder.path()).await?;
@@ -86,14 +97,14 @@ pub async fn run(sfu: &Sfu) -> Result<SfuReport> {
         let server = Server::Own {
             address: &process.address,
             http: reqwest::Client::new(),
-            ticket: &ticket,
+            ticket: &*ticket,
         };
         let pid = process.pid()?;
         processes::keep_on(pid, its)?;
         let (scenario, first) = measure(name, shape, pid, &server, length).await?;
         eprintln!("  {:.2} us a packet", scenario.cpu_us_per_packet);
         scenarios.push(scenario);
-        first_frame_ms = first_frame_ms.max(first);
+        first_packet_ms = first_packet_ms.max(first);
         drop(process);
         let Some(other) = Janus::start(folder.path()).await? else { continue };
         let pid = other.pid().context("Janus ended")?;
@@ -110,7 +121,9 @@ pub async fn run(sfu: &Sfu) -> Result<SfuReport> {
         seconds: rounded(begun.elapsed().as_secs_f64(), 1),
         scenarios,
         janus: (!janus.is_empty()).then_some(janus),
-        first_frame_ms: rounded(first_frame_ms, 1),
+        first_frame_ms: browser.as_ref().map(|browser| browser.first_frame.max),
+        browser,
+        first_packet_ms: rounded(first_packet_ms, 1),
     })
 }
 
@@ -148,7 +161,7 @@ async fn measure(
         rss_mb_per_peer: rounded(per_peer, 3),
         witness,
     };
-    Ok((scenario, counted.first_frame_ms))
+    Ok((scenario, counted.first_packet_ms))
 }
 
 /// The SFU and nothing around it: of what the URLs name, nothing is asked while media flows.

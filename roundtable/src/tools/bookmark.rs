@@ -1,9 +1,8 @@
 //! Long work that is stopped and goes on: how far it is, in a file.
 
 use std::{
-    fs::{self, File},
-    io::{ErrorKind, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -11,16 +10,19 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-/// How much work at most is done again.
+use super::keep::{self, Lock};
+
+/// How much work is done again, as a rule.
 const EVERY: Duration = Duration::from_secs(1);
 /// Work that has much to remember writes it seldom: this part of its time at most.
 const PART: u32 = 20;
 
-/// The file in which some work keeps how far it is.
+/// The file in which some work keeps how far it is; no other process has it meanwhile.
 pub(super) struct Bookmark<W> {
     path: PathBuf,
     work: W,
     due: Instant,
+    lock: Lock,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -33,8 +35,9 @@ impl<W: Serialize + DeserializeOwned + PartialEq> Bookmark<W> {
     /// The bookmark of this work, and where it was stopped, if it was.
     ///
     /// # Errors
-    /// When the file is of other work, or cannot be read.
+    /// When the file is of other work, another process has it, or it cannot be read.
     pub(super) fn open<P: DeserializeOwned>(path: &Path, work: W) -> Result<(Self, Option<P>)> {
+        let lock = Lock::of(path)?;
         let place = match fs::read(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => {
@@ -47,9 +50,7 @@ impl<W: Serialize + DeserializeOwned + PartialEq> Bookmark<W> {
                 Some(page.place)
             }
         };
-        let bookmark = Self { path: path.to_owned(), work, due: Instant::now() };
-        removed(&bookmark.half())?;
-        Ok((bookmark, place))
+        Ok((Self { path: path.to_owned(), work, due: Instant::now(), lock }, place))
     }
 
     /// Whether it is time to keep the place: at the beginning and now and then.
@@ -57,17 +58,13 @@ impl<W: Serialize + DeserializeOwned + PartialEq> Bookmark<W> {
         self.due <= Instant::now()
     }
 
-    /// Keeps the place, for its owner alone: durably, and never half of it.
+    /// Keeps the place.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub(super) fn keep(&mut self, place: &impl Serialize) -> Result<()> {
-        let (begun, half) = (Instant::now(), self.half());
-        let text = serde_json::to_vec(&Page { work: &self.work, place })?;
-        let made = File::options().write(true).create(true).truncate(true).mode(0o600).open(&half);
-        made.and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()))
-            .and_then(|()| fs::rename(&half, &self.path))
-            .with_context(|| format!("{} cannot be written", self.path.display()))?;
+        let begun = Instant::now();
+        keep::write(&self.path, &serde_json::to_vec(&Page { work: &self.work, place })?)?;
         self.due = Instant::now() + EVERY.max(begun.elapsed() * PART);
         Ok(())
     }
@@ -77,22 +74,7 @@ impl<W: Serialize + DeserializeOwned + PartialEq> Bookmark<W> {
     /// # Errors
     /// When the file cannot be removed.
     pub(super) fn end(self) -> Result<()> {
-        removed(&self.path)
-    }
-
-    /// Where it is written before it is whole.
-    fn half(&self) -> PathBuf {
-        let mut name = self.path.clone().into_os_string();
-        name.push(".half");
-        name.into()
-    }
-}
-
-fn removed(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("{} cannot be removed", path.display()))
-        }
-        _ => Ok(()),
+        keep::remove(&self.path)?;
+        self.lock.end()
     }
 }

@@ -4,11 +4,12 @@ mod export;
 mod manifest;
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use events::{ConversationId, Moment};
 use projector::erasures::Signer;
@@ -76,7 +77,8 @@ pub async fn run(arguments: ComplianceArguments) -> Result<ExitCode> {
     let storage = files.open(&place)?;
     let into = private_folder(&into, 0o700)?;
     let asked = Asked { conversation, from, to };
-    let (mut bookmark, stop) = begun(&into, asked)?;
+    let work = Work { log: place.name()?, asked };
+    let (mut bookmark, stop) = begun(&into, work, &place).await?;
     let asking = format!("conversation={conversation:?} from={from:?} to={to:?}");
     access::record(&log, operator(), "compliance", asking, vec![]).await?;
     let head = log.head().await?;
@@ -90,12 +92,12 @@ pub async fn run(arguments: ComplianceArguments) -> Result<ExitCode> {
             export.take(&envelope)?;
         }
         if bookmark.is_due() {
-            bookmark.keep(&export.stop(recorded.position)?)?;
+            bookmark.keep(&export.stop(recorded.position, service::clock::now())?)?;
         }
         Ok(())
     })
     .await?;
-    bookmark.keep(&export.stop(head.max(after))?)?;
+    bookmark.keep(&export.stop(head.max(after), service::clock::now())?)?;
     let Known { wanted, ids, messages, .. } = export.finish()?;
     let (folder, mut missing) = (into.join("files"), Vec::new());
     for (file, Attachment { digest, name }) in wanted {
@@ -111,19 +113,42 @@ pub async fn run(arguments: ComplianceArguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The bookmark in the folder, and where an export of the same was stopped, or the beginning.
-fn begun(into: &Path, asked: Asked) -> Result<(Bookmark<Asked>, Stop)> {
-    let is_whole = into.join(manifest::MANIFEST).exists();
-    let (mut bookmark, stop) = Bookmark::open(&into.join(manifest::BOOKMARK), asked)?;
-    if let Some(stop) = stop {
-        return Ok((bookmark, stop));
+/// The bookmark in the folder, and where an export of the same was stopped, or the beginning: there
+/// too, if somebody was erased meanwhile, as their words are in what was kept.
+async fn begun(into: &Path, work: Work, place: &Place) -> Result<(Bookmark<Work>, Stop)> {
+    let path = into.join(manifest::BOOKMARK);
+    if !path.exists() && into.join(manifest::MANIFEST).exists() {
+        bail!("{} holds a whole export already", into.display());
     }
-    if into.read_dir()?.next().is_some() {
-        let what = if is_whole { "holds a whole export already" } else { "is not empty" };
-        bail!("{} {what}", into.display());
+    let (mut bookmark, stop) = Bookmark::open::<Stop>(&path, work)?;
+    match stop {
+        Some(stop) if !event_log::erased_since(&place.postgres()?, stop.at).await? => {
+            return Ok((bookmark, stop));
+        }
+        Some(_) => {
+            eprintln!("beginning anew: somebody was erased meanwhile");
+            let files = into.join("files");
+            if files.exists() {
+                fs::remove_dir_all(&files)?;
+            }
+        }
+        None => {
+            let is_ours = |name: &str| name.starts_with(manifest::BOOKMARK);
+            let mut names = into.read_dir()?.flatten().map(|it| it.file_name());
+            let is_empty = names.all(|name| is_ours(&name.to_string_lossy()));
+            ensure!(is_empty, "{} is not empty", into.display());
+        }
     }
-    bookmark.keep(&Stop::<Known>::default())?;
-    Ok((bookmark, Stop::default()))
+    let stop = Stop::beginning(service::clock::now());
+    bookmark.keep(&stop)?;
+    Ok((bookmark, stop))
+}
+
+/// What is exported, of which log.
+#[derive(PartialEq, Serialize, Deserialize)]
+struct Work {
+    log: String,
+    asked: Asked,
 }
 
 /// Which part of the log.

@@ -23,6 +23,7 @@ use super::{
     Place, admin,
     attachments::{self, FilesAt},
     events::operator,
+    keep::claim,
     stop,
     sweep::{mentions, sweep},
 };
@@ -175,7 +176,9 @@ pub(super) async fn opened(
 fn resumed(path: &Path) -> Result<(File, u64, Position)> {
     let named = || format!("{} cannot be used", path.display());
     let file = File::options().read(true).write(true).create(true).truncate(false).open(path);
-    let mut input = BufReader::new(file.with_context(named)?);
+    let file = file.with_context(named)?;
+    claim(&file, path)?;
+    let mut input = BufReader::new(file);
     let (mut end, mut count, mut last, mut line) = (0, 0, Position::START, String::new());
     while input.read_line(&mut line).with_context(named)? > 0 && line.ends_with('\n') {
         let event: Value = serde_json::from_str(&line).with_context(named)?;

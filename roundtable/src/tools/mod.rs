@@ -14,6 +14,7 @@ pub mod events;
 pub mod explain;
 pub mod export;
 pub mod hold;
+mod keep;
 pub mod parked;
 pub mod place;
 mod progress;

@@ -48,6 +48,17 @@ impl Place {
         Ok(service::Secrets::load(&folder.unwrap_or_else(|| self.data.join("secrets")))?)
     }
 
+    /// What tells this deployment's log from others: where its event store is, without passwords.
+    ///
+    /// # Errors
+    /// When the data folder cannot be found.
+    pub fn name(&self) -> Result<String> {
+        match given(self.eventstore_url.as_ref()) {
+            Some(url) => Ok(without_password(&url)),
+            None => Ok(std::path::absolute(&self.data)?.display().to_string()),
+        }
+    }
+
     /// The URL of the event store.
     ///
     /// # Errors
@@ -116,6 +127,15 @@ impl Place {
     }
 }
 
+fn without_password(url: &str) -> String {
+    match (url.find("://"), url.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme < at => {
+            format!("{}://{}", &url[..scheme], &url[at + 1..])
+        }
+        _ => url.to_owned(),
+    }
+}
+
 /// A variable that is there and empty is one that is not set.
 fn given(url: Option<&String>) -> Option<String> {
     url.filter(|url| !url.trim().is_empty()).cloned()
@@ -131,4 +151,16 @@ fn remembered(data: &Path, name: &str, other: &str) -> Result<String> {
         )
     })?;
     Ok(text.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_tells_no_password() {
+        let name = without_password("esdb://admin:pa@ss@one:2113,two:2113?tls=true");
+        assert_eq!(name, "esdb://one:2113,two:2113?tls=true");
+        assert_eq!(without_password("esdb://one:2113?tls=false"), "esdb://one:2113?tls=false");
+    }
 }

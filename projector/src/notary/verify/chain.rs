@@ -97,13 +97,15 @@ impl Chain {
         let empty = behind.filter(|(index, link)| !link.done && !self.open.contains_key(index));
         let mut open = self.open.clone();
         open.extend(empty.map(|(index, _)| (index, vec![])));
-        Halfway { passed, digest: self.digest(passed), open }
+        Halfway { passed, digest: self.digest(passed), links: self.links.len(), open }
     }
 
-    /// Whether the checkpoints behind that place are those that it had.
-    pub(super) fn fits(&self, from: &Halfway) -> bool {
+    /// Whether the checkpoints of what was taken are those that it had.
+    pub(super) fn fits(&self, from: &Halfway, after: Position) -> bool {
+        let is_ahead = |link: &Link| link.signed.checkpoint.first > after;
         from.passed <= self.links.len()
             && self.digest(from.passed) == from.digest
+            && self.links.get(from.links).is_none_or(is_ahead)
             && from.open.keys().all(|index| *index < self.links.len())
     }
 
@@ -136,6 +138,8 @@ pub(super) struct Halfway {
     /// The checkpoints whose segments lie behind: how many, and the digest of their hashes.
     passed: usize,
     digest: Digest,
+    /// How many checkpoints there were: events beyond them were not kept.
+    links: usize,
     /// The segments that are begun and do not fit yet, and those behind that have no event.
     open: HashMap<usize, Vec<Seen>>,
 }

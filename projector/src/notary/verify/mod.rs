@@ -115,7 +115,9 @@ impl Checkpoints {
         let mut verifier = self.read();
         let Halfway { after, read, events, order, chains, faults } = from;
         let mut both = verifier.chains.iter().zip(&chains);
-        if verifier.chains.len() != chains.len() || !both.all(|(chain, from)| chain.fits(from)) {
+        if verifier.chains.len() != chains.len()
+            || !both.all(|(chain, from)| chain.fits(from, after))
+        {
             return Err(Box::new(verifier));
         }
         verifier.chains.iter_mut().zip(chains).for_each(|(chain, from)| chain.resume(from));

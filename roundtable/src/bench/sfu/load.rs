@@ -87,7 +87,7 @@ pub(super) struct Counted {
     pub(super) bytes: u64,
     pub(super) lost: u64,
     pub(super) latency: Histogram<u64>,
-    pub(super) first_frame_ms: f64,
+    pub(super) first_packet_ms: f64,
 }
 
 struct Tally {
@@ -106,7 +106,7 @@ pub(super) struct Load {
     call: Uuid,
     tally: Arc<Tally>,
     tasks: JoinSet<Result<()>>,
-    first_frame_ms: f64,
+    first_packet_ms: f64,
 }
 
 /// What is measured: where everybody joins.
@@ -156,7 +156,7 @@ impl Load {
             ended: AtomicBool::new(false),
         });
         let mut tasks = JoinSet::new();
-        let mut first_frame_ms = 0.0f64;
+        let mut first_packet_ms = 0.0f64;
         let mut call = Uuid::nil();
         for _ in 0..shape.rooms {
             call = Uuid::from_u128(rand::random());
@@ -172,11 +172,11 @@ impl Load {
                 if viewer == 0 {
                     let first = tokio::time::timeout(Duration::from_secs(15), first).await;
                     let at = first.context("no picture came")?.context("a viewer ended")?;
-                    first_frame_ms = first_frame_ms.max((at - began).as_secs_f64() * 1e3);
+                    first_packet_ms = first_packet_ms.max((at - began).as_secs_f64() * 1e3);
                 }
             }
         }
-        Ok(Self { call, tally, tasks, first_frame_ms })
+        Ok(Self { call, tally, tasks, first_packet_ms })
     }
 
     /// What somebody sees who joins now with the `webrtc` crate; it does not speak with Janus.
@@ -207,7 +207,7 @@ impl Load {
             Ok(latency) => latency.clone(),
             Err(poisoned) => poisoned.into_inner().clone(),
         };
-        Counted { packets, bytes, lost, latency, first_frame_ms: self.first_frame_ms }
+        Counted { packets, bytes, lost, latency, first_packet_ms: self.first_packet_ms }
     }
 
     /// Everybody leaves.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::witness::Witness;
+use super::{browser::Browser, witness::Witness};
 use crate::bench::{machine::Machine, report::Latency};
 
 /// The result of `roundtable bench sfu`.
@@ -24,9 +24,14 @@ pub struct SfuReport {
     pub scenarios: Vec<Scenario>,
     /// The same of Janus, where it is installed.
     pub janus: Option<Vec<Scenario>>,
-    /// From the request of a viewer until the first packet of a key frame, in milliseconds: the
-    /// longest of the scenarios.
-    pub first_frame_ms: f64,
+    /// What a browser saw that joined, where Chromium is installed.
+    pub browser: Option<Browser>,
+    /// The longest that it took the browser from the decision to join until the first decoded
+    /// picture was on the screen, in milliseconds.
+    pub first_frame_ms: Option<f64>,
+    /// From the request of a viewer of the load until the first packet of a key frame, in
+    /// milliseconds: the longest of the scenarios.
+    pub first_packet_ms: f64,
 }
 
 /// One scenario.
@@ -83,16 +88,25 @@ impl fmt::Display for SfuReport {
         for (one, witness) in
             self.scenarios.iter().filter_map(|one| Some((one, one.witness.as_ref()?)))
         {
-            let Witness { first_frame_ms, packets, lost } = witness;
+            let Witness { first_packet_ms, packets, lost } = witness;
             writeln!(
                 f,
-                "{:44} `webrtc` saw a picture after {first_frame_ms} ms, {packets} packets, {lost} lost",
+                "{:44} `webrtc` saw a picture after {first_packet_ms} ms, {packets} packets, {lost} lost",
                 one.name
             )?;
         }
         if self.janus.is_none() {
             writeln!(f, "Janus is not installed")?;
         }
-        write!(f, "first frame after {:.0} ms", self.first_frame_ms)
+        writeln!(f, "first packet of a picture after {:.0} ms", self.first_packet_ms)?;
+        let Some(Browser { joins, first_frame }) = &self.browser else {
+            return write!(f, "Chromium is not installed");
+        };
+        let Latency { p50, p95, max, .. } = first_frame;
+        write!(
+            f,
+            "first decoded picture in a browser after {p50:.0} ms (median of {joins}), {p95:.0} ms (95 %), \
+             {max:.0} ms (the longest)"
+        )
     }
 }

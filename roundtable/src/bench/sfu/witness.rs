@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 #[derive(Clone, Debug, Serialize)]
 pub struct Witness {
     /// From its request until the first packet of a picture, in milliseconds.
-    pub first_frame_ms: f64,
+    pub first_packet_ms: f64,
     /// Packets of pictures that it got.
     pub packets: usize,
     /// Numbers that are missing between them.
@@ -93,7 +93,7 @@ impl Witness {
                 break number;
             }
         };
-        let first_frame = begun.elapsed();
+        let first_packet = begun.elapsed();
         // As far from the first one as they are: a sequence of 16 bits goes round in minutes.
         let mut distances = BTreeSet::from([0]);
         let end = Instant::now() + WATCHES;
@@ -105,8 +105,8 @@ impl Witness {
         connection.close().await?;
         let span = distances.last().map_or(0, |last| usize::from(*last) + 1);
         let packets = distances.len();
-        let first_frame_ms = rounded(first_frame.as_secs_f64() * 1e3, 1);
-        Ok(Self { first_frame_ms, packets, lost: span - packets })
+        let first_packet_ms = rounded(first_packet.as_secs_f64() * 1e3, 1);
+        Ok(Self { first_packet_ms, packets, lost: span - packets })
     }
 }
 

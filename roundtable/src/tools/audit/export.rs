@@ -17,6 +17,7 @@ use projector::notary::{STREAM, Tail, export};
 use serde_json::json;
 
 use super::{key, status};
+use crate::tools::keep::claim;
 use crate::tools::{Place, progress, stop};
 
 /// How long the end of an export waits for the notary to sign what it holds.
@@ -132,6 +133,7 @@ async fn last_of_others(log: &EventLog, newest: Option<&Signed>) -> Result<Posit
 /// begun and not ended is removed.
 fn open(path: &Path) -> Result<(File, Option<(u64, Stored)>)> {
     let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
+    claim(&file, path)?;
     let mut input = BufReader::with_capacity(1 << 20, file);
     let (mut end, mut lines, mut last) = (0, 0_u64, Vec::new());
     let mut line = Vec::new();

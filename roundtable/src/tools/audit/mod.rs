@@ -2,6 +2,7 @@
 
 mod export;
 mod key;
+mod lines;
 mod status;
 mod verify;
 

@@ -1,11 +1,9 @@
 //! Whether the log is as it was signed.
 
-use std::fs::File;
-use std::io::{BufRead as _, BufReader, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use clap::Args;
 use ed25519_dalek::VerifyingKey;
 use projector::notary::checkpoint::digest;
@@ -15,6 +13,7 @@ use projector::notary::{STREAM, Tail, export};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::lines::{At, Lines};
 use super::{key, status};
 use crate::tools::bookmark::Bookmark;
 use crate::tools::{Place, progress, stop};
@@ -58,10 +57,12 @@ pub(super) async fn run(arguments: VerifyArguments) -> Result<ExitCode> {
         true => vec![key::of(&place).context("no --public-key, and no secrets to take it from")?],
         false => public_key.iter().map(|given| key::read(given)).collect::<Result<_>>()?,
     };
-    let work = Work {
-        verify: from.as_deref().map(std::path::absolute).transpose()?,
-        keys: keys.iter().map(|key| hex::encode(key.as_bytes())).collect(),
+    let what = match &from {
+        Some(file) => std::path::absolute(file)?.display().to_string(),
+        None => place.name()?,
     };
+    let work =
+        Work { verify: what, keys: keys.iter().map(|key| hex::encode(key.as_bytes())).collect() };
     stop::says(match resume {
         Some(_) => stop::GOES_ON,
         None => "with --resume FILE it would have kept how far it was",
@@ -76,17 +77,17 @@ pub(super) async fn run(arguments: VerifyArguments) -> Result<ExitCode> {
     Ok(if report.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What is verified: the log or a file, with which keys.
+/// What is verified: a log or a file, with which keys.
 #[derive(PartialEq, Serialize, Deserialize)]
 struct Work {
-    verify: Option<PathBuf>,
+    verify: String,
     keys: Vec<String>,
 }
 
-/// How far a verification is; and in a file, where the next line stands, and its number.
+/// How far a verification is, and where in a file.
 #[derive(Serialize, Deserialize)]
 struct Stop {
-    line: (u64, u64),
+    at: Option<At>,
     verifier: Halfway,
 }
 
@@ -103,28 +104,28 @@ impl Way {
         Ok(Self { bookmark: Some(bookmark), from })
     }
 
-    /// A verifier at the place where it begins, and the place in a file.
-    fn begin(&mut self, checkpoints: Checkpoints) -> (Verifier, Option<(u64, u64)>) {
-        let Some(Stop { line, verifier }) = self.from.take() else {
-            return (checkpoints.read(), None);
+    /// A verifier, and whether it is at the place where another one was stopped, or at the beginning.
+    fn begin(&mut self, checkpoints: Checkpoints) -> (Verifier, bool) {
+        let Some(Stop { verifier, .. }) = self.from.take() else {
+            return (checkpoints.read(), false);
         };
         match checkpoints.resume(verifier) {
             Ok(verifier) => {
                 eprintln!("going on after {} events", verifier.progress().0);
-                (verifier, Some(line))
+                (verifier, true)
             }
             Err(anew) => {
-                eprintln!("beginning anew: these are not the checkpoints that were there before");
-                (*anew, None)
+                eprintln!("beginning anew: other checkpoints are about what was read");
+                (*anew, false)
             }
         }
     }
 
     /// Keeps how far it is, now and then.
-    fn keep(&mut self, verifier: &Verifier, line: (u64, u64)) -> Result<()> {
+    fn keep(&mut self, verifier: &Verifier, at: impl FnOnce() -> Option<At>) -> Result<()> {
         match &mut self.bookmark {
             Some(bookmark) if bookmark.is_due() => match verifier.halfway() {
-                Some(verifier) => bookmark.keep(&Stop { line, verifier }),
+                Some(verifier) => bookmark.keep(&Stop { at: at(), verifier }),
                 None => Ok(()),
             },
             _ => Ok(()),
@@ -153,7 +154,7 @@ async fn of_log(
         let (read, of) = verifier.progress();
         bar.set_length(of);
         bar.set_position(read);
-        way.keep(&verifier, (0, 0))?;
+        way.keep(&verifier, || None)?;
     }
     bar.finish_and_clear();
     way.end()?;
@@ -169,9 +170,12 @@ fn of_file(
     let mut lines = Lines::open(file)?;
     let bar = progress::bytes(2 * lines.input.get_ref().metadata()?.len(), "verifying");
     let mut checkpoints = Checkpoints::new(keys);
-    let first = (lines.at, lines.number);
+    let beginning = lines.at();
+    let stopped = way.from.as_ref().and_then(|stop| stop.at.clone());
+    let mut is_same = stopped.as_ref() == Some(&beginning);
     while let Some((_, line)) = lines.next()? {
         bar.inc(line.len() as u64 + 1);
+        is_same |= stopped.as_ref().is_some_and(|at| at.byte == lines.byte && *at == lines.at());
         // Most lines are not looked at twice.
         if line.contains(STREAM)
             && let Some(event) = export::parse(&line).filter(|event| event.stream == STREAM)
@@ -179,13 +183,20 @@ fn of_file(
             checkpoints.take(&event);
         }
     }
-    let (mut verifier, line) = way.begin(checkpoints);
-    lines.seek(line.unwrap_or(first))?;
-    progress::behind(&bar, bar.position() + lines.at);
+    if stopped.is_some() && !is_same {
+        eprintln!("beginning anew: what was read of the file has changed");
+        way.from = None;
+    }
+    let (mut verifier, goes_on) = way.begin(checkpoints);
+    lines.seek(match stopped {
+        Some(at) if goes_on => at,
+        _ => beginning,
+    })?;
+    progress::behind(&bar, bar.position() + lines.byte);
     while let Some((number, line)) = lines.next()? {
         bar.inc(line.len() as u64 + 1);
         take_line(&mut verifier, number, &line);
-        way.keep(&verifier, (lines.at, lines.number))?;
+        way.keep(&verifier, || Some(lines.at()))?;
     }
     bar.finish_and_clear();
     way.end()?;
@@ -200,42 +211,6 @@ fn take_line(verifier: &mut Verifier, number: u64, line: &str) {
             let position = read.and_then(|line| line["position"].as_str()?.parse().ok());
             verifier.unreadable(position, format!("line {number} is no event"));
         }
-    }
-}
-
-/// The lines of an export after the first, which says that it is one.
-struct Lines {
-    input: BufReader<File>,
-    /// Where the next line stands, and its number.
-    at: u64,
-    number: u64,
-}
-
-impl Lines {
-    fn open(file: &Path) -> Result<Self> {
-        let input = BufReader::with_capacity(1 << 20, File::open(file)?);
-        let mut lines = Self { input, at: 0, number: 1 };
-        let (_, header) = lines.next()?.context("it is empty")?;
-        ensure!(header == export::HEADER, "it was not written by `audit export`");
-        Ok(lines)
-    }
-
-    fn seek(&mut self, (at, number): (u64, u64)) -> Result<()> {
-        (self.at, self.number) = (self.input.seek(SeekFrom::Start(at))?, number);
-        Ok(())
-    }
-
-    /// The next line and its number. What is no text is a line that cannot be read.
-    fn next(&mut self) -> Result<Option<(u64, String)>> {
-        let mut line = Vec::new();
-        let read = self.input.read_until(b'\n', &mut line)?;
-        if read == 0 {
-            return Ok(None);
-        }
-        line.pop_if(|last| *last == b'\n');
-        let number = self.number;
-        (self.at, self.number) = (self.at + read as u64, number + 1);
-        Ok(Some((number, String::from_utf8_lossy(&line).into_owned())))
     }
 }
 

@@ -1,9 +1,8 @@
 //! What makes a folder a backup: the keys of persons, and the list that is written last.
 
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
@@ -11,6 +10,8 @@ use event_log::KeyCopy;
 use events::Moment;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+
+use crate::tools::keep::write;
 
 const NAME: &str = "backup.json";
 const KEYS: &str = "vault.jsonl";
@@ -104,13 +105,4 @@ pub(super) fn write_keys(folder: &Path, keys: &[KeyCopy]) -> Result<String> {
     }
     write(&folder.join(KEYS), &text)?;
     Ok(hex::encode(Sha256::digest(&text)))
-}
-
-/// Puts a file into its place, at once and durably, for its owner alone.
-fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let new = path.with_extension("new");
-    let made = File::options().write(true).create(true).truncate(true).mode(0o600).open(&new);
-    made.and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&new, path))
-        .with_context(|| format!("{} cannot be written", path.display()))
 }

@@ -19,7 +19,8 @@ use event_log::copy_vault;
 use indicatif::ProgressBar;
 use serde_json::json;
 
-use super::{Place, progress, stop};
+use super::{Place, keep::claim, progress, stop};
+use crate::stack::UNFINISHED;
 use manifest::Manifest;
 pub use restore::{RestoreArguments, run as restore};
 
@@ -69,8 +70,27 @@ pub async fn run(arguments: BackupArguments) -> Result<ExitCode> {
         "{} is no folder of an event store: name it with --event-store; KurrentDB has a backup of its own (docs/backup.md)",
         log.display()
     );
+    ensure!(
+        !place.data.join(UNFINISHED).exists(),
+        "{} is half restored: `roundtable restore` goes on with it",
+        place.data.display()
+    );
+    // Whatever is not there is noticed before the backup of before is touched.
+    let postgres = place.postgres()?;
+    postgres.acquire().await.context("the key vault cannot be read")?;
+    let uploads = folder_of(files.as_deref(), &place.data);
+    if let Some(folder) = &uploads {
+        ensure!(folder.is_dir(), "the uploads are not in {}", folder.display());
+    }
+    let secrets = place.secrets.clone().filter(|path| !path.as_os_str().is_empty());
+    let secrets = secrets.unwrap_or_else(|| place.data.join(SECRETS));
+    if !without_secrets {
+        service::Secrets::load(&secrets)?;
+    }
     stop::says(stop::GOES_ON);
     std::fs::create_dir_all(&to).with_context(|| format!("{} cannot be made", to.display()))?;
+    let folder = std::fs::File::open(&to).with_context(|| to.display().to_string())?;
+    claim(&folder, &to)?;
     private(&to)?;
     Manifest::remove(&to)?;
     let (now, to_log) = (service::clock::now(), to.join(LOG));
@@ -79,21 +99,11 @@ pub async fn run(arguments: BackupArguments) -> Result<ExitCode> {
         event_store::backup(&log, &to_log, now.into(), shown(&bar))
     });
     let copied = copied.await?.context("the log cannot be backed up")?;
-    let keys = copy_vault(&place.postgres()?).await.context("the key vault cannot be read")?;
+    let keys = copy_vault(&postgres).await.context("the key vault cannot be read")?;
     let digest = manifest::write_keys(&to, &keys)?;
-    let files = match folder_of(files.as_deref(), &place.data) {
-        Some(folder) => Some({
-            ensure!(folder.is_dir(), "the uploads are not in {}", folder.display());
-            files::mirror(&folder, &to.join(FILES))?
-        }),
-        None => None,
-    };
+    let files = uploads.map(|folder| files::mirror(&folder, &to.join(FILES))).transpose()?;
     if !without_secrets {
-        let secrets = place.secrets.clone().filter(|path| !path.as_os_str().is_empty());
-        files::copy_secrets(
-            &secrets.unwrap_or_else(|| place.data.join(SECRETS)),
-            &to.join(SECRETS),
-        )?;
+        files::copy_secrets(&secrets, &to.join(SECRETS))?;
     }
     let manifest = Manifest::new(now, copied.head, keys.len(), digest, files, !without_secrets);
     manifest.write(&to)?;

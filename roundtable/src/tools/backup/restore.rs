@@ -1,10 +1,12 @@
 //! A system made again from its backup: everything derived makes itself at the next start.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use event_log::{EventLog, restore_vault};
 use serde_json::json;
@@ -17,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::manifest::Manifest;
 use super::{FILES, LOG, SECRETS, files, private, shown};
 use crate::stack::UNFINISHED;
+use crate::tools::keep::{claim, write};
 use crate::tools::{progress, stop};
 
 /// Make the data folder of a system from its backup.
@@ -62,7 +65,7 @@ pub async fn run(arguments: RestoreArguments) -> Result<ExitCode> {
     }
 
     stop::says(stop::GOES_ON);
-    claim(&data, &manifest)?;
+    let _taken = take(&data, &manifest)?;
     let (log, from_log) = (data.join("event-store"), from.join(LOG));
     let to_log = log.clone();
     let head = manifest.head;
@@ -126,13 +129,16 @@ fn restore_log(from: &Path, to: &Path, head: u64) -> Result<event_store::Report>
         let report = event_store::verify(to, |fault| {
             first.get_or_insert_with(|| format!("{} at byte {}", fault.reason, fault.offset));
         })?;
-        let whole = report.faults == 0 && report.head >= head;
-        let why = first.unwrap_or_else(|| "it is too short".to_owned());
-        ensure!(whole, "{} is not as it was restored: {why}", to.display());
-        return Ok(report);
+        let wrong = first.unwrap_or_default();
+        ensure!(report.faults == 0, "{} is not as it was restored: {wrong}", to.display());
+        return ends_at(head, report);
     }
     let bar = progress::bytes(0, "copying the log");
-    let report = event_store::restore(from, to, shown(&bar))?;
+    ends_at(head, event_store::restore(from, to, shown(&bar))?)
+}
+
+/// A log of another length is not the one that the keys and files were copied for.
+fn ends_at(head: u64, report: event_store::Report) -> Result<event_store::Report> {
     ensure!(
         report.head == head,
         "the log of the backup ends at {}, and its list says {head}: the backup was interrupted",
@@ -141,22 +147,31 @@ fn restore_log(from: &Path, to: &Path, head: u64) -> Result<event_store::Report>
     Ok(report)
 }
 
-/// Takes the folder for the restore of this backup, unless something else is there.
-fn claim(data: &Path, manifest: &Manifest) -> Result<()> {
+/// Takes the folder for the restore of this backup as long as the file is open, unless something else
+/// is there.
+fn take(data: &Path, manifest: &Manifest) -> Result<File> {
     let (marker, ours) = (data.join(UNFINISHED), serde_json::to_string(manifest)?);
-    match std::fs::read_to_string(&marker) {
-        Ok(begun) if begun == ours => return Ok(()),
-        Ok(_) => bail!("{} is half restored from another backup: remove it", data.display()),
-        Err(_) => ensure!(is_free(data), "{} is not empty", data.display()),
+    if !marker.exists() {
+        ensure!(is_free(data), "{} is not empty", data.display());
+        crate::stack::private_folder(data, 0o711)?;
+        write(&marker, ours.as_bytes())?;
     }
-    crate::stack::private_folder(data, 0o711)?;
-    std::fs::write(&marker, ours).with_context(|| format!("{} cannot be made", marker.display()))
+    let named = || format!("{} cannot be read", marker.display());
+    let mut file = File::open(&marker).with_context(named)?;
+    claim(&file, data)?;
+    let mut begun = String::new();
+    file.read_to_string(&mut begun).with_context(named)?;
+    ensure!(begun == ours, "{} is half restored from another backup: remove it", data.display());
+    Ok(file)
 }
 
 /// Whether nothing is there that could be overwritten.
 fn is_free(folder: &Path) -> bool {
     match std::fs::read_dir(folder) {
-        Ok(mut entries) => entries.next().is_none(),
+        // A restore that was stopped at its very beginning leaves half a marker.
+        Ok(entries) => {
+            entries.flatten().all(|it| it.file_name().to_string_lossy().starts_with(UNFINISHED))
+        }
         Err(error) => error.kind() == std::io::ErrorKind::NotFound,
     }
 }

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use domain::{Decider as _, conversation::Conversation};
 use events::{
     ConversationId, DomainEvent, Envelope, EventId, FileEvent, FileId, MessageEvent, MessageId,
-    Position, UserEvent, UserId, about, frame::frame,
+    Moment, Position, UserEvent, UserId, about, frame::frame,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -53,12 +53,21 @@ pub(super) struct Known {
 }
 
 /// A place on the way: behind an event of the log, and in the files, in bytes.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub(super) struct Stop<K = Known> {
+    /// When it was kept.
+    pub(super) at: Moment,
     pub(super) after: Position,
     lines: u64,
     table: u64,
     known: K,
+}
+
+impl Stop {
+    /// Before everything.
+    pub(super) fn beginning(at: Moment) -> Self {
+        Self { at, after: Position::START, lines: 0, table: 0, known: Known::default() }
+    }
 }
 
 const COLUMNS: [&str; 11] = [
@@ -88,10 +97,10 @@ impl Export {
     }
 
     /// Where it is, with everything written that is behind it.
-    pub(super) fn stop(&mut self, after: Position) -> Result<Stop<&Known>> {
+    pub(super) fn stop(&mut self, after: Position, at: Moment) -> Result<Stop<&Known>> {
         let lines = self.sync()?;
         let table = self.table.get_ref().metadata()?.len();
-        Ok(Stop { after, lines, table, known: &self.known })
+        Ok(Stop { at, after, lines, table, known: &self.known })
     }
 
     fn sync(&mut self) -> Result<u64> {

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{Asked, sweep};
+use crate::tools::keep;
 
 /// The events, a JSON object in each line.
 pub(super) const LINES: &str = "events.jsonl";
@@ -64,9 +65,9 @@ impl Manifest {
 
     pub(super) fn write(&self, folder: &Path, signer: &Signer) -> Result<()> {
         let text = format!("{}\n", serde_json::to_string_pretty(self)?);
-        fs::write(folder.join(MANIFEST), &text)?;
-        fs::write(folder.join(SIGNATURE), signer.sign_text(CONTEXT, &text))?;
-        Ok(())
+        let signature = signer.sign_text(CONTEXT, &text);
+        keep::write(&folder.join(SIGNATURE), signature.as_bytes())?;
+        keep::write(&folder.join(MANIFEST), text.as_bytes())
     }
 }
 
@@ -78,7 +79,8 @@ fn digests(folder: &Path) -> Result<BTreeMap<String, String>> {
         for entry in entries {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            let is_beside = [MANIFEST, SIGNATURE, BOOKMARK].contains(&name.as_str());
+            let is_beside =
+                [MANIFEST, SIGNATURE].contains(&name.as_str()) || name.starts_with(BOOKMARK);
             if entry.file_type()?.is_file() && !is_beside {
                 let mut hash = Sha256::new();
                 let (mut file, mut buffer) = (File::open(entry.path())?, vec![0; 1 << 16]);

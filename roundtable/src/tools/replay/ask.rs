@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use reqwest::{RequestBuilder, StatusCode};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
@@ -14,7 +14,10 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(300);
 /// What was answered.
 pub(super) enum Answer {
     Done(Value),
+    /// For good, and why.
     Refused(String),
+    /// Who asks has to log in again.
+    Stranger,
 }
 
 /// Sends a request, with its idempotency key, until it is answered for good.
@@ -32,10 +35,15 @@ pub(super) async fn patiently(key: Uuid, request: impl Fn() -> RequestBuilder) -
             sleep(Duration::from_secs(later)).await;
             continue;
         }
+        if status == StatusCode::UNAUTHORIZED {
+            return Ok(Answer::Stranger);
+        }
         let body: Value = answer.json().await.unwrap_or_default();
         if status.is_success() {
             return Ok(Answer::Done(body));
         }
+        // Whatever may be otherwise the next time is no answer.
+        ensure!(!waits && !status.is_server_error(), "the other stack answers {status}: {body}");
         let slug = body["type"].as_str().and_then(|it| it.rsplit('/').next());
         return Ok(Answer::Refused(slug.map_or_else(|| status.to_string(), str::to_owned)));
     }

@@ -2,14 +2,14 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use events::{ConversationId, UserId};
 use indicatif::ProgressBar;
-use reqwest::{Method, RequestBuilder};
+use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{
@@ -36,7 +36,7 @@ pub(super) struct Issuer {
     pub(super) client: Client,
     pub(super) mask: Mask,
     pub(super) journal: Journal,
-    people: OnceLock<HashMap<UserId, Arc<Session>>>,
+    people: Mutex<HashMap<UserId, Arc<Session>>>,
     /// Conversations and messages, and what they are called there.
     made: Mutex<HashMap<Uuid, Uuid>>,
 }
@@ -44,7 +44,7 @@ pub(super) struct Issuer {
 impl Issuer {
     pub(super) fn new(client: Client, mask: Mask, journal: Journal, past: &mut Past) -> Self {
         let made = Mutex::new(std::mem::take(&mut past.made));
-        Self { client, mask, journal, people: OnceLock::new(), made }
+        Self { client, mask, journal, people: Mutex::default(), made }
     }
 
     /// Issues the steps at their pace, each conversation in its own order beside the others.
@@ -130,10 +130,8 @@ impl Issuer {
         let room = format!("/v1/conversations/{there}");
         let (method, path, body) = match talk {
             Talk::Say { message, text } => {
-                let Some(session) = self.of(by) else { return Ok(Done::Unknown) };
                 let (path, body) = (format!("{room}/messages"), json!({ "text": text }));
-                let request = || session.request(Method::POST, &path).json(&body);
-                return self.made(key, message.uuid(), request).await;
+                return self.made(key, by, message.uuid(), &path, &body).await;
             }
             Talk::About { message, method, tail, body } => match self.there(message.uuid()) {
                 None => return Ok(Done::Unknown),
@@ -159,16 +157,19 @@ impl Issuer {
     pub(super) async fn made(
         &self,
         key: Uuid,
+        by: UserId,
         of: Uuid,
-        request: impl Fn() -> RequestBuilder,
+        path: &str,
+        body: &Value,
     ) -> Result<Done> {
         #[derive(Deserialize)]
         struct Made {
             id: Uuid,
         }
-        Ok(match patiently(key, request).await? {
-            Answer::Refused(slug) => Done::Refused(slug),
-            Answer::Done(made) => {
+        Ok(match self.answer(key, by, &Method::POST, path, Some(body)).await? {
+            None => Done::Unknown,
+            Some(Err(slug)) => Done::Refused(slug),
+            Some(Ok(made)) => {
                 let Made { id: there } = serde_json::from_value(made)?;
                 locked(&self.made).insert(of, there);
                 Done::Made { of, there }
@@ -184,27 +185,48 @@ impl Issuer {
         path: &str,
         body: Option<Value>,
     ) -> Result<Done> {
-        let Some(session) = self.of(by) else { return Ok(Done::Unknown) };
-        let request = || {
-            let request = session.request(method.clone(), path);
-            match &body {
-                Some(body) => request.json(body),
-                None => request,
-            }
-        };
-        Ok(match patiently(key, request).await? {
-            Answer::Done(_) => Done::Yes,
-            Answer::Refused(slug) => Done::Refused(slug),
+        Ok(match self.answer(key, by, method, path, body.as_ref()).await? {
+            None => Done::Unknown,
+            Some(Ok(_)) => Done::Yes,
+            Some(Err(slug)) => Done::Refused(slug),
         })
     }
 
+    /// What somebody is answered, or why not; nothing if they are not there. Tokens last for minutes.
+    async fn answer(
+        &self,
+        key: Uuid,
+        by: UserId,
+        method: &Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Option<Result<Value, String>>> {
+        for _ in 0..2 {
+            let Some(session) = self.of(by) else { return Ok(None) };
+            let request = || {
+                let request = session.request(method.clone(), path);
+                match body {
+                    Some(body) => request.json(body),
+                    None => request,
+                }
+            };
+            match patiently(key, request).await? {
+                Answer::Done(body) => return Ok(Some(Ok(body))),
+                Answer::Refused(slug) => return Ok(Some(Err(slug))),
+                Answer::Stranger => self.come([(by, self.log_in(by).await?)]),
+            }
+        }
+        bail!("the other stack does not know somebody who has just logged in")
+    }
+
     /// These people are there now.
-    pub(super) fn come(&self, people: HashMap<UserId, Arc<Session>>) {
-        drop(self.people.set(people));
+    pub(super) fn come(&self, people: impl IntoIterator<Item = (UserId, Session)>) {
+        let people = people.into_iter().map(|(user, session)| (user, Arc::new(session)));
+        locked(&self.people).extend(people);
     }
 
     pub(super) fn of(&self, user: UserId) -> Option<Arc<Session>> {
-        self.people.get()?.get(&user).cloned()
+        locked(&self.people).get(&user).cloned()
     }
 
     /// What a conversation or a message is called there.

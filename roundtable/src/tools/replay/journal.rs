@@ -5,10 +5,12 @@
 
 use std::{
     collections::HashMap,
-    fs::{self, File},
-    io::{BufRead as _, BufReader, Seek as _, SeekFrom, Write as _},
+    fs::File,
+    io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -17,20 +19,34 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{mask::Mask, report::Became};
+use crate::tools::keep::{claim, remove, sync_folder_of};
 
-/// Which slice goes where.
+/// How often it is made to survive a power cut.
+const SYNC: Duration = Duration::from_secs(1);
+
+/// What was asked for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Asked {
+    /// Which log.
+    pub(super) log: String,
+    /// As it was said: a position or a moment.
+    pub(super) from: Option<String>,
+    pub(super) to: Option<String>,
+    pub(super) into: String,
+}
+
+/// Which events these are.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Slice {
     pub(super) from: Position,
     pub(super) to: Position,
-    pub(super) into: String,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Line {
     /// The first one.
-    Replay { slice: Slice, mask: Mask },
+    Replay { asked: Asked, slice: Slice, mask: Mask },
     /// The people are there, and what was between them.
     Prepared,
     /// A conversation or a message, and what it is called there.
@@ -42,14 +58,27 @@ pub(super) enum Line {
 /// What the journal of a replay that was stopped tells.
 #[derive(Default)]
 pub(super) struct Past {
-    begun: Option<(Slice, Mask)>,
+    begun: Option<(Asked, Slice, Mask)>,
     pub(super) prepared: bool,
     pub(super) made: HashMap<Uuid, Uuid>,
     pub(super) facts: HashMap<Position, Became>,
 }
 
 /// The file, if there is to be one.
-pub(super) struct Journal(Option<(PathBuf, File)>);
+pub(super) struct Journal(Option<Written>);
+
+struct Written {
+    path: PathBuf,
+    file: Mutex<Tail>,
+}
+
+/// The end of the file.
+struct Tail {
+    file: File,
+    /// Behind the last whole line, in bytes.
+    end: u64,
+    synced: Instant,
+}
 
 impl Journal {
     /// Opens it, and tells what is in it. A line that was begun and not ended is removed.
@@ -61,7 +90,9 @@ impl Journal {
         let named = || format!("{} cannot be used as the journal of a replay", path.display());
         let mut options = File::options();
         let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let mut input = BufReader::new(options.open(path).with_context(named)?);
+        let file = options.open(path).with_context(named)?;
+        claim(&file, path)?;
+        let mut input = BufReader::new(file);
         let (mut past, mut end, mut text) = (Past::default(), 0, String::new());
         while input.read_line(&mut text).with_context(named)? > 0 && text.ends_with('\n') {
             past.take(serde_json::from_str(&text).with_context(named)?);
@@ -74,22 +105,34 @@ impl Journal {
         let mut file = input.into_inner();
         file.set_len(end).with_context(named)?;
         file.seek(SeekFrom::End(0)).with_context(named)?;
-        Ok((Self(Some((path.to_owned(), file))), past))
+        let file = Mutex::new(Tail { file, end, synced: Instant::now() });
+        Ok((Self(Some(Written { path: path.to_owned(), file })), past))
     }
 
-    /// Writes lines, all at once.
+    /// Writes lines, all or none of them. What a power cut takes back is asked again with the same key.
     ///
     /// # Errors
-    /// When they cannot be written: the other stack would be told twice.
+    /// When they cannot be written.
     pub(super) fn note(&self, lines: &[Line]) -> Result<()> {
-        let Some((path, file)) = &self.0 else { return Ok(()) };
+        let Some(Written { path, file }) = &self.0 else { return Ok(()) };
         let mut text = Vec::new();
         for line in lines {
             serde_json::to_writer(&mut text, line)?;
             text.push(b'\n');
         }
-        let mut file = file;
-        file.write_all(&text).with_context(|| format!("{} cannot be written", path.display()))
+        let mut tail = file.lock().unwrap_or_else(PoisonError::into_inner);
+        tail.write(&text).with_context(|| format!("{} cannot be written", path.display()))
+    }
+
+    /// Makes what is written survive a power cut.
+    ///
+    /// # Errors
+    /// When it cannot be.
+    pub(super) fn sync(&self) -> Result<()> {
+        let Some(Written { path, file }) = &self.0 else { return Ok(()) };
+        let tail = file.lock().unwrap_or_else(PoisonError::into_inner);
+        let synced = tail.file.sync_all().and_then(|()| sync_folder_of(path));
+        synced.with_context(|| format!("{} cannot be written", path.display()))
     }
 
     /// The replay is done: nobody needs the key of its pseudonyms any more.
@@ -98,22 +141,37 @@ impl Journal {
     /// When the file cannot be removed.
     pub(super) fn end(&self) -> Result<()> {
         match &self.0 {
-            Some((path, _)) => fs::remove_file(path)
-                .with_context(|| format!("{} cannot be removed", path.display())),
+            Some(Written { path, .. }) => remove(path),
             None => Ok(()),
         }
     }
 }
 
+impl Tail {
+    fn write(&mut self, text: &[u8]) -> io::Result<()> {
+        if let Err(error) = self.file.write_all(text) {
+            self.file.set_len(self.end)?;
+            self.file.seek(SeekFrom::End(0))?;
+            return Err(error);
+        }
+        self.end += text.len() as u64;
+        if self.synced.elapsed() > SYNC {
+            self.file.sync_data()?;
+            self.synced = Instant::now();
+        }
+        Ok(())
+    }
+}
+
 impl Past {
-    /// The slice and the pseudonyms of the replay that was stopped.
-    pub(super) const fn begun(&self) -> Option<&(Slice, Mask)> {
+    /// What was asked for, the slice, and the pseudonyms of the replay that was stopped.
+    pub(super) const fn begun(&self) -> Option<&(Asked, Slice, Mask)> {
         self.begun.as_ref()
     }
 
     fn take(&mut self, line: Line) {
         match line {
-            Line::Replay { slice, mask } => self.begun = Some((slice, mask)),
+            Line::Replay { asked, slice, mask } => self.begun = Some((asked, slice, mask)),
             Line::Prepared => self.prepared = true,
             Line::Made { of, there } => drop(self.made.insert(of, there)),
             Line::Fact { at, became } => drop(self.facts.insert(at, became)),

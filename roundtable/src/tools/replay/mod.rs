@@ -35,7 +35,7 @@ use super::{
 use crate::client::Client;
 use cast::Cast;
 use issue::Issuer;
-use journal::{Journal, Line, Slice};
+use journal::{Asked, Journal, Line, Slice};
 use mask::Mask;
 use step::Step;
 
@@ -91,40 +91,22 @@ pub async fn run(arguments: ReplayArguments) -> Result<ExitCode> {
     ensure!(!is_itself(&client, &place).await?, "{into} is the stack that is replayed");
     // The lengths of words are needed, not the words: they are masked before anything is kept.
     let log = place.log().await?;
-    let place_of = async |when: Option<When>| match when {
-        None => Ok(None),
-        Some(When::At(position)) => Ok(Some(position)),
-        Some(moment) => {
-            let mut db = index(&log, &place.postgres()?).await?;
-            let last = moment.last_event(&mut db).await?;
-            anyhow::Ok(Some(last.unwrap_or(Position::START)))
-        }
+    let asked = Asked {
+        log: place.name()?,
+        from: from.map(|from| from.to_string()),
+        to: to.map(|to| to.to_string()),
+        into,
     };
-    let (from, to) = (place_of(from).await?, place_of(to).await?);
     let (journal, mut past) = Journal::open(resume.as_deref())?;
     let (slice, mask) = match past.begun() {
-        Some((slice, mask)) => {
-            ensure!(
-                slice.into == into
-                    && from.is_none_or(|from| from == slice.from)
-                    && to.is_none_or(|to| to == slice.to),
-                "the file of --resume is of the slice from {} to {} into {}",
-                slice.from,
-                slice.to,
-                slice.into
-            );
-            (slice.clone(), mask.clone())
+        Some((begun, slice, mask)) => {
+            ensure!(*begun == asked, "the file of --resume is of another replay: {begun:?}");
+            (*slice, mask.clone())
         }
         None => {
-            let to = match to {
-                Some(to) => to,
-                None => log.head().await?,
-            };
-            let slice = Slice { from: from.unwrap_or(Position::START), to, into };
-            let (from, to) = (slice.from, slice.to);
-            ensure!(from < to, "there is nothing between {from} and {to}");
-            let mask = Mask::new();
-            journal.note(&[Line::Replay { slice: slice.clone(), mask: mask.clone() }])?;
+            let (slice, mask) = (resolved(&log, &place, from, to).await?, Mask::new());
+            journal.note(&[Line::Replay { asked, slice, mask: mask.clone() }])?;
+            journal.sync()?;
             (slice, mask)
         }
     };
@@ -132,7 +114,7 @@ pub async fn run(arguments: ReplayArguments) -> Result<ExitCode> {
         Some(_) => stop::GOES_ON,
         None => "with --resume FILE it would have kept what is done",
     });
-    let Slice { from, to, .. } = slice;
+    let Slice { from, to } = slice;
     access::record(&log, operator(), "replay", format!("from={from} to={to}"), vec![]).await?;
     let (cast, steps) = read(&log, from, to, &mask).await?;
     let issuer = Issuer::new(client, mask, journal, &mut past);
@@ -142,6 +124,27 @@ pub async fn run(arguments: ReplayArguments) -> Result<ExitCode> {
     let report = issuer.issue(steps, &past, speed).await?;
     report.print(begun.elapsed(), json)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The slice between two places.
+async fn resolved(
+    log: &EventLog,
+    place: &Place,
+    from: Option<When>,
+    to: Option<When>,
+) -> Result<Slice> {
+    let place_of = async |when: Option<When>, otherwise: Position| match when {
+        None => Ok(otherwise),
+        Some(When::At(position)) => Ok(position),
+        Some(moment) => {
+            let mut db = index(log, &place.postgres()?).await?;
+            anyhow::Ok(moment.last_event(&mut db).await?.unwrap_or(Position::START))
+        }
+    };
+    let from = place_of(from, Position::START).await?;
+    let to = place_of(to, log.head().await?).await?;
+    ensure!(from < to, "there is nothing between {from} and {to}");
+    Ok(Slice { from, to })
 }
 
 /// Who was there before the slice, and what was done in it.

@@ -1,12 +1,8 @@
 //! The people of a slice, and what was between them before it, made on the other stack.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail};
 use events::{UserId, conversation::ConversationKind};
 use reqwest::Method;
 use serde_json::json;
@@ -46,13 +42,11 @@ impl Issuer {
         let rooms: Vec<Room> = cast.rooms(&rooms).collect();
         people.extend(rooms.iter().flat_map(|room| &room.people));
         let people: Vec<UserId> = people.into_iter().filter(|user| !user.uuid().is_nil()).collect();
-        let mut made = HashMap::new();
         for some in people.chunks(AT_ONCE) {
             let sessions =
                 futures::future::try_join_all(some.iter().map(|user| self.person(*user)));
-            made.extend(some.iter().copied().zip(sessions.await?.into_iter().map(Arc::new)));
+            self.come(some.iter().copied().zip(sessions.await?));
         }
-        self.come(made);
         if done {
             return Ok(());
         }
@@ -68,27 +62,39 @@ impl Issuer {
                 self.journal.note(&[Line::Made { of, there }])?;
             }
         }
-        self.journal.note(&[Line::Prepared])
+        self.journal.note(&[Line::Prepared])?;
+        self.journal.sync()
     }
 
     async fn person(&self, user: UserId) -> Result<Session> {
+        let SignUp { email, handle, name, password } = self.called(user);
+        let body = json!({ "email": email, "handle": handle, "name": name, "password": password });
+        let request = || self.client.request(Method::POST, "/v1/users").json(&body);
+        let key = self.mask.request(&format!("sign up {user}"));
+        match patiently(key, request).await? {
+            // Only this replay knows the name: it was stopped after that.
+            Answer::Refused(slug) if !slug.ends_with("-taken") => {
+                bail!("nobody can sign up there: {slug}")
+            }
+            Answer::Stranger => bail!("nobody can sign up there"),
+            Answer::Refused(_) | Answer::Done(_) => self.log_in(user).await,
+        }
+    }
+
+    /// What somebody is called there.
+    fn called(&self, user: UserId) -> SignUp {
         let name = self.mask.name(user.uuid());
-        let who = SignUp {
+        SignUp {
             email: format!("{name}@replay.invalid"),
             handle: format!("r_{name}"),
             name: format!("Replayed {name}"),
             password: format!("{name}{name}"),
-        };
-        let body = json!({
-            "email": who.email, "handle": who.handle, "name": who.name, "password": who.password,
-        });
-        let request = || self.client.request(Method::POST, "/v1/users").json(&body);
-        let key = self.mask.request(&format!("sign up {user}"));
-        if let Answer::Refused(slug) = patiently(key, request).await? {
-            // Only this replay knows the name: it was stopped after that.
-            ensure!(slug.ends_with("-taken"), "nobody can sign up there: {slug}");
         }
-        let begun = Instant::now();
+    }
+
+    /// Logs in somebody who has signed up there.
+    pub(super) async fn log_in(&self, user: UserId) -> Result<Session> {
+        let (who, begun) = (self.called(user), Instant::now());
         loop {
             match self.client.log_in(&who.email, &who.password).await {
                 Err(Error::Problem(refusal))
@@ -115,9 +121,9 @@ impl Issuer {
 
     /// Opens a conversation with the same people.
     pub(super) async fn open(&self, room: &Room) -> Result<Done> {
-        let mut there = room.people.iter().filter_map(|user| self.of(*user));
-        let Some(owner) = there.next() else { return Ok(Done::Unknown) };
-        let others: Vec<UserId> = there.map(|session| session.user()).collect();
+        let mut there = room.people.iter().filter_map(|user| Some((*user, self.of(*user)?.user())));
+        let Some((owner, _)) = there.next() else { return Ok(Done::Unknown) };
+        let others: Vec<UserId> = there.map(|(_, there)| there).collect();
         let body = match (room.kind, others.first()) {
             (ConversationKind::Direct, None) => return Ok(Done::Unknown),
             (ConversationKind::Direct, Some(with)) => json!({ "kind": "direct", "with": with }),
@@ -127,7 +133,6 @@ impl Issuer {
             }
         };
         let key = self.mask.request(&format!("open {}", room.id));
-        let request = || owner.request(Method::POST, "/v1/conversations").json(&body);
-        self.made(key, room.id.uuid(), request).await
+        self.made(key, owner, room.id.uuid(), "/v1/conversations", &body).await
     }
 }
