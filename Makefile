@@ -35,5 +35,5 @@ deps: ## Install PostgreSQL, Redis and NATS if they are missing (starts no servi
 deps-test: ## The same, and what the tests need
 	@scripts/deps tests
 
-deps-bench: ## The same, and Janus, which `bench sfu` measures beside our SFU
+deps-bench: ## The same, and Janus and Chromium, for `bench sfu`
 	@scripts/deps bench

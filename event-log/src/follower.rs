@@ -148,7 +148,7 @@ async fn follow(mut log: Following, progress: Arc<Progress>, states: States, vau
 }
 
 async fn pass(event: &RecordedEvent, states: &States, vault: &Vault) {
-    if let Some(user) = erasures::erased(&event.event_type, &event.data) {
+    if let Some(user) = erasures::erased_by(&event.event_type, &event.data) {
         vault.bury(user);
     }
     let stream = StreamName::recorded(event.stream_id());

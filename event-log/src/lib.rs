@@ -44,7 +44,7 @@ use connect::Store;
 use follower::Follower;
 
 pub use context::{Context, Outcome};
-pub use erasures::erased_since;
+pub use erasures::erased;
 pub use error::{Dependency, LogError, OpenError, TransactError, Unavailable};
 pub use fold::Loaded;
 pub use open::Opened;

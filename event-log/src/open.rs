@@ -21,7 +21,7 @@ pub(crate) async fn open(vault: &Vault, recorded: &Recorded) -> Result<Opened, O
     let Some((category, metadata)) = recorded.ours() else { return Ok(Opened::Foreign) };
     // Whoever reads in the order of the log opens nothing of an erased person after their erasure,
     // even while the vault still has their key.
-    if let Some(user) = erasures::erased(&recorded.event_type, recorded.data.get().as_bytes()) {
+    if let Some(user) = erasures::erased_by(&recorded.event_type, recorded.data.get().as_bytes()) {
         vault.bury(user);
     }
     let data = open_data(vault, recorded).await?;

@@ -80,7 +80,7 @@ impl Store {
         let options = ReadAllOptions::default().position(from(after)).max_count(max);
         let page = self
             .page(&options, |event| {
-                (position(event.position), erasures::erased(&event.event_type, &event.data))
+                (position(event.position), erasures::erased_by(&event.event_type, &event.data))
             })
             .await?;
         let ends = page.first().zip(page.last()).map(|(first, last)| (first.0, last.0));

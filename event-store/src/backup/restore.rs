@@ -36,26 +36,12 @@ pub fn restore(
     mut told: impl FnMut(u64, u64),
 ) -> Result<Report, BackupError> {
     let manifest = Manifest::read(from)?.ok_or_else(|| BackupError::Incomplete(from.to_owned()))?;
-    let place = Place::claim(data)?;
+    let place = Place::claim(data, &manifest)?;
     let result = place.fill(from, &manifest, &mut told).and_then(|report| {
         place.publish()?;
         Ok(report)
     });
     result.inspect_err(|_| place.leave())
-}
-
-/// Takes back what a restore had given its final name when it was killed: all but the first segment,
-/// without which it is no log.
-fn take_back(data: &Path, work: &Path) -> Result<(), Error> {
-    let published = walk::list_all(data)?;
-    if !work.exists() || published.iter().any(|named| named.base == 0) {
-        return Ok(());
-    }
-    for named in published {
-        let to = work.join(named.path.file_name().expect("a file has a name"));
-        fs::rename(&named.path, &to).map_err(Error::io("rename", &named.path))?;
-    }
-    Ok(())
 }
 
 /// Where the work is done, and where it goes.
@@ -69,15 +55,16 @@ struct Place {
 }
 
 impl Place {
-    fn claim(data: &Path) -> Result<Self, BackupError> {
+    fn claim(data: &Path, manifest: &Manifest) -> Result<Self, BackupError> {
         let data = std::path::absolute(data).map_err(Error::io("find", data))?;
         let (work, lock) = if data.exists() {
             // It may be a mount point, which nothing can be renamed to.
-            take_back(&data, &data.join(WORK))?;
-            if !is_empty(&data, &["lock", WORK])? {
+            let work = data.join(WORK);
+            if !work.exists() && !is_empty(&data, &["lock"])? {
                 return Err(BackupError::NotEmpty(data));
             }
-            (data.join(WORK), Some(engine::lock(&data)?))
+            let lock = engine::lock(&data)?;
+            (work, Some(lock))
         } else {
             let name = data.file_name().unwrap_or_default().to_string_lossy();
             let work = data.with_file_name(format!("{name}{WORK}"));
@@ -87,10 +74,35 @@ impl Place {
         fs::create_dir_all(&work).map_err(Error::io("create", &work))?;
         let working = File::open(&work).map_err(Error::io("open", &work))?;
         match working.try_lock() {
-            Ok(()) => Ok(Self { data, work, lock, _working: working }),
-            Err(TryLockError::WouldBlock) => Err(Error::Taken(work).into()),
-            Err(TryLockError::Error(source)) => Err(Error::io("lock", &work)(source).into()),
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(Error::Taken(work).into()),
+            Err(TryLockError::Error(source)) => return Err(Error::io("lock", &work)(source).into()),
         }
+        let place = Self { data, work, lock, _working: working };
+        if place.lock.is_some() {
+            place.take_back(manifest)?;
+            if !is_empty(&place.data, &["lock", WORK])? {
+                return Err(BackupError::NotEmpty(place.data));
+            }
+        }
+        Ok(place)
+    }
+
+    /// Takes back what a restore of this backup had given its final name when it was killed: all but the
+    /// first segment, without which it is no log.
+    fn take_back(&self, manifest: &Manifest) -> Result<(), Error> {
+        let published = walk::list_all(&self.data)?;
+        if published.iter().any(|named| named.base == 0) {
+            return Ok(());
+        }
+        for named in published {
+            let name = named.path.file_name().expect("a file has a name");
+            if manifest.files.iter().any(|entry| name == entry.name.as_str()) {
+                let to = self.work.join(name);
+                fs::rename(&named.path, &to).map_err(Error::io("rename", &named.path))?;
+            }
+        }
+        Ok(())
     }
 
     fn fill(

@@ -186,6 +186,12 @@ fn a_verification_does_not_go_on_behind_other_checkpoints() {
     assert!(resumed(&log.events, stop, &other.events, &log.keys()).is_none());
     other.events.retain(|event| event.stream != STREAM);
     assert!(resumed(&log.events, stop, &other.events, &log.keys()).is_none());
+    // Not even in the middle of what one of them signed.
+    let [log, other] = [b"three", b"drei!"].map(|last| {
+        Log::of(&[vec![(0, b"one".to_vec()), (0, b"two".to_vec()), (0, last.to_vec())]])
+    });
+    assert!(resumed(&log.events, 1, &log.events, &log.keys()).is_some());
+    assert!(resumed(&log.events, 1, &other.events, &log.keys()).is_none());
 }
 
 #[test]

@@ -5,7 +5,8 @@
 //! WHEP. The SFU has one half of the machine's processors and the load the other, as if they were two
 //! machines: who takes turns on one processor also pays for what the other pushes out of its caches. At
 //! the end of each scenario a client of the `webrtc` crate joins and says what it sees. Before all of it a
-//! browser joins a call with one camera, as often as it takes to know how long that takes.
+//! browser joins a call with one camera, as often as it takes to know how long that takes; there, everybody
+//! shares all processors.
 //! Everything that the SFU does for a browser is on: AEAD AES-GCM, retransmissions, reports,
 //! congestion control with transport-wide feedback.
 
@@ -46,7 +47,7 @@ const SETTLE: Duration = Duration::from_secs(2);
 /// How to measure.
 #[derive(Clone, Debug, Default)]
 pub struct Sfu {
-    /// Shorter: at most 40 s.
+    /// Shorter: about a minute.
     pub quick: bool,
 }
 
@@ -86,8 +87,12 @@ pub async fn run(sfu: &Sfu) -> Result<SfuReport> {
     eprintln!("a browser that joins");
     let process = start(folder.path()).await?;
     let joins = if sfu.quick { 5 } else { 30 };
-    let browser = Browser::watch(&process.address, ticket.clone(), joins, folder.path()).await?;
+    let watched = Browser::watch(&process.address, ticket.clone(), joins, folder.path()).await;
     drop(process);
+    // The rest does not need a browser.
+    let browser_failed = watched.as_ref().err().map(|error| format!("{error:#}"));
+    browser_failed.iter().for_each(|why| eprintln!("  {why}"));
+    let browser = watched.unwrap_or_default();
     processes::keep_on(std::process::id(), ours)?;
     let (mut scenarios, mut janus, mut first_packet_ms) = (Vec::new(), Vec::new(), 0.0f64);
     for (name, shape) in SCENARIOS {
@@ -121,8 +126,9 @@ pub async fn run(sfu: &Sfu) -> Result<SfuReport> {
         seconds: rounded(begun.elapsed().as_secs_f64(), 1),
         scenarios,
         janus: (!janus.is_empty()).then_some(janus),
-        first_frame_ms: browser.as_ref().map(|browser| browser.first_frame.max),
+        first_frame_ms: browser.as_ref().map(|browser| browser.max),
         browser,
+        browser_failed,
         first_packet_ms: rounded(first_packet_ms, 1),
     })
 }

@@ -10,11 +10,11 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::keep::{self, Lock};
+use super::{keep, lock::Lock};
 
-/// How much work is done again, as a rule.
+/// How much work is done again.
 const EVERY: Duration = Duration::from_secs(1);
-/// Work that has much to remember writes it seldom: this part of its time at most.
+/// More, where much has to be remembered: writing that takes at most one part in so many of the time.
 const PART: u32 = 20;
 
 /// The file in which some work keeps how far it is; no other process has it meanwhile.
@@ -22,7 +22,7 @@ pub(super) struct Bookmark<W> {
     path: PathBuf,
     work: W,
     due: Instant,
-    lock: Lock,
+    _lock: Lock,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -50,7 +50,7 @@ impl<W: Serialize + DeserializeOwned + PartialEq> Bookmark<W> {
                 Some(page.place)
             }
         };
-        Ok((Self { path: path.to_owned(), work, due: Instant::now(), lock }, place))
+        Ok((Self { path: path.to_owned(), work, due: Instant::now(), _lock: lock }, place))
     }
 
     /// Whether it is time to keep the place: at the beginning and now and then.
@@ -74,7 +74,7 @@ impl<W: Serialize + DeserializeOwned + PartialEq> Bookmark<W> {
     /// # Errors
     /// When the file cannot be removed.
     pub(super) fn end(self) -> Result<()> {
-        keep::remove(&self.path)?;
-        self.lock.end()
+        keep::remove(&keep::half(&self.path))?;
+        keep::remove(&self.path)
     }
 }

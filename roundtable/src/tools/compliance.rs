@@ -15,6 +15,7 @@ use events::{ConversationId, Moment};
 use projector::erasures::Signer;
 use query_api::history::access;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::stack::private_folder;
 
@@ -75,10 +76,13 @@ pub async fn run(arguments: ComplianceArguments) -> Result<ExitCode> {
     stop::says(stop::GOES_ON);
     let log = place.log().await?;
     let storage = files.open(&place)?;
+    is_usable(&into)?;
     let into = private_folder(&into, 0o700)?;
     let asked = Asked { conversation, from, to };
-    let work = Work { log: place.name()?, asked };
-    let (mut bookmark, stop) = begun(&into, work, &place).await?;
+    let work = Work { log: super::place::identity(&log).await?, asked };
+    let postgres = place.postgres()?;
+    let erased = event_log::erased(&postgres).await?;
+    let (mut bookmark, stop) = begun(&into, work, erased)?;
     let asking = format!("conversation={conversation:?} from={from:?} to={to:?}");
     access::record(&log, operator(), "compliance", asking, vec![]).await?;
     let head = log.head().await?;
@@ -92,12 +96,12 @@ pub async fn run(arguments: ComplianceArguments) -> Result<ExitCode> {
             export.take(&envelope)?;
         }
         if bookmark.is_due() {
-            bookmark.keep(&export.stop(recorded.position, service::clock::now())?)?;
+            bookmark.keep(&export.stop(recorded.position)?)?;
         }
         Ok(())
     })
     .await?;
-    bookmark.keep(&export.stop(head.max(after), service::clock::now())?)?;
+    bookmark.keep(&export.stop(head.max(after))?)?;
     let Known { wanted, ids, messages, .. } = export.finish()?;
     let (folder, mut missing) = (into.join("files"), Vec::new());
     for (file, Attachment { digest, name }) in wanted {
@@ -105,6 +109,10 @@ pub async fn run(arguments: ComplianceArguments) -> Result<ExitCode> {
             missing.push(file);
         }
     }
+    ensure!(
+        event_log::erased(&postgres).await? == erased,
+        "somebody was erased meanwhile, and may be in what is written: the same command begins anew"
+    );
     let signer = Signer::new(&place.secrets()?.audit);
     let count = ids.len();
     Manifest::of(&into, asked, head, ids, missing)?.write(&into, &signer)?;
@@ -113,18 +121,26 @@ pub async fn run(arguments: ComplianceArguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The bookmark in the folder, and where an export of the same was stopped, or the beginning: there
-/// too, if somebody was erased meanwhile, as their words are in what was kept.
-async fn begun(into: &Path, work: Work, place: &Place) -> Result<(Bookmark<Work>, Stop)> {
-    let path = into.join(manifest::BOOKMARK);
-    if !path.exists() && into.join(manifest::MANIFEST).exists() {
+/// Whether an export can be written there, or one that was stopped goes on.
+fn is_usable(into: &Path) -> Result<()> {
+    if into.join(manifest::BOOKMARK).exists() {
+        return Ok(());
+    }
+    if into.join(manifest::MANIFEST).exists() {
         bail!("{} holds a whole export already", into.display());
     }
-    let (mut bookmark, stop) = Bookmark::open::<Stop>(&path, work)?;
+    let mut names = into.read_dir().into_iter().flatten().flatten().map(|it| it.file_name());
+    let is_empty = names.all(|name| manifest::is_beside(&name.to_string_lossy()));
+    ensure!(is_empty, "{} is not empty", into.display());
+    Ok(())
+}
+
+/// The bookmark in the folder, and where an export of the same was stopped, or the beginning: there
+/// too, if somebody was erased meanwhile, as their words are in what was kept.
+fn begun(into: &Path, work: Work, erased: i64) -> Result<(Bookmark<Work>, Stop)> {
+    let (mut bookmark, stop) = Bookmark::open::<Stop>(&into.join(manifest::BOOKMARK), work)?;
     match stop {
-        Some(stop) if !event_log::erased_since(&place.postgres()?, stop.at).await? => {
-            return Ok((bookmark, stop));
-        }
+        Some(stop) if stop.erased == erased => return Ok((bookmark, stop)),
         Some(_) => {
             eprintln!("beginning anew: somebody was erased meanwhile");
             let files = into.join("files");
@@ -132,14 +148,9 @@ async fn begun(into: &Path, work: Work, place: &Place) -> Result<(Bookmark<Work>
                 fs::remove_dir_all(&files)?;
             }
         }
-        None => {
-            let is_ours = |name: &str| name.starts_with(manifest::BOOKMARK);
-            let mut names = into.read_dir()?.flatten().map(|it| it.file_name());
-            let is_empty = names.all(|name| is_ours(&name.to_string_lossy()));
-            ensure!(is_empty, "{} is not empty", into.display());
-        }
+        None => {}
     }
-    let stop = Stop::beginning(service::clock::now());
+    let stop = Stop::beginning(erased);
     bookmark.keep(&stop)?;
     Ok((bookmark, stop))
 }
@@ -147,7 +158,7 @@ async fn begun(into: &Path, work: Work, place: &Place) -> Result<(Bookmark<Work>
 /// What is exported, of which log.
 #[derive(PartialEq, Serialize, Deserialize)]
 struct Work {
-    log: String,
+    log: Option<Uuid>,
     asked: Asked,
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{BufRead as _, BufReader, BufWriter, Seek as _, SeekFrom, Write as _},
+    io::{BufWriter, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -23,8 +23,7 @@ use super::{
     Place, admin,
     attachments::{self, FilesAt},
     events::operator,
-    keep::claim,
-    stop,
+    keep, stop,
     sweep::{mentions, sweep},
 };
 
@@ -101,7 +100,7 @@ pub async fn run(arguments: ExportArguments) -> Result<ExitCode> {
         "person": user, "up_to": head, "events": count, "files": kept, "files_removed": gone,
         "at": service::clock::now(),
     });
-    fs::write(into.join("manifest.json"), format!("{manifest:#}\n"))?;
+    keep::write(&into.join("manifest.json"), format!("{manifest:#}\n").as_bytes())?;
     if json {
         println!("{manifest}");
     } else {
@@ -172,25 +171,14 @@ pub(super) async fn opened(
 }
 
 /// The file of an export at its end, how many lines it has, and where the last one stands in the
-/// log. A line that was begun and not ended is removed.
+/// log.
 fn resumed(path: &Path) -> Result<(File, u64, Position)> {
-    let named = || format!("{} cannot be used", path.display());
-    let file = File::options().read(true).write(true).create(true).truncate(false).open(path);
-    let file = file.with_context(named)?;
-    claim(&file, path)?;
-    let mut input = BufReader::new(file);
-    let (mut end, mut count, mut last, mut line) = (0, 0, Position::START, String::new());
-    while input.read_line(&mut line).with_context(named)? > 0 && line.ends_with('\n') {
-        let event: Value = serde_json::from_str(&line).with_context(named)?;
-        let Ok(position) = serde_json::from_value(event["position"].clone()) else {
-            bail!("{} holds something else than an export", path.display());
-        };
-        end += line.len() as u64;
-        (last, count) = (position, count + 1);
-        line.clear();
-    }
-    let mut file = input.into_inner();
-    file.set_len(end)?;
-    file.seek(SeekFrom::End(0))?;
+    let (mut count, mut last) = (0, Position::START);
+    let file = keep::appended(path, |line| {
+        let event: Value = serde_json::from_str(line)?;
+        last = serde_json::from_value(event["position"].clone())?;
+        count += 1;
+        Ok(())
+    })?;
     Ok((file, count, last))
 }

@@ -1,20 +1,22 @@
-//! Files that are written whole, and by one process at a time.
+//! Files that are written whole, or line by whole line.
 
 use std::{
     fs::{self, File},
-    io::{ErrorKind, Write as _},
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    io::{BufRead as _, BufReader, ErrorKind, Seek as _, SeekFrom, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, ensure};
+
+use super::lock::claim;
 
 /// Puts a file into its place, at once and durably, for its owner alone.
 ///
 /// # Errors
 /// When it cannot be written.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let half = beside(path, ".half");
+    let half = half(path);
     let mut options = File::options();
     let made = options.write(true).create(true).truncate(true).mode(0o600).open(&half);
     made.and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
@@ -42,50 +44,41 @@ pub(super) fn sync_folder_of(path: &Path) -> std::io::Result<()> {
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
-/// Takes a file or a folder for this process, as long as it is open.
+/// A file of whole lines, at its end, for this process alone; `each` is shown every line. One that was
+/// begun and not ended is removed.
 ///
 /// # Errors
-/// When another one has it.
-pub(super) fn claim(file: &File, path: &Path) -> Result<()> {
-    file.try_lock().with_context(|| format!("another process is at work on {}", path.display()))
+/// When it cannot be used, holds no whole line but something else, or `each` says so.
+pub(super) fn appended(path: &Path, mut each: impl FnMut(&str) -> Result<()>) -> Result<File> {
+    let named = || format!("{} cannot be used", path.display());
+    let mut options = File::options();
+    let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let file = options.open(path).with_context(named)?;
+    claim(&file, path)?;
+    let mut input = BufReader::with_capacity(1 << 20, file);
+    let (mut end, mut line) = (0, Vec::new());
+    while input.read_until(b'\n', &mut line).with_context(named)? > 0 {
+        let Some((b'\n', whole)) = line.split_last() else {
+            ensure!(end > 0, "{} holds something else", path.display());
+            break;
+        };
+        each(&String::from_utf8_lossy(whole)).with_context(named)?;
+        end += line.len() as u64;
+        line.clear();
+    }
+    let mut file = input.into_inner();
+    file.set_len(end).with_context(named)?;
+    file.seek(SeekFrom::End(0)).with_context(named)?;
+    Ok(file)
 }
 
-/// A lock on what is at a path, which may be replaced meanwhile: a file beside it.
-pub(super) struct Lock {
-    path: PathBuf,
-    _file: File,
-}
-
-impl Lock {
-    /// Takes it.
-    ///
-    /// # Errors
-    /// When another process has it.
-    pub(super) fn of(path: &Path) -> Result<Self> {
-        let lock = beside(path, ".lock");
-        let mut options = File::options();
-        let file = options.write(true).create(true).truncate(false).mode(0o600).open(&lock);
-        let file = file.with_context(|| format!("{} cannot be made", lock.display()))?;
-        claim(&file, path)?;
-        // One that has just ended has removed the file that was opened here.
-        let same = |there: fs::Metadata| Ok(there.ino() == file.metadata()?.ino());
-        if !fs::metadata(&lock).and_then(same).unwrap_or(false) {
-            bail!("another process is at work on {}", path.display());
-        }
-        Ok(Self { path: lock, _file: file })
-    }
-
-    /// Gives it back, and leaves nothing.
-    ///
-    /// # Errors
-    /// When the file cannot be removed.
-    pub(super) fn end(self) -> Result<()> {
-        remove(&self.path)
-    }
+/// Where a file is before it is whole.
+pub(super) fn half(path: &Path) -> PathBuf {
+    beside(path, ".half")
 }
 
 /// A path with something behind its name.
-fn beside(path: &Path, ending: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.to_owned().into_os_string();
     name.push(ending);
     name.into()

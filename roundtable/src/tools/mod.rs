@@ -15,6 +15,7 @@ pub mod explain;
 pub mod export;
 pub mod hold;
 mod keep;
+mod lock;
 pub mod parked;
 pub mod place;
 mod progress;

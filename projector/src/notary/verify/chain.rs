@@ -93,18 +93,20 @@ impl Chain {
     /// How far it is, when all events up to this position are taken.
     pub(super) fn halfway(&self, after: Position) -> Halfway {
         let passed = self.links.partition_point(|link| link.signed.checkpoint.last <= after);
+        let begun = self.links.partition_point(|link| link.signed.checkpoint.first <= after);
         let behind = self.links.iter().enumerate().take(passed);
         let empty = behind.filter(|(index, link)| !link.done && !self.open.contains_key(index));
         let mut open = self.open.clone();
         open.extend(empty.map(|(index, _)| (index, vec![])));
-        Halfway { passed, digest: self.digest(passed), links: self.links.len(), open }
+        Halfway { passed, begun, digest: self.digest(begun), links: self.links.len(), open }
     }
 
     /// Whether the checkpoints of what was taken are those that it had.
     pub(super) fn fits(&self, from: &Halfway, after: Position) -> bool {
         let is_ahead = |link: &Link| link.signed.checkpoint.first > after;
-        from.passed <= self.links.len()
-            && self.digest(from.passed) == from.digest
+        from.passed <= from.begun
+            && from.begun <= self.links.len()
+            && self.digest(from.begun) == from.digest
             && self.links.get(from.links).is_none_or(is_ahead)
             && from.open.keys().all(|index| *index < self.links.len())
     }
@@ -117,9 +119,10 @@ impl Chain {
         self.open = from.open;
     }
 
-    fn digest(&self, passed: usize) -> Digest {
+    /// Of the hashes of so many checkpoints.
+    fn digest(&self, count: usize) -> Digest {
         let mut digest = Sha256::new();
-        self.links.iter().take(passed).for_each(|link| digest.update(link.signed.hash));
+        self.links.iter().take(count).for_each(|link| digest.update(link.signed.hash));
         digest.finalize().into()
     }
 
@@ -135,8 +138,10 @@ impl Chain {
 /// How far the events of a chain are read.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Halfway {
-    /// The checkpoints whose segments lie behind: how many, and the digest of their hashes.
+    /// The checkpoints whose segments lie behind: how many.
     passed: usize,
+    /// And those whose segments are begun, with them.
+    begun: usize,
     digest: Digest,
     /// How many checkpoints there were: events beyond them were not kept.
     links: usize,

@@ -26,8 +26,10 @@ pub struct SfuReport {
     pub janus: Option<Vec<Scenario>>,
     /// What a browser saw that joined, where Chromium is installed.
     pub browser: Option<Browser>,
-    /// The longest that it took the browser from the decision to join until the first decoded
-    /// picture was on the screen, in milliseconds.
+    /// Why it saw nothing, where it did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub browser_failed: Option<String>,
+    /// The longest that it took the browser until the first decoded picture, in milliseconds.
     pub first_frame_ms: Option<f64>,
     /// From the request of a viewer of the load until the first packet of a key frame, in
     /// milliseconds: the longest of the scenarios.
@@ -91,7 +93,7 @@ impl fmt::Display for SfuReport {
             let Witness { first_packet_ms, packets, lost } = witness;
             writeln!(
                 f,
-                "{:44} `webrtc` saw a picture after {first_packet_ms} ms, {packets} packets, {lost} lost",
+                "{:44} `webrtc` had the first packet of a picture after {first_packet_ms} ms, {packets} packets, {lost} lost",
                 one.name
             )?;
         }
@@ -99,10 +101,10 @@ impl fmt::Display for SfuReport {
             writeln!(f, "Janus is not installed")?;
         }
         writeln!(f, "first packet of a picture after {:.0} ms", self.first_packet_ms)?;
-        let Some(Browser { joins, first_frame }) = &self.browser else {
-            return write!(f, "Chromium is not installed");
+        let Some(Browser { joins, p50, p95, max }) = &self.browser else {
+            let why = self.browser_failed.as_deref().unwrap_or("Chromium is not installed");
+            return write!(f, "no browser joined: {why}");
         };
-        let Latency { p50, p95, max, .. } = first_frame;
         write!(
             f,
             "first decoded picture in a browser after {p50:.0} ms (median of {joins}), {p95:.0} ms (95 %), \

@@ -1,7 +1,7 @@
 //! The log as a file, to be verified elsewhere.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, BufWriter, Seek as _, SeekFrom, Write as _};
+use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -17,8 +17,7 @@ use projector::notary::{STREAM, Tail, export};
 use serde_json::json;
 
 use super::{key, status};
-use crate::tools::keep::claim;
-use crate::tools::{Place, progress, stop};
+use crate::tools::{Place, keep, progress, stop};
 
 /// How long the end of an export waits for the notary to sign what it holds.
 const SIGNED_WITHIN: Duration = Duration::from_secs(30);
@@ -129,36 +128,21 @@ async fn last_of_others(log: &EventLog, newest: Option<&Signed>) -> Result<Posit
     Ok(last)
 }
 
-/// The file, at its end; and what it holds: how many events, and the last one. A line that was
-/// begun and not ended is removed.
+/// The file, at its end; and what it holds: how many events, and the last one.
 fn open(path: &Path) -> Result<(File, Option<(u64, Stored)>)> {
-    let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
-    claim(&file, path)?;
-    let mut input = BufReader::with_capacity(1 << 20, file);
-    let (mut end, mut lines, mut last) = (0, 0_u64, Vec::new());
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        let read = input.read_until(b'\n', &mut line)?;
-        if read == 0 || line.pop() != Some(b'\n') {
-            break;
-        }
-        let is_header = line == export::HEADER.as_bytes();
-        ensure!(lines > 0 || is_header, "it holds something else than an export");
-        end += read as u64;
+    let (mut lines, mut last) = (0_u64, String::new());
+    let mut file = keep::appended(path, |line| {
+        ensure!(lines > 0 || line == export::HEADER, "it holds something else than an export");
         lines += 1;
-        std::mem::swap(&mut last, &mut line);
-    }
-    let mut file = input.into_inner();
-    ensure!(lines > 0 || line.is_empty(), "it holds something else than an export");
-    file.set_len(end)?;
-    file.seek(SeekFrom::End(0))?;
+        line.clone_into(&mut last);
+        Ok(())
+    })?;
     match lines {
         0 => writeln!(file, "{}", export::HEADER)?,
         1 => {}
         _ => {
-            let event = export::parse(&String::from_utf8_lossy(&last));
-            return Ok((file, Some((lines - 1, event.context("its last line is no event")?))));
+            let event = export::parse(&last).context("its last line is no event")?;
+            return Ok((file, Some((lines - 1, event))));
         }
     }
     Ok((file, None))

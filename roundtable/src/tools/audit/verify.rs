@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::Args;
 use ed25519_dalek::VerifyingKey;
+use event_log::EventLog;
 use projector::notary::checkpoint::digest;
 use projector::notary::leaf::Digest;
 use projector::notary::verify::{Checkpoints, Halfway, Report, Verifier};
@@ -16,6 +17,7 @@ use serde_json::{Value, json};
 use super::lines::{At, Lines};
 use super::{key, status};
 use crate::tools::bookmark::Bookmark;
+use crate::tools::place::identity;
 use crate::tools::{Place, progress, stop};
 
 /// Verify that nothing in the log was changed, dropped, inserted or reordered since it was signed.
@@ -57,21 +59,25 @@ pub(super) async fn run(arguments: VerifyArguments) -> Result<ExitCode> {
         true => vec![key::of(&place).context("no --public-key, and no secrets to take it from")?],
         false => public_key.iter().map(|given| key::read(given)).collect::<Result<_>>()?,
     };
-    let what = match &from {
-        Some(file) => std::path::absolute(file)?.display().to_string(),
-        None => place.name()?,
-    };
-    let work =
-        Work { verify: what, keys: keys.iter().map(|key| hex::encode(key.as_bytes())).collect() };
     stop::says(match resume {
         Some(_) => stop::GOES_ON,
         None => "with --resume FILE it would have kept how far it was",
     });
-    let way = Way::open(resume.as_deref(), work)?;
+    let way = |what: String| {
+        let keys = keys.iter().map(|key| hex::encode(key.as_bytes())).collect();
+        Way::open(resume.as_deref(), Work { verify: what, keys })
+    };
     let report = match from {
-        Some(file) => of_file(&file, keys, way, known.as_ref())
-            .with_context(|| format!("{} cannot be verified", file.display()))?,
-        None => of_log(&place, keys, way, known.as_ref()).await?,
+        Some(file) => {
+            let way = way(std::path::absolute(&file)?.display().to_string())?;
+            of_file(&file, keys, way, known.as_ref())
+                .with_context(|| format!("{} cannot be verified", file.display()))?
+        }
+        None => {
+            let log = place.sealed_log().await?;
+            let way = way(format!("the log that begins with {:?}", identity(&log).await?))?;
+            of_log(&log, keys, way, known.as_ref()).await?
+        }
     };
     tell(&report, json);
     Ok(if report.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -138,18 +144,17 @@ impl Way {
 }
 
 async fn of_log(
-    place: &Place,
+    log: &EventLog,
     keys: Vec<VerifyingKey>,
     mut way: Way,
     known: Option<&Digest>,
 ) -> Result<Report> {
-    let log = place.sealed_log().await?;
-    let (mut verifier, _) = way.begin(Checkpoints::of_log(&log, keys).await?);
+    let (mut verifier, _) = way.begin(Checkpoints::of_log(log, keys).await?);
     let (read, of) = verifier.progress();
     let bar = progress::events(of, "verifying");
     progress::behind(&bar, read);
     let mut tail = Tail::after(verifier.after());
-    while let Some(page) = tail.page(&log).await? {
+    while let Some(page) = tail.page(log).await? {
         page.iter().for_each(|event| verifier.take(event));
         let (read, of) = verifier.progress();
         bar.set_length(of);

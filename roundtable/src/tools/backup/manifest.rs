@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::fs;
-use std::io;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
@@ -13,7 +12,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::tools::keep::write;
 
-const NAME: &str = "backup.json";
+/// The list, which is written last.
+pub(super) const NAME: &str = "backup.json";
 const KEYS: &str = "vault.jsonl";
 const FORMAT: u32 = 1;
 
@@ -59,16 +59,6 @@ impl Manifest {
             .with_context(|| format!("{} is not as it was written", path.display()))?;
         ensure!(read.format == FORMAT, "format {} of a backup is not known", read.format);
         Ok(read)
-    }
-
-    /// Until it is written again, the folder holds no whole backup.
-    pub(super) fn remove(folder: &Path) -> Result<()> {
-        match fs::remove_file(folder.join(NAME)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(error).context("the manifest before this one cannot be removed")
-            }
-            _ => Ok(()),
-        }
     }
 
     pub(super) fn write(&self, folder: &Path) -> Result<()> {

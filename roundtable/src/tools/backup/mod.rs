@@ -19,7 +19,7 @@ use event_log::copy_vault;
 use indicatif::ProgressBar;
 use serde_json::json;
 
-use super::{Place, keep::claim, progress, stop};
+use super::{Place, keep, lock::claim, progress, stop};
 use crate::stack::UNFINISHED;
 use manifest::Manifest;
 pub use restore::{RestoreArguments, run as restore};
@@ -92,7 +92,8 @@ pub async fn run(arguments: BackupArguments) -> Result<ExitCode> {
     let folder = std::fs::File::open(&to).with_context(|| to.display().to_string())?;
     claim(&folder, &to)?;
     private(&to)?;
-    Manifest::remove(&to)?;
+    // Until it is written again, the folder holds no whole backup.
+    keep::remove(&to.join(manifest::NAME))?;
     let (now, to_log) = (service::clock::now(), to.join(LOG));
     let copied = tokio::task::spawn_blocking(move || {
         let bar = progress::bytes(0, "copying the log");

@@ -1,7 +1,6 @@
 //! A system made again from its backup: everything derived makes itself at the next start.
 
 use std::fs::File;
-use std::io::Read as _;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -19,7 +18,8 @@ use tokio_util::sync::CancellationToken;
 use super::manifest::Manifest;
 use super::{FILES, LOG, SECRETS, files, private, shown};
 use crate::stack::UNFINISHED;
-use crate::tools::keep::{claim, write};
+use crate::tools::keep::{self, write};
+use crate::tools::lock::claim;
 use crate::tools::{progress, stop};
 
 /// Make the data folder of a system from its backup.
@@ -96,7 +96,7 @@ pub async fn run(arguments: RestoreArguments) -> Result<ExitCode> {
         servers.stop().await;
     }
     restored?;
-    std::fs::remove_file(data.join(UNFINISHED)).context("the folder cannot be released")?;
+    keep::remove(&data.join(UNFINISHED))?;
     if json {
         println!("{}", json!({ "restored": manifest, "events": report.events }));
         return Ok(ExitCode::SUCCESS);
@@ -151,18 +151,19 @@ fn ends_at(head: u64, report: event_store::Report) -> Result<event_store::Report
 /// is there.
 fn take(data: &Path, manifest: &Manifest) -> Result<File> {
     let (marker, ours) = (data.join(UNFINISHED), serde_json::to_string(manifest)?);
+    let is_ours = || marker.exists() || is_free(data);
+    ensure!(is_ours(), "{} is not empty", data.display());
+    crate::stack::private_folder(data, 0o711)?;
+    let folder = File::open(data).with_context(|| format!("{} cannot be read", data.display()))?;
+    claim(&folder, data)?;
+    ensure!(is_ours(), "{} is not empty", data.display());
     if !marker.exists() {
-        ensure!(is_free(data), "{} is not empty", data.display());
-        crate::stack::private_folder(data, 0o711)?;
         write(&marker, ours.as_bytes())?;
     }
-    let named = || format!("{} cannot be read", marker.display());
-    let mut file = File::open(&marker).with_context(named)?;
-    claim(&file, data)?;
-    let mut begun = String::new();
-    file.read_to_string(&mut begun).with_context(named)?;
+    let begun = std::fs::read_to_string(&marker);
+    let begun = begun.with_context(|| format!("{} cannot be read", marker.display()))?;
     ensure!(begun == ours, "{} is half restored from another backup: remove it", data.display());
-    Ok(file)
+    Ok(folder)
 }
 
 /// Whether nothing is there that could be overwritten.

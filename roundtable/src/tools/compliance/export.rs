@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use domain::{Decider as _, conversation::Conversation};
 use events::{
     ConversationId, DomainEvent, Envelope, EventId, FileEvent, FileId, MessageEvent, MessageId,
-    Moment, Position, UserEvent, UserId, about, frame::frame,
+    Position, UserEvent, UserId, about, frame::frame,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -31,6 +31,7 @@ pub(super) struct Attachment {
 /// An export on its way through the log.
 pub(super) struct Export {
     asked: Asked,
+    erased: i64,
     lines: BufWriter<File>,
     table: csv::Writer<File>,
     pub(super) known: Known,
@@ -55,8 +56,8 @@ pub(super) struct Known {
 /// A place on the way: behind an event of the log, and in the files, in bytes.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Stop<K = Known> {
-    /// When it was kept.
-    pub(super) at: Moment,
+    /// How many people were erased when it was begun.
+    pub(super) erased: i64,
     pub(super) after: Position,
     lines: u64,
     table: u64,
@@ -65,8 +66,8 @@ pub(super) struct Stop<K = Known> {
 
 impl Stop {
     /// Before everything.
-    pub(super) fn beginning(at: Moment) -> Self {
-        Self { at, after: Position::START, lines: 0, table: 0, known: Known::default() }
+    pub(super) fn beginning(erased: i64) -> Self {
+        Self { erased, after: Position::START, lines: 0, table: 0, known: Known::default() }
     }
 }
 
@@ -93,14 +94,14 @@ impl Export {
         if from.table == 0 {
             table.write_record(COLUMNS)?;
         }
-        Ok(Self { asked, lines, table, known: from.known })
+        Ok(Self { asked, erased: from.erased, lines, table, known: from.known })
     }
 
     /// Where it is, with everything written that is behind it.
-    pub(super) fn stop(&mut self, after: Position, at: Moment) -> Result<Stop<&Known>> {
+    pub(super) fn stop(&mut self, after: Position) -> Result<Stop<&Known>> {
         let lines = self.sync()?;
         let table = self.table.get_ref().metadata()?.len();
-        Ok(Stop { at, after, lines, table, known: &self.known })
+        Ok(Stop { erased: self.erased, after, lines, table, known: &self.known })
     }
 
     fn sync(&mut self) -> Result<u64> {

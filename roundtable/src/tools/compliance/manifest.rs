@@ -71,6 +71,12 @@ impl Manifest {
     }
 }
 
+/// Whether a file in the folder is no part of the export, by its name.
+pub(super) fn is_beside(name: &str) -> bool {
+    let whole = name.strip_suffix(".half").unwrap_or(name);
+    [MANIFEST, SIGNATURE, BOOKMARK].contains(&whole) || name.strip_suffix(".lock") == Some(BOOKMARK)
+}
+
 /// The SHA-256 of each file, by its path.
 fn digests(folder: &Path) -> Result<BTreeMap<String, String>> {
     let mut found = BTreeMap::new();
@@ -79,9 +85,8 @@ fn digests(folder: &Path) -> Result<BTreeMap<String, String>> {
         for entry in entries {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            let is_beside =
-                [MANIFEST, SIGNATURE].contains(&name.as_str()) || name.starts_with(BOOKMARK);
-            if entry.file_type()?.is_file() && !is_beside {
+            let counts = !within.is_empty() || !is_beside(&name);
+            if entry.file_type()?.is_file() && counts {
                 let mut hash = Sha256::new();
                 let (mut file, mut buffer) = (File::open(entry.path())?, vec![0; 1 << 16]);
                 loop {

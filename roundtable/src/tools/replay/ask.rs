@@ -11,6 +11,9 @@ use uuid::Uuid;
 /// How long an answer that asks to come back later is followed.
 pub(super) const PATIENCE: Duration = Duration::from_secs(300);
 
+/// How long an error of the other stack may last until it counts as its answer.
+const MENDED: Duration = Duration::from_secs(20);
+
 /// What was answered.
 pub(super) enum Answer {
     Done(Value),
@@ -31,7 +34,8 @@ pub(super) async fn patiently(key: Uuid, request: impl Fn() -> RequestBuilder) -
         let later = later.and_then(|it| it.parse().ok()).map_or(1, |seconds: u64| seconds.max(1));
         let waits =
             matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
-        if waits && begun.elapsed() < PATIENCE {
+        let patience = if waits { PATIENCE } else { MENDED };
+        if (waits || status.is_server_error()) && begun.elapsed() < patience {
             sleep(Duration::from_secs(later)).await;
             continue;
         }
@@ -42,8 +46,7 @@ pub(super) async fn patiently(key: Uuid, request: impl Fn() -> RequestBuilder) -
         if status.is_success() {
             return Ok(Answer::Done(body));
         }
-        // Whatever may be otherwise the next time is no answer.
-        ensure!(!waits && !status.is_server_error(), "the other stack answers {status}: {body}");
+        ensure!(!waits, "the other stack asks to come later, and does so for minutes: {body}");
         let slug = body["type"].as_str().and_then(|it| it.rsplit('/').next());
         return Ok(Answer::Refused(slug.map_or_else(|| status.to_string(), str::to_owned)));
     }

@@ -240,7 +240,7 @@ fn left(steps: Vec<Step>, past: &Past) -> (Vec<Step>, Report) {
     let (mut left, mut report) = (Vec::new(), Report::default());
     for step in steps {
         match past.facts.get(&step.position) {
-            Some(became) => report.count(step.name, became),
+            Some(became) => report.count_before(step.name, became),
             None if matches!(step.act, Act::Skip) => report.count(step.name, &Became::Skipped),
             None => left.push(step),
         }

@@ -6,20 +6,19 @@
 use std::{
     collections::HashMap,
     fs::File,
-    io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    io::{self, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use events::Position;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{mask::Mask, report::Became};
-use crate::tools::keep::{claim, remove, sync_folder_of};
+use crate::tools::keep;
 
 /// How often it is made to survive a power cut.
 const SYNC: Duration = Duration::from_secs(1);
@@ -28,7 +27,7 @@ const SYNC: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Asked {
     /// Which log.
-    pub(super) log: String,
+    pub(super) log: Option<Uuid>,
     /// As it was said: a position or a moment.
     pub(super) from: Option<String>,
     pub(super) to: Option<String>,
@@ -81,30 +80,18 @@ struct Tail {
 }
 
 impl Journal {
-    /// Opens it, and tells what is in it. A line that was begun and not ended is removed.
+    /// Opens it, and tells what is in it.
     ///
     /// # Errors
     /// When it cannot be used, or holds something else.
     pub(super) fn open(path: Option<&Path>) -> Result<(Self, Past)> {
         let Some(path) = path else { return Ok((Self(None), Past::default())) };
-        let named = || format!("{} cannot be used as the journal of a replay", path.display());
-        let mut options = File::options();
-        let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let file = options.open(path).with_context(named)?;
-        claim(&file, path)?;
-        let mut input = BufReader::new(file);
-        let (mut past, mut end, mut text) = (Past::default(), 0, String::new());
-        while input.read_line(&mut text).with_context(named)? > 0 && text.ends_with('\n') {
-            past.take(serde_json::from_str(&text).with_context(named)?);
-            end += text.len() as u64;
-            text.clear();
-        }
-        if past.begun.is_none() && !text.is_empty() {
-            bail!("{} holds something else", path.display());
-        }
-        let mut file = input.into_inner();
-        file.set_len(end).with_context(named)?;
-        file.seek(SeekFrom::End(0)).with_context(named)?;
+        let mut past = Past::default();
+        let mut file = keep::appended(path, |line| {
+            past.take(serde_json::from_str(line)?);
+            Ok(())
+        })?;
+        let end = file.stream_position()?;
         let file = Mutex::new(Tail { file, end, synced: Instant::now() });
         Ok((Self(Some(Written { path: path.to_owned(), file })), past))
     }
@@ -131,7 +118,7 @@ impl Journal {
     pub(super) fn sync(&self) -> Result<()> {
         let Some(Written { path, file }) = &self.0 else { return Ok(()) };
         let tail = file.lock().unwrap_or_else(PoisonError::into_inner);
-        let synced = tail.file.sync_all().and_then(|()| sync_folder_of(path));
+        let synced = tail.file.sync_all().and_then(|()| keep::sync_folder_of(path));
         synced.with_context(|| format!("{} cannot be written", path.display()))
     }
 
@@ -141,7 +128,7 @@ impl Journal {
     /// When the file cannot be removed.
     pub(super) fn end(&self) -> Result<()> {
         match &self.0 {
-            Some(Written { path, .. }) => remove(path),
+            Some(Written { path, .. }) => keep::remove(path),
             None => Ok(()),
         }
     }

@@ -29,6 +29,7 @@ use super::{
     Place,
     events::{index, operator},
     export::opened,
+    place::identity,
     stop,
     sweep::sweep,
 };
@@ -92,7 +93,7 @@ pub async fn run(arguments: ReplayArguments) -> Result<ExitCode> {
     // The lengths of words are needed, not the words: they are masked before anything is kept.
     let log = place.log().await?;
     let asked = Asked {
-        log: place.name()?,
+        log: identity(&log).await?,
         from: from.map(|from| from.to_string()),
         to: to.map(|to| to.to_string()),
         into,

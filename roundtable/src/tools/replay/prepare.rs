@@ -98,9 +98,10 @@ impl Issuer {
         loop {
             match self.client.log_in(&who.email, &who.password).await {
                 Err(Error::Problem(refusal))
-                    if refusal.slug().contains("too-many") && begun.elapsed() < PATIENCE =>
+                    if matches!(refusal.status, 429 | 503) && begun.elapsed() < PATIENCE =>
                 {
-                    sleep(Duration::from_secs(1)).await;
+                    let later = refusal.retry_after.unwrap_or(1).max(1);
+                    sleep(Duration::from_secs(later)).await;
                 }
                 session => return session.context("a new person cannot log in"),
             }

@@ -31,6 +31,8 @@ struct Row {
 #[derive(Default)]
 pub(super) struct Report {
     rows: BTreeMap<&'static str, Row>,
+    /// How many of the facts an earlier run did, which was stopped.
+    before: u64,
     /// From the moment it was due to the answer, in microseconds.
     taken: Option<Histogram<u64>>,
 }
@@ -50,6 +52,12 @@ impl Report {
                 self.taken.iter_mut().for_each(|all| all.saturating_record(*taken));
             }
         }
+    }
+
+    /// Counts a fact of an earlier run.
+    pub(super) fn count_before(&mut self, name: &'static str, became: &Became) {
+        self.count(name, became);
+        self.before += 1;
     }
 
     /// Prints it: a table, or one JSON object.
@@ -74,7 +82,7 @@ impl Report {
             let latency =
                 json!({ "p50": ms(0.5), "p95": ms(0.95), "p99": ms(0.99), "max": ms(1.0) });
             let report = json!({
-                "done": done, "refused": refused, "skipped": skipped, "seconds": took.as_secs_f64(),
+                "done": done, "refused": refused, "skipped": skipped, "before": self.before, "seconds": took.as_secs_f64(),
                 "latency": latency, "types": types,
             });
             writeln!(out, "{report}")?;
@@ -90,8 +98,9 @@ impl Report {
         }
         writeln!(
             out,
-            "replayed: {done} facts in {:.1} s, {refused} refused, {skipped} skipped; answered after \
+            "replayed: {done} facts ({} before it was stopped) in {:.1} s, {refused} refused, {skipped} skipped; answered after \
              {:.1} ms (median), {:.1} ms (99 %)",
+            self.before,
             took.as_secs_f64(),
             ms(0.5),
             ms(0.99),
