@@ -3,11 +3,13 @@
 //! A vault that was restored from a backup may hold keys that were destroyed since. The log knows:
 //! whoever connects first applies what the vault has not seen, and only then are keys handed out.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use events::{Position, UserId};
 use serde::Deserialize;
 use sqlx::PgPool;
+use uuid::Uuid;
 
 use crate::connect::{Store, is_away};
 use crate::{Unavailable, Vault};
@@ -52,14 +54,16 @@ pub(crate) async fn settle(store: Store, vault: Vault) {
     }
 }
 
-/// How many people are erased. Whoever sees the same number later knows that nobody was meanwhile.
+/// Everybody who is erased.
 ///
 /// # Errors
 /// When Postgres is away, or has no vault.
-pub async fn erased(postgres: &PgPool) -> sqlx::Result<i64> {
-    sqlx::query_scalar("select count(*) from vault.person_key where destroyed_at is not null")
-        .fetch_one(postgres)
-        .await
+pub async fn erased(postgres: &PgPool) -> sqlx::Result<BTreeSet<UserId>> {
+    let subjects: Vec<Uuid> =
+        sqlx::query_scalar("select subject from vault.person_key where destroyed_at is not null")
+            .fetch_all(postgres)
+            .await?;
+    Ok(subjects.into_iter().map(UserId::new).collect())
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -110,7 +114,6 @@ async fn apply_after(
 #[cfg(test)]
 mod tests {
     use events::{Event, UserEvent};
-    use uuid::Uuid;
 
     use super::*;
 

@@ -36,7 +36,7 @@ pub fn restore(
     mut told: impl FnMut(u64, u64),
 ) -> Result<Report, BackupError> {
     let manifest = Manifest::read(from)?.ok_or_else(|| BackupError::Incomplete(from.to_owned()))?;
-    let place = Place::claim(data, &manifest)?;
+    let place = Place::claim(data)?;
     let result = place.fill(from, &manifest, &mut told).and_then(|report| {
         place.publish()?;
         Ok(report)
@@ -55,7 +55,7 @@ struct Place {
 }
 
 impl Place {
-    fn claim(data: &Path, manifest: &Manifest) -> Result<Self, BackupError> {
+    fn claim(data: &Path) -> Result<Self, BackupError> {
         let data = std::path::absolute(data).map_err(Error::io("find", data))?;
         let (work, lock) = if data.exists() {
             // It may be a mount point, which nothing can be renamed to.
@@ -80,7 +80,7 @@ impl Place {
         }
         let place = Self { data, work, lock, _working: working };
         if place.lock.is_some() {
-            place.take_back(manifest)?;
+            place.take_back()?;
             if !is_empty(&place.data, &["lock", WORK])? {
                 return Err(BackupError::NotEmpty(place.data));
             }
@@ -88,19 +88,19 @@ impl Place {
         Ok(place)
     }
 
-    /// Takes back what a restore of this backup had given its final name when it was killed: all but the
-    /// first segment, without which it is no log.
-    fn take_back(&self, manifest: &Manifest) -> Result<(), Error> {
+    /// Takes back what a restore had given its final name when it was killed: all but the first
+    /// segment, without which it is no log. Where anything else is, nothing is touched.
+    fn take_back(&self) -> Result<(), Error> {
         let published = walk::list_all(&self.data)?;
-        if published.iter().any(|named| named.base == 0) {
+        let names: Vec<_> =
+            published.iter().filter_map(|it| it.path.file_name()?.to_str()).collect();
+        let others = [&["lock", WORK][..], &names].concat();
+        if published.iter().any(|named| named.base == 0) || !is_empty(&self.data, &others)? {
             return Ok(());
         }
-        for named in published {
-            let name = named.path.file_name().expect("a file has a name");
-            if manifest.files.iter().any(|entry| name == entry.name.as_str()) {
-                let to = self.work.join(name);
-                fs::rename(&named.path, &to).map_err(Error::io("rename", &named.path))?;
-            }
+        for named in &published {
+            let to = self.work.join(named.path.file_name().expect("a file has a name"));
+            fs::rename(&named.path, &to).map_err(Error::io("rename", &named.path))?;
         }
         Ok(())
     }

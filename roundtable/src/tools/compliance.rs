@@ -11,11 +11,12 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
+use event_log::EventLog;
 use events::{ConversationId, Moment};
 use projector::erasures::Signer;
 use query_api::history::access;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
+use sqlx::PgPool;
 
 use crate::stack::private_folder;
 
@@ -28,7 +29,7 @@ use super::{
     stop,
     sweep::{mentions, sweep},
 };
-use export::{Attachment, Export, Known, Stop};
+use export::{Attachment, Export, Stop};
 use manifest::Manifest;
 
 /// Write what was said in a conversation, or in all of them in a period, into a folder.
@@ -79,43 +80,44 @@ pub async fn run(arguments: ComplianceArguments) -> Result<ExitCode> {
     is_usable(&into)?;
     let into = private_folder(&into, 0o700)?;
     let asked = Asked { conversation, from, to };
-    let work = Work { log: super::place::identity(&log).await?, asked };
+    let work = Work { log: place.name()?, asked };
     let postgres = place.postgres()?;
-    let erased = event_log::erased(&postgres).await?;
-    let (mut bookmark, stop) = begun(&into, work, erased)?;
+    let (mut bookmark, stop) = begun(&into, work, &log, &postgres).await?;
     let asking = format!("conversation={conversation:?} from={from:?} to={to:?}");
     access::record(&log, operator(), "compliance", asking, vec![]).await?;
     let head = log.head().await?;
-    let after = stop.after;
+    let from = stop.position();
     let mut export = Export::begin(asked, &into, stop)?;
-    sweep(&log, after, head, "exporting", async |recorded| {
+    sweep(&log, from, head, "exporting", async |recorded| {
         let concerns = conversation.is_none_or(|id| mentions(recorded, &id.to_string()))
             || recorded.event_type.starts_with("user.")
             || recorded.event_type.starts_with("file.");
         if concerns && let Some(envelope) = opened(&log, recorded).await? {
             export.take(&envelope)?;
         }
+        export.passed(recorded);
         if bookmark.is_due() {
-            bookmark.keep(&export.stop(recorded.position)?)?;
+            bookmark.keep(&export.stop()?)?;
         }
         Ok(())
     })
     .await?;
-    bookmark.keep(&export.stop(head.max(after))?)?;
-    let Known { wanted, ids, messages, .. } = export.finish()?;
+    bookmark.keep(&export.stop()?)?;
+    let known = export.finish()?;
     let (folder, mut missing) = (into.join("files"), Vec::new());
-    for (file, Attachment { digest, name }) in wanted {
-        if attachments::fetch(&storage, &folder, file, &digest, &name).await?.is_none() {
+    for (&file, Attachment { digest, name }) in &known.wanted {
+        if attachments::fetch(&storage, &folder, file, digest, name).await?.is_none() {
             missing.push(file);
         }
     }
-    ensure!(
-        event_log::erased(&postgres).await? == erased,
-        "somebody was erased meanwhile, and may be in what is written: the same command begins anew"
-    );
     let signer = Signer::new(&place.secrets()?.audit);
-    let count = ids.len();
-    Manifest::of(&into, asked, head, ids, missing)?.write(&into, &signer)?;
+    let (count, messages) = (known.ids.len(), known.messages);
+    let manifest = Manifest::of(&into, asked, head, known.ids.clone(), missing)?;
+    ensure!(
+        known.is_without(&event_log::erased(&postgres).await?),
+        "somebody in it was erased meanwhile: the same command begins anew"
+    );
+    manifest.write(&into, &signer)?;
     bookmark.end()?;
     println!("{count} events, {messages} of them messages, are in {}", into.display());
     Ok(ExitCode::SUCCESS)
@@ -136,19 +138,29 @@ fn is_usable(into: &Path) -> Result<()> {
 }
 
 /// The bookmark in the folder, and where an export of the same was stopped, or the beginning: there
-/// too, if somebody was erased meanwhile, as their words are in what was kept.
-fn begun(into: &Path, work: Work, erased: i64) -> Result<(Bookmark<Work>, Stop)> {
+/// too, if somebody whose words were read was erased meanwhile, or the log is another one.
+async fn begun(
+    into: &Path,
+    work: Work,
+    log: &EventLog,
+    postgres: &PgPool,
+) -> Result<(Bookmark<Work>, Stop)> {
     let (mut bookmark, stop) = Bookmark::open::<Stop>(&into.join(manifest::BOOKMARK), work)?;
+    let erased = event_log::erased(postgres).await?;
     match stop {
-        Some(stop) if stop.erased == erased => return Ok((bookmark, stop)),
-        Some(_) => {
-            eprintln!("beginning anew: somebody was erased meanwhile");
+        None => is_usable(into)?,
+        Some(mut stop) => {
+            let (is_in, is_without) = (stop.is_in(log).await?, stop.forget(&erased));
+            if is_in && is_without {
+                return Ok((bookmark, stop));
+            }
+            let why = if is_in { "somebody was erased meanwhile" } else { "the log is another" };
+            eprintln!("beginning anew: {why}");
             let files = into.join("files");
             if files.exists() {
                 fs::remove_dir_all(&files)?;
             }
         }
-        None => {}
     }
     let stop = Stop::beginning(erased);
     bookmark.keep(&stop)?;
@@ -158,7 +170,7 @@ fn begun(into: &Path, work: Work, erased: i64) -> Result<(Bookmark<Work>, Stop)>
 /// What is exported, of which log.
 #[derive(PartialEq, Serialize, Deserialize)]
 struct Work {
-    log: Option<Uuid>,
+    log: String,
     asked: Asked,
 }
 

@@ -9,10 +9,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use clap::Args;
 use event_log::EventLog;
-use events::Position;
-use projector::notary::Tail;
 use sqlx::{PgPool, postgres::PgPoolOptions};
-use uuid::Uuid;
 
 /// How long a tool waits for Postgres.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -49,6 +46,17 @@ impl Place {
     pub fn secrets(&self) -> Result<service::Secrets> {
         let folder = self.secrets.clone().filter(|path| !path.as_os_str().is_empty());
         Ok(service::Secrets::load(&folder.unwrap_or_else(|| self.data.join("secrets")))?)
+    }
+
+    /// What tells this deployment from others: where its event store is, without passwords.
+    ///
+    /// # Errors
+    /// When the data folder cannot be found.
+    pub fn name(&self) -> Result<String> {
+        match given(self.eventstore_url.as_ref()) {
+            Some(url) => Ok(without_password(&url)),
+            None => Ok(std::path::absolute(&self.data)?.display().to_string()),
+        }
     }
 
     /// The URL of the event store.
@@ -119,18 +127,13 @@ impl Place {
     }
 }
 
-/// What tells a log from others: the id of its first event, if it has one.
-///
-/// # Errors
-/// When the event store does not answer.
-pub(super) async fn identity(log: &EventLog) -> Result<Option<Uuid>> {
-    let mut tail = Tail::after(Position::START);
-    while let Some(page) = tail.page(log).await? {
-        if let Some(first) = page.iter().find(|event| !event.is_system()) {
-            return Ok(Some(first.id));
+fn without_password(url: &str) -> String {
+    match (url.find("://"), url.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme < at => {
+            format!("{}://{}", &url[..scheme], &url[at + 1..])
         }
+        _ => url.to_owned(),
     }
-    Ok(None)
 }
 
 /// A variable that is there and empty is one that is not set.
@@ -148,4 +151,16 @@ fn remembered(data: &Path, name: &str, other: &str) -> Result<String> {
         )
     })?;
     Ok(text.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_tells_no_password() {
+        let name = without_password("esdb://admin:pa@ss@one:2113,two:2113?tls=true");
+        assert_eq!(name, "esdb://one:2113,two:2113?tls=true");
+        assert_eq!(without_password("esdb://one:2113?tls=false"), "esdb://one:2113?tls=false");
+    }
 }

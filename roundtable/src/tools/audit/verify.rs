@@ -17,7 +17,6 @@ use serde_json::{Value, json};
 use super::lines::{At, Lines};
 use super::{key, status};
 use crate::tools::bookmark::Bookmark;
-use crate::tools::place::identity;
 use crate::tools::{Place, progress, stop};
 
 /// Verify that nothing in the log was changed, dropped, inserted or reordered since it was signed.
@@ -74,9 +73,8 @@ pub(super) async fn run(arguments: VerifyArguments) -> Result<ExitCode> {
                 .with_context(|| format!("{} cannot be verified", file.display()))?
         }
         None => {
-            let log = place.sealed_log().await?;
-            let way = way(format!("the log that begins with {:?}", identity(&log).await?))?;
-            of_log(&log, keys, way, known.as_ref()).await?
+            let way = way(place.name()?)?;
+            of_log(&place.sealed_log().await?, keys, way, known.as_ref()).await?
         }
     };
     tell(&report, json);

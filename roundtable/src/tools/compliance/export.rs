@@ -1,7 +1,7 @@
 //! What is written of a conversation: each event with the members at that time, and a table of messages.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fs::File,
     io::{BufWriter, Seek as _, SeekFrom, Write as _},
     path::Path,
@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use domain::{Decider as _, conversation::Conversation};
+use event_log::{EventLog, Recorded};
 use events::{
     ConversationId, DomainEvent, Envelope, EventId, FileEvent, FileId, MessageEvent, MessageId,
     Position, UserEvent, UserId, about, frame::frame,
@@ -31,7 +32,7 @@ pub(super) struct Attachment {
 /// An export on its way through the log.
 pub(super) struct Export {
     asked: Asked,
-    erased: i64,
+    after: Option<(Position, EventId)>,
     lines: BufWriter<File>,
     table: csv::Writer<File>,
     pub(super) known: Known,
@@ -45,6 +46,10 @@ pub(super) struct Known {
     /// What each message says now, and where.
     texts: HashMap<MessageId, Option<String>>,
     uploads: HashMap<FileId, Attachment>,
+    /// Whose words may be in what is written.
+    people: BTreeSet<UserId>,
+    /// Who was erased when it was begun.
+    erased: BTreeSet<UserId>,
     /// The files that are to be fetched.
     pub(super) wanted: BTreeMap<FileId, Attachment>,
     /// The events that are written.
@@ -53,21 +58,45 @@ pub(super) struct Known {
     pub(super) messages: usize,
 }
 
+impl Known {
+    /// Whether nobody's words are in it who is erased by now and was not when it was begun.
+    pub(super) fn is_without(&self, erased: &BTreeSet<UserId>) -> bool {
+        erased.difference(&self.erased).all(|user| !self.people.contains(user))
+    }
+}
+
 /// A place on the way: behind an event of the log, and in the files, in bytes.
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 pub(super) struct Stop<K = Known> {
-    /// How many people were erased when it was begun.
-    pub(super) erased: i64,
-    pub(super) after: Position,
+    /// The event, but at the beginning.
+    after: Option<(Position, EventId)>,
     lines: u64,
     table: u64,
     known: K,
 }
 
 impl Stop {
-    /// Before everything.
-    pub(super) fn beginning(erased: i64) -> Self {
-        Self { erased, after: Position::START, lines: 0, table: 0, known: Known::default() }
+    /// Where it goes on in the log.
+    pub(super) fn position(&self) -> Position {
+        self.after.map_or(Position::START, |(position, _)| position)
+    }
+
+    /// At the beginning, when these people are erased.
+    pub(super) fn beginning(erased: BTreeSet<UserId>) -> Self {
+        let known = Known { erased, ..Known::default() };
+        Self { known, ..Self::default() }
+    }
+
+    /// Forgets the names of who is erased by now; false if more than that may be written already.
+    pub(super) fn forget(&mut self, erased: &BTreeSet<UserId>) -> bool {
+        self.known.names.retain(|user, _| !erased.contains(user));
+        self.known.is_without(erased)
+    }
+
+    /// Whether the log still has the event behind which it is.
+    pub(super) async fn is_in(&self, log: &EventLog) -> Result<bool> {
+        let Some((position, id)) = self.after else { return Ok(true) };
+        Ok(log.read_at(position).await?.is_some_and(|event| event.id == id))
     }
 }
 
@@ -94,14 +123,19 @@ impl Export {
         if from.table == 0 {
             table.write_record(COLUMNS)?;
         }
-        Ok(Self { asked, erased: from.erased, lines, table, known: from.known })
+        Ok(Self { asked, after: from.after, lines, table, known: from.known })
     }
 
     /// Where it is, with everything written that is behind it.
-    pub(super) fn stop(&mut self, after: Position) -> Result<Stop<&Known>> {
+    pub(super) fn stop(&mut self) -> Result<Stop<&Known>> {
         let lines = self.sync()?;
         let table = self.table.get_ref().metadata()?.len();
-        Ok(Stop { erased: self.erased, after, lines, table, known: &self.known })
+        Ok(Stop { after: self.after, lines, table, known: &self.known })
+    }
+
+    /// Notes that an event is done with.
+    pub(super) const fn passed(&mut self, event: &Recorded) {
+        self.after = Some((event.position, event.id));
     }
 
     fn sync(&mut self) -> Result<u64> {
@@ -117,6 +151,9 @@ impl Export {
         let Some(conversation) = about::conversation(&envelope.event) else { return Ok(()) };
         let covered = self.asked.covers(conversation, envelope.recorded_at);
         let before = self.texts_after(&envelope.event);
+        if covered || matches!(envelope.event, DomainEvent::Message(_)) {
+            self.known.people.insert(envelope.metadata.actor);
+        }
         if let DomainEvent::Conversation(event) = &envelope.event {
             let room = self.known.rooms.remove(&conversation).unwrap_or_default();
             self.known.rooms.insert(conversation, room.evolve(event));

@@ -19,35 +19,39 @@ pub(super) enum Answer {
     Done(Value),
     /// For good, and why.
     Refused(String),
+    /// An error of the other stack, again and again.
+    Failed(String),
     /// Who asks has to log in again.
     Stranger,
 }
 
 /// Sends a request, with its idempotency key, until it is answered for good.
 pub(super) async fn patiently(key: Uuid, request: impl Fn() -> RequestBuilder) -> Result<Answer> {
-    let (key, begun) = (key.to_string(), Instant::now());
+    let (key, begun, mut failing) = (key.to_string(), Instant::now(), None);
     loop {
         let answer = request().header("Idempotency-Key", &key).send().await;
         let answer = answer.context("the other stack does not answer")?;
         let status = answer.status();
-        let later = answer.headers().get("Retry-After").and_then(|it| it.to_str().ok());
-        let later = later.and_then(|it| it.parse().ok()).map_or(1, |seconds: u64| seconds.max(1));
-        let waits =
-            matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
-        let patience = if waits { PATIENCE } else { MENDED };
-        if (waits || status.is_server_error()) && begun.elapsed() < patience {
-            sleep(Duration::from_secs(later)).await;
-            continue;
-        }
         if status == StatusCode::UNAUTHORIZED {
             return Ok(Answer::Stranger);
+        }
+        let later = answer.headers().get("Retry-After").and_then(|it| it.to_str().ok());
+        let later = later.and_then(|it| it.parse().ok()).map_or(1, |seconds: u64| seconds.max(1));
+        let fails = status == StatusCode::INTERNAL_SERVER_ERROR;
+        let waits = status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() && !fails;
+        failing = fails.then(|| failing.unwrap_or_else(Instant::now));
+        let mends = failing.is_some_and(|since: Instant| since.elapsed() < MENDED);
+        if mends || waits && begun.elapsed() < PATIENCE {
+            sleep(Duration::from_secs(later)).await;
+            continue;
         }
         let body: Value = answer.json().await.unwrap_or_default();
         if status.is_success() {
             return Ok(Answer::Done(body));
         }
-        ensure!(!waits, "the other stack asks to come later, and does so for minutes: {body}");
+        ensure!(!waits, "the other stack answers {status} for minutes: {body}");
         let slug = body["type"].as_str().and_then(|it| it.rsplit('/').next());
-        return Ok(Answer::Refused(slug.map_or_else(|| status.to_string(), str::to_owned)));
+        let slug = slug.map_or_else(|| status.to_string(), str::to_owned);
+        return Ok(if fails { Answer::Failed(slug) } else { Answer::Refused(slug) });
     }
 }

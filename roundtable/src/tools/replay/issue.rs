@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -37,6 +40,7 @@ pub(super) struct Issuer {
     pub(super) mask: Mask,
     pub(super) journal: Journal,
     people: Mutex<HashMap<UserId, Arc<Session>>>,
+    prepared: AtomicBool,
     /// Conversations and messages, and what they are called there.
     made: Mutex<HashMap<Uuid, Uuid>>,
 }
@@ -44,7 +48,14 @@ pub(super) struct Issuer {
 impl Issuer {
     pub(super) fn new(client: Client, mask: Mask, journal: Journal, past: &mut Past) -> Self {
         let made = Mutex::new(std::mem::take(&mut past.made));
-        Self { client, mask, journal, people: Mutex::default(), made }
+        Self {
+            client,
+            mask,
+            journal,
+            people: Mutex::default(),
+            prepared: AtomicBool::new(false),
+            made,
+        }
     }
 
     /// Issues the steps at their pace, each conversation in its own order beside the others.
@@ -96,7 +107,7 @@ impl Issuer {
     }
 
     async fn carry_out(&self, step: &Step, due: Instant, tally: &Tally) -> Result<()> {
-        let key = self.mask.request(&format!("fact {}", step.position));
+        let key = self.mask.request(&format!("fact {}", step.event));
         let done = match &step.act {
             Act::Skip => Done::Unknown,
             Act::Open(room) => self.open(room).await?,
@@ -115,7 +126,7 @@ impl Issuer {
         }
         let became = done.became(due.elapsed());
         tally.count(step.name, &became);
-        lines.push(Line::Fact { at: step.position, became });
+        lines.push(Line::Fact { event: step.event, became });
         self.journal.note(&lines)
     }
 
@@ -212,11 +223,23 @@ impl Issuer {
             };
             match patiently(key, request).await? {
                 Answer::Done(body) => return Ok(Some(Ok(body))),
-                Answer::Refused(slug) => return Ok(Some(Err(slug))),
+                Answer::Failed(slug) if !self.is_prepared() => {
+                    bail!("the other stack cannot be prepared: {slug}")
+                }
+                Answer::Refused(slug) | Answer::Failed(slug) => return Ok(Some(Err(slug))),
                 Answer::Stranger => self.come([(by, self.log_in(by).await?)]),
             }
         }
         bail!("the other stack does not know somebody who has just logged in")
+    }
+
+    /// From now on the slice is issued, in which errors of the other stack are what came of it.
+    pub(super) fn prepared(&self) {
+        self.prepared.store(true, Ordering::Relaxed);
+    }
+
+    fn is_prepared(&self) -> bool {
+        self.prepared.load(Ordering::Relaxed)
     }
 
     /// These people are there now.
@@ -239,7 +262,7 @@ impl Issuer {
 fn left(steps: Vec<Step>, past: &Past) -> (Vec<Step>, Report) {
     let (mut left, mut report) = (Vec::new(), Report::default());
     for step in steps {
-        match past.facts.get(&step.position) {
+        match past.facts.get(&step.event) {
             Some(became) => report.count_before(step.name, became),
             None if matches!(step.act, Act::Skip) => report.count(step.name, &Became::Skipped),
             None => left.push(step),

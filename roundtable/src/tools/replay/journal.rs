@@ -13,7 +13,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use events::Position;
+use events::{EventId, Position};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -27,7 +27,7 @@ const SYNC: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Asked {
     /// Which log.
-    pub(super) log: Option<Uuid>,
+    pub(super) log: String,
     /// As it was said: a position or a moment.
     pub(super) from: Option<String>,
     pub(super) to: Option<String>,
@@ -50,8 +50,8 @@ pub(super) enum Line {
     Prepared,
     /// A conversation or a message, and what it is called there.
     Made { of: Uuid, there: Uuid },
-    /// What became of the fact at this position.
-    Fact { at: Position, became: Became },
+    /// What became of the fact that this event tells.
+    Fact { event: EventId, became: Became },
 }
 
 /// What the journal of a replay that was stopped tells.
@@ -60,7 +60,7 @@ pub(super) struct Past {
     begun: Option<(Asked, Slice, Mask)>,
     pub(super) prepared: bool,
     pub(super) made: HashMap<Uuid, Uuid>,
-    pub(super) facts: HashMap<Position, Became>,
+    pub(super) facts: HashMap<EventId, Became>,
 }
 
 /// The file, if there is to be one.
@@ -161,7 +161,7 @@ impl Past {
             Line::Replay { asked, slice, mask } => self.begun = Some((asked, slice, mask)),
             Line::Prepared => self.prepared = true,
             Line::Made { of, there } => drop(self.made.insert(of, there)),
-            Line::Fact { at, became } => drop(self.facts.insert(at, became)),
+            Line::Fact { event, became } => drop(self.facts.insert(event, became)),
         }
     }
 }

@@ -29,7 +29,6 @@ use super::{
     Place,
     events::{index, operator},
     export::opened,
-    place::identity,
     stop,
     sweep::sweep,
 };
@@ -93,7 +92,7 @@ pub async fn run(arguments: ReplayArguments) -> Result<ExitCode> {
     // The lengths of words are needed, not the words: they are masked before anything is kept.
     let log = place.log().await?;
     let asked = Asked {
-        log: identity(&log).await?,
+        log: place.name()?,
         from: from.map(|from| from.to_string()),
         to: to.map(|to| to.to_string()),
         into,

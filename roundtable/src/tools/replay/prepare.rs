@@ -48,6 +48,7 @@ impl Issuer {
             self.come(some.iter().copied().zip(sessions.await?));
         }
         if done {
+            self.prepared();
             return Ok(());
         }
         for (at, one) in people.iter().enumerate() {
@@ -62,6 +63,7 @@ impl Issuer {
                 self.journal.note(&[Line::Made { of, there }])?;
             }
         }
+        self.prepared();
         self.journal.note(&[Line::Prepared])?;
         self.journal.sync()
     }
@@ -77,6 +79,7 @@ impl Issuer {
                 bail!("nobody can sign up there: {slug}")
             }
             Answer::Stranger => bail!("nobody can sign up there"),
+            Answer::Failed(slug) => bail!("nobody can sign up there: {slug}"),
             Answer::Refused(_) | Answer::Done(_) => self.log_in(user).await,
         }
     }

@@ -31,7 +31,7 @@ struct Row {
 #[derive(Default)]
 pub(super) struct Report {
     rows: BTreeMap<&'static str, Row>,
-    /// How many of the facts an earlier run did, which was stopped.
+    /// How many of them an earlier run has done, which was stopped.
     before: u64,
     /// From the moment it was due to the answer, in microseconds.
     taken: Option<Histogram<u64>>,
@@ -57,7 +57,7 @@ impl Report {
     /// Counts a fact of an earlier run.
     pub(super) fn count_before(&mut self, name: &'static str, became: &Became) {
         self.count(name, became);
-        self.before += 1;
+        self.before += u64::from(matches!(became, Became::Done(_)));
     }
 
     /// Prints it: a table, or one JSON object.

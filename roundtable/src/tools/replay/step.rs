@@ -1,8 +1,8 @@
 //! What each fact of a slice was made by: the command that is given again.
 
 use events::{
-    ConversationEvent, ConversationId, DomainEvent, Envelope, FriendshipEvent, MessageEvent,
-    MessageId, Moment, Position, ReceiptEvent, UserId,
+    ConversationEvent, ConversationId, DomainEvent, Envelope, EventId, FriendshipEvent,
+    MessageEvent, MessageId, Moment, ReceiptEvent, UserId,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use super::{cast::Room, mask::Mask};
 
 /// A fact, as it is to be done again.
 pub(super) struct Step {
-    pub(super) position: Position,
+    pub(super) event: EventId,
     pub(super) at: Moment,
     pub(super) name: &'static str,
     pub(super) by: UserId,
@@ -46,7 +46,7 @@ pub(super) enum Talk {
 impl Step {
     /// What made this fact.
     pub(super) fn of(envelope: &Envelope<DomainEvent>, mask: &Mask) -> Self {
-        let (position, at) = (envelope.position, envelope.recorded_at);
+        let (event, at) = (envelope.id, envelope.recorded_at);
         let name = envelope.event.event_type();
         let text = |text: &events::Personal<String>| {
             // What was erased has no words any more; something was said all the same.
@@ -65,7 +65,7 @@ impl Step {
             DomainEvent::Friendship(event) => of_friendship(event),
             _ => Act::Skip,
         };
-        Self { position, at, name, by: envelope.metadata.actor, act }
+        Self { event, at, name, by: envelope.metadata.actor, act }
     }
 }
 
