@@ -154,7 +154,10 @@ async fn begun(
             if is_in && is_without {
                 return Ok((bookmark, stop));
             }
-            let why = if is_in { "somebody was erased meanwhile" } else { "the log is another" };
+            let why = match is_in {
+                true => "somebody was erased meanwhile",
+                false => "the event at which it was stopped is not in the log any more",
+            };
             eprintln!("beginning anew: {why}");
             let files = into.join("files");
             if files.exists() {
