@@ -30,6 +30,14 @@ pub(super) struct Segment<'a> {
     pub(super) begun: &'a [Entry],
 }
 
+/// The file of the store, and its copy.
+struct Both<'a> {
+    name: &'a str,
+    path: &'a Path,
+    source: &'a Walk,
+    copy: &'a File,
+}
+
 /// What the backup holds of a segment.
 pub(super) struct Done {
     pub(super) entry: Entry,
@@ -59,7 +67,8 @@ impl Segment<'_> {
             .truncate(false)
             .open(&path)
             .map_err(Error::io("open", &path))?;
-        let (from, crc) = self.kept(&name, &path, source.file(), source.length(), &copy)?;
+        let both = Both { name: &name, path: &path, source: &source, copy: &copy };
+        let (from, crc) = self.kept(&both)?;
         copy.set_len(from)
             .and_then(|()| transfer(source.file(), &copy, from..source.length()))
             .map_err(Error::io("copy", &named.path))?;
@@ -80,38 +89,25 @@ impl Segment<'_> {
     }
 
     /// How many bytes of the copy are there already, and their checksum.
-    fn kept(
-        &self,
-        name: &str,
-        path: &Path,
-        source: &File,
-        length: u64,
-        copy: &File,
-    ) -> Result<(u64, u32), BackupError> {
+    fn kept(&self, both: &Both<'_>) -> Result<(u64, u32), BackupError> {
         let of_base = |entry: &&Entry| entry.base() == Some(self.named.base);
         // What was never a whole backup binds nobody.
         if let Some(before) = self.begun.iter().find(of_base)
-            && let Ok(kept) = self.kept_of(before, name, path, source, length, copy)
+            && let Ok(kept) = self.kept_of(before, both)
             && kept != (0, 0)
         {
             return Ok(kept);
         }
         match self.old.iter().find(of_base) {
-            Some(before) => self.kept_of(before, name, path, source, length, copy),
+            Some(before) => self.kept_of(before, both),
             None => Ok((0, 0)),
         }
     }
 
     /// The same by what one backup says of it.
-    fn kept_of(
-        &self,
-        before: &Entry,
-        name: &str,
-        path: &Path,
-        source: &File,
-        length: u64,
-        copy: &File,
-    ) -> Result<(u64, u32), BackupError> {
+    fn kept_of(&self, before: &Entry, both: &Both<'_>) -> Result<(u64, u32), BackupError> {
+        let Both { name, path, source, copy } = *both;
+        let (source, length) = (source.file(), source.length());
         let other = |reason| Err(BackupError::OtherHistory { path: path.to_owned(), reason });
         if before.name != name {
             if before.generation() > Some(self.named.generation) {

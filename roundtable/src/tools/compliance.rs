@@ -87,23 +87,24 @@ pub async fn run(arguments: ComplianceArguments) -> Result<ExitCode> {
     access::record(&log, operator(), "compliance", asking, vec![]).await?;
     let head = log.head().await?;
     let from = stop.position();
+    let named = || format!("{} cannot be written", into.display());
     let mut export = Export::begin(asked, &into, stop)?;
     sweep(&log, from, head, "exporting", async |recorded| {
         let concerns = conversation.is_none_or(|id| mentions(recorded, &id.to_string()))
             || recorded.event_type.starts_with("user.")
             || recorded.event_type.starts_with("file.");
         if concerns && let Some(envelope) = opened(&log, recorded).await? {
-            export.take(&envelope)?;
+            export.take(&envelope).with_context(named)?;
         }
         export.passed(recorded);
         if bookmark.is_due() {
-            bookmark.keep(&export.stop()?)?;
+            bookmark.keep(&export.stop().with_context(named)?)?;
         }
         Ok(())
     })
     .await?;
-    bookmark.keep(&export.stop()?)?;
-    let known = export.finish()?;
+    bookmark.keep(&export.stop().with_context(named)?)?;
+    let known = export.finish().with_context(named)?;
     let (folder, mut missing) = (into.join("files"), Vec::new());
     for (&file, Attachment { digest, name }) in &known.wanted {
         if attachments::fetch(&storage, &folder, file, digest, name).await?.is_none() {

@@ -68,6 +68,7 @@ pub async fn run(arguments: ExportArguments) -> Result<ExitCode> {
     let path = into.join("events.jsonl");
     let (output, mut count, after) = resumed(&path)?;
     let mut output = BufWriter::new(output);
+    let named = || format!("{} cannot be written", path.display());
     let (id, mut uploads) = (user.to_string(), Vec::new());
     sweep(&log, Position::START, head, "exporting", async |recorded| {
         if !mentions(recorded, &id) {
@@ -81,14 +82,13 @@ pub async fn run(arguments: ExportArguments) -> Result<ExitCode> {
             uploads.push(upload);
         }
         if recorded.position > after {
-            writeln!(output, "{}", frame_of(&envelope, user))?;
+            writeln!(output, "{}", frame_of(&envelope, user)).with_context(named)?;
             count += 1;
         }
         Ok(())
     })
     .await?;
-    output.flush()?;
-    output.get_ref().sync_all()?;
+    output.flush().and_then(|()| output.get_ref().sync_all()).with_context(named)?;
     let (mut kept, mut gone) = (0, 0);
     for Upload { file, digest, name } in uploads {
         match attachments::fetch(&storage, &into.join("files"), file, &digest, &name).await? {
