@@ -1,11 +1,12 @@
 //! One of our programs as a child process.
 
 use std::fs::File;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rand::Rng;
 use tokio::process::{Child, Command};
 
 /// A program that runs, and dies with the test.
@@ -137,9 +138,18 @@ pub fn program(name: &str) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// An address on loopback that nobody listens on.
+/// An address on loopback that nobody has, for TCP and UDP. The system gives its port to nobody who
+/// connects, so that it is still free when a program that is only being started, or started again,
+/// comes to listen there.
 pub fn free_address() -> Result<String> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range")?;
+    let given: u16 = range.split_whitespace().next().context("a range of ports")?.parse()?;
+    let mut random = rand::rng();
+    (0..1000)
+        .map(|_| (Ipv4Addr::LOCALHOST, random.random_range(given / 2..given)))
+        .find(|&at| TcpListener::bind(at).is_ok() && UdpSocket::bind(at).is_ok())
+        .map(|(host, port)| format!("{host}:{port}"))
+        .context("no port is free")
 }
 
 /// The owner's URL with the reader's role, whose password `migrate` takes from it.

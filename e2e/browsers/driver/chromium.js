@@ -31,7 +31,8 @@ export class Chromium {
   }
 
   async page(name, detour) {
-    const context = await this.browser.newContext({ viewport: { width: 1280, height: 720 } });
+    // Small: what is painted, and captured as a screen, without a GPU costs cores that encoders need.
+    const context = await this.browser.newContext({ viewport: { width: 800, height: 450 } });
     const page = await context.newPage();
     page.on('console', message => console.error(`${name}: ${message.text()}`));
     page.on('pageerror', error => console.error(`${name}: ${error.stack ?? error}`));

@@ -5,20 +5,16 @@ use anyhow::{Context, Result, ensure};
 use e2e::browsers::Facts;
 use e2e::browsers::Kind::Chromium;
 use e2e::link::Link;
+use e2e::process::free_address;
 use e2e::talk::Group;
 use serde_json::json;
 
 use crate::{all_see_all, mark, no_picture_stood_still, stack};
 
-/// An address on loopback where no UDP comes to yet.
-fn free_media_address() -> Result<String> {
-    Ok(std::net::UdpSocket::bind("127.0.0.1:0")?.local_addr()?.to_string())
-}
-
 #[tokio::test]
 async fn who_loses_the_network_is_seen_again_when_it_is_back_and_nobody_else_is_disturbed()
 -> Result<()> {
-    let media = free_media_address()?;
+    let media = free_address()?;
     let environment = [
         ("ROUNDTABLE_SFU_LISTEN", media.as_str()),
         ("ROUNDTABLE_SFU_THREADS", "1"),

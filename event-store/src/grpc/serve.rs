@@ -24,6 +24,10 @@ use crate::{Error, access::Gate, engine::Engine, net, persistent::Subsystem, tls
 const LARGEST_WORD: usize = 1 << 20;
 /// A client keeps all its calls on one connection, so they are many.
 const CALLS: u32 = 100_000;
+/// How many calls of a connection may be given up before the server came to them, until the connection
+/// is taken for an attack (a rapid reset, CVE-2023-44487) and ended: a store that stood still for a while finds all
+/// the calls that their clients lost patience with, and must not punish them for it.
+const GIVEN_UP: usize = 1024;
 /// What one call may have in flight before the other side takes it in.
 const CALL_WINDOW: u32 = 1 << 20;
 /// The same for all calls of a connection.
@@ -37,6 +41,7 @@ const GRACE: Duration = Duration::from_secs(5);
 pub fn server() -> Server {
     Server::builder()
         .max_concurrent_streams(CALLS)
+        .http2_max_pending_accept_reset_streams(Some(GIVEN_UP))
         .initial_stream_window_size(CALL_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .http2_keepalive_interval(Some(KEEP_ALIVE))
