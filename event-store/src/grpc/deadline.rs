@@ -1,8 +1,10 @@
 //! Until when a write may be handed over, and until when a call may last.
 //!
-//! A deadline is looked at before a write goes to the committer, and never after: what was handed
-//! over is answered with what became of it. So a client that is told "timeout" knows that nothing
-//! was written, and one that is told of a success knows that it was, however late it is.
+//! The deadline of a write in a batch is looked at before the write goes to the committer, and never
+//! after: what was handed over is answered with what became of it. So a client that is told
+//! "timeout" of such a write knows that nothing was written, and one that is told of a success knows
+//! that it was, however late it is. A write that is a call of its own promises less: the server
+//! around us ends the call when its time is up, and what was handed over by then may be written.
 
 use std::time::{Duration, SystemTime};
 

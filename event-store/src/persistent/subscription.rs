@@ -115,7 +115,11 @@ impl Subscription {
             let ticket = tokio::select! {
                 biased;
                 ended = &mut self.ended => return Err(ended.unwrap_or(Ended::Stopping)),
-                ticket = self.tickets.recv() => ticket.ok_or(Ended::Stopping)?,
+                ticket = self.tickets.recv() => ticket,
+            };
+            let Some(ticket) = ticket else {
+                // The group has ended between the two looks, and said how before.
+                return Err((&mut self.ended).await.unwrap_or(Ended::Stopping));
             };
             let retries = ticket.retries;
             if let Some(resolved) = self.event(ticket).await? {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{MutexGuard, mpsc, oneshot},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
@@ -81,7 +81,7 @@ impl Subsystem {
         if !id.fits() {
             return Err(Problem::Bad("the name of the group is empty or too long".to_owned()));
         }
-        let _changing = self.changing.lock().await;
+        let _turn = self.turn().await?;
         let name = id.subscription_id();
         if self.groups().keys().any(|other| other.subscription_id() == name) {
             return Err(Problem::Exists);
@@ -98,9 +98,8 @@ impl Subsystem {
     /// not got anywhere yet.
     pub(crate) async fn update(&self, id: &GroupId, settings: Settings) -> Result<(), Problem> {
         settings.check()?;
-        let _changing = self.changing.lock().await;
-        let old = self.groups().get(id).map(|entry| entry.definition.clone());
-        let old = old.ok_or(Problem::Missing)?;
+        let _turn = self.turn().await?;
+        let old = self.definition(id).await?;
         let mut definition = Definition { settings, ..old.clone() };
         let start_from = definition.settings.start_from;
         if start_from != old.settings.start_from
@@ -115,10 +114,8 @@ impl Subsystem {
 
     /// Ends a group for good.
     pub(crate) async fn delete(&self, id: &GroupId) -> Result<(), Problem> {
-        let _changing = self.changing.lock().await;
-        if !self.groups().contains_key(id) {
-            return Err(Problem::Missing);
-        }
+        let _turn = self.turn().await?;
+        self.definition(id).await?;
         config::write(&self.engine, id, None).await.map_err(refused)?;
         self.halt(id, Ended::Deleted).await;
         if let Err(refusal) = self.clear(id).await {
@@ -131,7 +128,7 @@ impl Subsystem {
 
     /// Ends all groups, and starts those that were made and not deleted.
     pub(crate) async fn restart(&self) -> Result<(), Problem> {
-        let _changing = self.changing.lock().await;
+        let _turn = self.turn().await?;
         let ids: Vec<_> = self.groups().keys().cloned().collect();
         for id in &ids {
             self.halt(id, Ended::Dropped).await;
@@ -166,7 +163,10 @@ impl Subsystem {
         source: Option<&EventSource>,
     ) -> Result<Vec<GroupInfo>, Problem> {
         let wanted = |id: &&GroupId| source.is_none_or(|source| id.source == *source);
-        let ids: Vec<_> = self.groups().keys().filter(wanted).cloned().collect();
+        let ids: Vec<_> = {
+            let _turn = self.turn().await?;
+            self.groups().keys().filter(wanted).cloned().collect()
+        };
         let mut infos = Vec::with_capacity(ids.len());
         for id in ids {
             match self.info(&id).await {
@@ -188,13 +188,25 @@ impl Subsystem {
         id: &GroupId,
         input: impl Fn(oneshot::Sender<Result<T, Problem>>) -> Input,
     ) -> Result<T, Problem> {
-        if let Some(answer) = self.ask_once(id, &input).await {
-            return answer;
+        match self.ask_once(id, &input).await {
+            // A group that is being changed is away for a moment.
+            None | Some(Err(Problem::Missing)) => {}
+            Some(answer) => return answer,
         }
-        if !self.shutdown.is_cancelled() {
-            drop(self.changing.lock().await);
-        }
+        // Held until there is an answer, or the next change could come before it.
+        let _turn = self.turn().await?;
         self.ask_once(id, &input).await.unwrap_or(Err(Problem::Stopping))
+    }
+
+    /// Waits until no group is being changed; none is by others while this is held. A store that
+    /// stops has no groups at work any more, which does not mean that there are none.
+    async fn turn(&self) -> Result<MutexGuard<'_, ()>, Problem> {
+        let stopping = || self.shutdown.is_cancelled().then_some(Problem::Stopping);
+        if let Some(problem) = stopping() {
+            return Err(problem);
+        }
+        let turn = self.changing.lock().await;
+        stopping().map_or(Ok(turn), Err)
     }
 
     /// Asks the group; `None` when it ends before it answers.
@@ -221,11 +233,25 @@ impl Subsystem {
         groups.get(id).map(|entry| entry.inputs.clone()).ok_or(Problem::Missing)
     }
 
-    async fn load(&self) -> Result<(), Problem> {
+    /// How the group was last defined, also when it is not at work because it could not be started
+    /// again: then it can still be changed, which starts it, and deleted.
+    async fn definition(&self, id: &GroupId) -> Result<Definition, Problem> {
+        let at_work = self.groups().get(id).map(|entry| entry.definition.clone());
+        match at_work {
+            Some(definition) => Ok(definition),
+            None => self.stored().await?.remove(id).ok_or(Problem::Missing),
+        }
+    }
+
+    async fn stored(&self) -> Result<BTreeMap<GroupId, Definition>, Problem> {
         let engine = Arc::clone(&self.engine);
         let groups = tokio::task::spawn_blocking(move || config::read(&engine)).await;
         let groups = groups.map_err(|_| Problem::Stopping)?;
-        for (id, definition) in groups.map_err(|failure| Problem::Lost(failure.to_string()))? {
+        groups.map_err(|failure| Problem::Lost(failure.to_string()))
+    }
+
+    async fn load(&self) -> Result<(), Problem> {
+        for (id, definition) in self.stored().await? {
             let name = id.subscription_id();
             // Anybody may have written what makes no sense; the other groups must start.
             if let Err(problem) = self.launch(id, definition).await {
@@ -310,5 +336,34 @@ fn refused(refusal: Refusal) -> Problem {
 async fn ended(task: JoinHandle<()>) {
     if task.await.is_err() {
         tracing::error!("the task of a persistent subscription ended with a panic");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Config, engine::Running, persistent::group::rules::settings};
+
+    #[tokio::test]
+    async fn a_group_that_could_not_be_started_again_can_be_changed_and_deleted() {
+        let data = tempfile::tempdir().unwrap();
+        let running = Running::open(Config::new(data.path())).unwrap();
+        let shutdown = CancellationToken::new();
+        let subsystem =
+            Subsystem::start(Arc::clone(&running.engine), shutdown.clone()).await.unwrap();
+        let source = EventSource::named("a");
+        let id = GroupId { source, group: "group".to_owned() };
+        subsystem.create(id.clone(), settings(), None).await.unwrap();
+        // As a change leaves it when it fails to start the group with its new settings.
+        subsystem.halt(&id, Ended::Dropped).await;
+        assert!(matches!(subsystem.info(&id).await, Err(Problem::Missing)));
+        subsystem.update(&id, settings()).await.unwrap();
+        subsystem.info(&id).await.unwrap();
+        subsystem.halt(&id, Ended::Dropped).await;
+        subsystem.delete(&id).await.unwrap();
+        assert!(matches!(subsystem.delete(&id).await, Err(Problem::Missing)));
+        shutdown.cancel();
+        assert!(matches!(subsystem.info(&id).await, Err(Problem::Stopping)));
+        subsystem.stopped().await;
     }
 }

@@ -45,8 +45,9 @@ impl Issuer {
     }
 }
 
-/// Where a client finds a store that speaks TLS.
+/// Where a client finds a store that speaks TLS. It waits as long as it does in clear text.
 pub(crate) fn url(credentials: &str, port: u16, ca: &Path) -> String {
     let ca = ca.display();
-    format!("esdb://{credentials}localhost:{port}?discoveryInterval=1&tlsCaFile={ca}")
+    let patience = "discoveryInterval=1&defaultDeadline=120000";
+    format!("esdb://{credentials}localhost:{port}?{patience}&tlsCaFile={ca}")
 }

@@ -12,7 +12,7 @@ use tokio::process::Command;
 
 use crate::{
     serving::{PROGRAM, Program, Served},
-    tool::{all, client},
+    tool::{all, client, within_a_minute},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -40,7 +40,11 @@ async fn the_check_tells_a_running_store_from_none() {
         let ran = Command::new(PROGRAM).args(["--check", &address]).output().await;
         ran.expect("the program runs").status.code()
     };
-    assert_eq!(check(program.port).await, Some(0));
+    within_a_minute(async || match check(program.port).await {
+        Some(0) => Ok(()),
+        other => Err(other),
+    })
+    .await;
     let pid = program.child.id().expect("it runs");
     kill(Pid::from_raw(pid as i32), Signal::SIGTERM).expect("a signal");
     assert!(program.child.wait().await.expect("it ends").success());

@@ -39,6 +39,8 @@ use crate::{
 
 /// How long the store is given for an answer that it cannot give.
 const SOON: Duration = Duration::from_millis(500);
+/// What the clients say of a session that had ended before the write.
+const CLOSED: &str = "stream has been closed";
 /// More than the head of a call, and less than the events of the calls here.
 const HEAD: usize = 64 << 10;
 
@@ -98,13 +100,16 @@ async fn a_call_that_is_not_answered_in_time_fails_as_such() {
     let data = tempfile::tempdir().expect("a folder");
     let served = Served::start(data.path()).await;
     let direct = client(&served.url());
-    for in_a_session in [false, true] {
+    // How long the session has in all. When it is over before the write, which a machine that
+    // stands still makes happen, the client tells less of it: then there is a longer one.
+    let sessions = [1, 2, 4, 8, 16, 32, 64].map(|times| Some(SOON * times));
+    for time in std::iter::once(None).chain(sessions) {
         let narrow = Narrow::before(served.port).await;
         let client = client(&url(narrow.port));
-        let stream = format!("a-{in_a_session}");
+        let stream = format!("a-{time:?}");
         client.append_to_stream(&*stream, &at_revision(None), event(10)).await.expect("written");
-        let late = if in_a_session {
-            let options = BatchAppendOptions::default().deadline(SOON);
+        let late = if let Some(time) = time {
+            let options = BatchAppendOptions::default().deadline(time);
             let session = client.batch_append(&options).await.expect("a session");
             narrow.hold_up();
             session.append_to_stream(&*stream, State::Any, vec![event(1 << 20)]).await.map(drop)
@@ -113,10 +118,17 @@ async fn a_call_that_is_not_answered_in_time_fails_as_such() {
             let append = at_revision(Some(0)).deadline(SOON);
             client.append_to_stream(&*stream, &append, event(1 << 20)).await.map(drop)
         };
+        let over_before = matches!(&late, Err(Error::ServerError(said)) if said.contains(CLOSED));
+        if over_before && time < Some(SOON * 64) {
+            continue;
+        }
         assert!(matches!(late, Err(Error::DeadlineExceeded)), "{late:?}");
         // It was not written, and others are not concerned.
         let next = direct.append_to_stream(&*stream, &at_revision(Some(0)), event(10)).await;
         assert_eq!(next.expect("written").next_expected_version, 1);
+        if time.is_some() {
+            break;
+        }
     }
 }
 

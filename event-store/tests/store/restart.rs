@@ -57,11 +57,13 @@ macro_rules! restart_suite {
                 serving::new_id,
             };
 
-            /// The client gives up for good after so many attempts to connect; here it must not.
+            /// The client gives up for good after so many attempts to connect; here it must not. Nor
+            /// may it give up a call because a busy machine stands still for its default of ten
+            /// seconds.
             fn client(port: u16) -> Client {
                 let url = format!(
                     "esdb://127.0.0.1:{port}?tls=false&discoveryInterval=10\
-                     &maxDiscoverAttempts=1000000"
+                     &maxDiscoverAttempts=1000000&defaultDeadline=120000"
                 );
                 Client::new(url.parse().expect("a URL")).expect("a client")
             }

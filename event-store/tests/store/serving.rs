@@ -57,8 +57,10 @@ impl Served {
     }
 }
 
+/// Where a client finds a store in clear text. Its own default of ten seconds for a call is less
+/// than a busy machine may stand still.
 pub(crate) fn url(port: u16) -> String {
-    format!("esdb://127.0.0.1:{port}?tls=false&discoveryInterval=1")
+    format!("esdb://127.0.0.1:{port}?tls=false&discoveryInterval=1&defaultDeadline=120000")
 }
 
 /// The real program, which dies with the test.

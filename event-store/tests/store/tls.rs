@@ -17,6 +17,7 @@ use tokio::{
 use crate::{
     certificates::{Issuer, url},
     serving::{self, PROGRAM, Program, Served},
+    tool::within_a_minute,
 };
 
 fn config(data: &Path, tls: TlsFiles) -> Config {
@@ -38,7 +39,8 @@ async fn a_client_that_trusts_the_issuer_writes_and_reads_over_tls() {
     let (data, issuer) = (tempfile::tempdir().expect("a folder"), Issuer::new());
     let served = Served::with(config(data.path(), issuer.server("a"))).await.expect("it opens");
     let trusting = url("", served.port, &issuer.ca());
-    for url in [trusting, format!("esdb://127.0.0.1:{}?tlsVerifyCert=false", served.port)] {
+    let careless = "tlsVerifyCert=false&defaultDeadline=120000";
+    for url in [trusting, format!("esdb://127.0.0.1:{}?{careless}", served.port)] {
         let client = client(&url);
         let last = append(&client).await.expect("written");
         let mut read = client.read_stream("a", &ReadStreamOptions::default()).await.expect("read");
@@ -97,7 +99,7 @@ async fn a_renewed_certificate_is_served_after_a_hangup() {
     command.arg("--tls-certificate").arg(&files.certificate).arg("--tls-key").arg(&files.key);
     let program = Program::spawn(&mut command).await;
     let address = format!("127.0.0.1:{}", program.port);
-    check(&address, Some(&files.certificate)).await.expect("healthy");
+    within_a_minute(async || check(&address, Some(&files.certificate)).await).await;
     let in_clear = check(&address, None).await;
     assert!(matches!(in_clear, Err(CheckError::Unreachable(_) | CheckError::Silent(_))));
     let client = client(&url("", program.port, &issuer.ca()));
@@ -118,10 +120,13 @@ async fn the_program_checks_a_store_over_tls() {
     let files = issuer.server("a");
     let served = Served::with(config(data.path(), files.clone())).await.expect("it opens");
     let address = format!("localhost:{}", served.port);
-    let mut check = Command::new(PROGRAM);
-    check.args(["--check", &address, "--tls-certificate"]).arg(&files.certificate);
-    let output = check.output().await.expect("it runs");
-    assert!(output.status.success(), "{output:?}");
+    within_a_minute(async || {
+        let mut check = Command::new(PROGRAM);
+        check.args(["--check", &address, "--tls-certificate"]).arg(&files.certificate);
+        let output = check.output().await.expect("it runs");
+        if output.status.success() { Ok(()) } else { Err(output) }
+    })
+    .await;
     let other = issuer.server("b").certificate;
     let mut check = Command::new(PROGRAM);
     check.args(["--check", &address, "--tls-certificate"]).arg(other);

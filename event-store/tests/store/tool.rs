@@ -5,6 +5,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    time::{Duration, Instant},
 };
 
 use event_store::Config;
@@ -17,6 +18,15 @@ pub(crate) const HEADER: usize = 20;
 
 pub(crate) fn client(url: &str) -> Client {
     Client::new(url.parse().expect("a URL")).expect("a client")
+}
+
+/// Tries until it succeeds, for a minute: a health check gives up after seconds, and a busy machine
+/// may stand still for as long.
+pub(crate) async fn within_a_minute<E: std::fmt::Debug>(attempt: impl AsyncFn() -> Result<(), E>) {
+    let until = Instant::now() + Duration::from_secs(60);
+    while let Err(error) = attempt().await {
+        assert!(Instant::now() < until, "{error:?}");
+    }
 }
 
 /// Every event of the log.

@@ -11,7 +11,7 @@ mod replaying;
 #[cfg(test)]
 mod property;
 #[cfg(test)]
-mod rules;
+pub(super) mod rules;
 
 use std::{collections::VecDeque, ops::Range, time::Duration};
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::persistent::{StartFrom, Strategy};
 
-pub(super) fn settings() -> Settings {
+pub(in crate::persistent) fn settings() -> Settings {
     Settings {
         start_from: StartFrom::Start,
         resolve_links: false,

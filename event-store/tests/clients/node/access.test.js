@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 
-import { Following, address, all, connect, event, events, kurrent } from "./store.js";
+import { Following, PATIENT, address, all, connect, event, events, kurrent } from "./store.js";
 import { revisions, scenario as begin, upTo } from "./store.js";
 
 // The client knows the calls about users and has no functions of its own for them.
@@ -21,7 +21,7 @@ const PASSWORDS = { admin: process.env.STORE_ADMIN_PASSWORD, ops: process.env.ST
 
 function enter(username = "admin", password = PASSWORDS[username], more = {}) {
   const { authority = process.env.STORE_CA, scheme = "kurrentdb" } = more;
-  const options = `discoveryInterval=1&tlsCAFile=${authority}`;
+  const options = `${PATIENT}&tlsCAFile=${authority}`;
   const url = `${scheme}://${username}:${password}@${address}?${options}`;
   return KurrentDBClient.connectionString(url);
 }

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 
-import { Following, address, all, event, events, kurrent } from "./store.js";
+import { Following, PATIENT, address, all, event, events, kurrent } from "./store.js";
 import { revisions, scenario as begin } from "./store.js";
 
 const require = createRequire(`${process.env.STORE_CLIENT}/node_modules/@kurrent/`);
@@ -16,7 +16,7 @@ const settings = kurrent.persistentSubscriptionToStreamSettingsFromDefaults({ st
 const OURS = { acl: { readRoles: ["$admins"], writeRoles: ["$admins"] } };
 
 function enter(user = "admin", password = process.env[`STORE_${user.toUpperCase()}_PASSWORD`]) {
-  const options = `discoveryInterval=1&tlsCAFile=${process.env.STORE_CA}`;
+  const options = `${PATIENT}&tlsCAFile=${process.env.STORE_CA}`;
   return KurrentDBClient.connectionString(`kurrentdb://${user}:${password}@${address}?${options}`);
 }
 

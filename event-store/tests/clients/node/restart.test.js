@@ -8,7 +8,9 @@ import { Following, all, connect, event, events, ids, kurrent, revisions } from 
 import { upTo } from "./store.js";
 
 const { ANY, NO_STREAM, StreamDeletedError, StreamNotFoundError } = kurrent;
-const { CancelledError, UnavailableError, eventTypeFilter } = kurrent;
+const { CancelledError, DeadlineExceededError, UnavailableError, eventTypeFilter } = kurrent;
+const GONE = [CancelledError, DeadlineExceededError, UnavailableError];
+const DEADLINE_EXCEEDED = 4;
 const UNAVAILABLE = 14;
 const LIVES = 4;
 
@@ -24,9 +26,9 @@ function scenario(title, steps) {
 }
 
 const isGone = (error) => {
-  if (error instanceof UnavailableError || error instanceof CancelledError) return;
+  if (GONE.some((kind) => error instanceof kind)) return;
   // The question for the server's features, which comes before a call, keeps its plain error.
-  if (error.code !== UNAVAILABLE) throw error;
+  if (![DEADLINE_EXCEEDED, UNAVAILABLE].includes(error.code)) throw error;
 };
 
 /** Tries until the store is there; what was done and not answered is done again. */

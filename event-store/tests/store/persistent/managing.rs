@@ -191,6 +191,54 @@ async fn a_restart_of_all_groups_drops_subscribers_and_loses_nothing() {
     assert_done(&mut subscribe(&stage.client, "a", 2).await, fresh(2..4)).await;
 }
 
+/// Subscribes as soon as it was dropped, so often.
+async fn come_back(client: &Client, times: usize) {
+    let mut subscription = subscribe(client, "a", 1).await;
+    for _ in 0..times {
+        match ended(subscription).await {
+            Error::IllegalStateError(message) => assert!(message.contains("dropped"), "{message}"),
+            other => panic!("it should be dropped, not {other:?}"),
+        }
+        subscription = subscribe(client, "a", 1).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_is_found_whenever_it_is_changed() {
+    let stage = stage().await;
+    let client = &stage.client;
+    stage.create("a", &from_start()).await;
+    let changing = async {
+        loop {
+            let changed = client.update_persistent_subscription("a", "group", &from_start()).await;
+            changed.expect("changed");
+            let restart =
+                client.restart_persistent_subscription_subsystem(&Default::default()).await;
+            restart.expect("restarted");
+        }
+    };
+    let asking = async {
+        loop {
+            stage.info("a").await;
+        }
+    };
+    let listing = async {
+        loop {
+            let of =
+                client.list_persistent_subscriptions_for_stream("a", &Default::default()).await;
+            assert_eq!(of.expect("a list").len(), 1);
+            let all = client.list_all_persistent_subscriptions(&Default::default()).await;
+            assert_eq!(all.expect("a list").len(), 1);
+        }
+    };
+    tokio::select! {
+        () = come_back(client, 50) => {}
+        () = changing => {}
+        () = asking => {}
+        () = listing => {}
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shutdown_ends_subscriptions_as_unavailable_and_records_what_is_finished() {
     let stage = stage().await;
@@ -229,6 +277,7 @@ async fn a_consumer_that_takes_nothing_is_told_that_it_is_too_slow() {
         }
         other => panic!("it should be too slow, not {other:?}"),
     }
-    let (event, _) = next(&mut subscribe(&stage.client, "a", 1).await).await;
+    // The group goes on without it. The next one has room for what comes before it is heard.
+    let (event, _) = next(&mut subscribe(&stage.client, "a", 10_000).await).await;
     assert_eq!(event.get_original_event().revision, 0);
 }
