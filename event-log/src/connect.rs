@@ -1,9 +1,10 @@
 //! The connection to the event store: made until it holds, and made anew when it is lost for good.
 
 use std::sync::{Arc, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use eventstore::{Client, ClientSettings, Error};
+use tokio::time::Instant;
 use tonic::Code;
 
 use crate::{LogError, Unavailable};
@@ -42,8 +43,9 @@ impl Store {
         self.client.read().expect("nothing panics under this lock").clone()
     }
 
-    /// Calls the store, again and again for a while if it is away. What is called must be
-    /// repeatable: reads are, and appends with ids and an expected revision.
+    /// Calls the store, again and again for a while if it is away, and twice at least: a machine
+    /// that stood still during the first try has not shown that the store is away. What is called
+    /// must be repeatable: reads are, and appends with ids and an expected revision.
     pub(crate) async fn call<T, F, Fut>(&self, call: F) -> Result<T, Error>
     where
         F: Fn(Arc<Client>) -> Fut,
@@ -51,10 +53,14 @@ impl Store {
     {
         let deadline = Instant::now() + CALL_WITHIN;
         let mut pause = Duration::from_millis(10);
+        let mut tries = 0_u32;
         loop {
             let client = self.client();
-            match call(client.clone()).await {
-                Err(error) if is_away(&error) && Instant::now() + pause < deadline => {
+            let result = call(client.clone()).await;
+            tries += 1;
+            let in_time = tries < 2 || Instant::now() + pause < deadline;
+            match result {
+                Err(error) if is_away(&error) && in_time => {
                     self.renew_after(&error, &client);
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(Duration::from_millis(500));
@@ -122,7 +128,49 @@ fn with_discovery_interval(url: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
+
+    /// A store that nobody connects to.
+    fn nowhere() -> Store {
+        let settings: ClientSettings = "esdb://127.0.0.1:1?tls=false".parse().unwrap();
+        let client = Client::new(settings.clone()).unwrap();
+        Store { settings, client: Arc::new(RwLock::new(Arc::new(client))) }
+    }
+
+    /// What comes of a call whose first tries overrun all of the time, and how many tries were
+    /// made.
+    async fn called(overrunning: u32) -> (Result<u32, Error>, u32) {
+        let tries = AtomicU32::new(0);
+        let call = async |_| match tries.fetch_add(1, Ordering::Relaxed) {
+            number if number < overrunning => {
+                tokio::time::sleep(CALL_WITHIN * 2).await;
+                Err(Error::DeadlineExceeded)
+            }
+            number => Ok(number),
+        };
+        let result = nowhere().call(call).await;
+        (result, tries.into_inner())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_overran_its_time_is_tried_once_more_and_not_for_ever() {
+        assert!(matches!(called(1).await, (Ok(1), 2)));
+        assert!(matches!(called(9).await, (Err(Error::DeadlineExceeded), 2)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_says_at_once_that_it_is_away_is_asked_until_the_time_is_over() {
+        let (begun, tries) = (Instant::now(), AtomicU32::new(0));
+        let call = async |_| {
+            tries.fetch_add(1, Ordering::Relaxed);
+            Err::<(), _>(Error::DeadlineExceeded)
+        };
+        assert!(nowhere().call(call).await.is_err());
+        assert!(begun.elapsed() <= CALL_WITHIN, "{:?}", begun.elapsed());
+        assert!(tries.into_inner() > 5);
+    }
 
     #[test]
     fn the_discovery_interval_is_added_where_none_is_given() {

@@ -218,7 +218,7 @@ mod tests {
         }))
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_drip_is_refused_and_a_slow_upload_is_not() {
         let least = |per_second, millis| Bounds {
             least: LeastRate { per_second, after: Duration::from_millis(millis) },

@@ -1,18 +1,20 @@
 //! A store and a Postgres of one test, each of which can go away and come back.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use event_log::{Config, Context, EventLog, Secrets};
 use events::{ConversationId, Moment, UserId};
+use rand::Rng;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinHandle};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -38,7 +40,7 @@ impl World {
         let options = PgConnectOptions::from_str(&database.url).unwrap();
         let server = format!("{}:{}", options.get_host(), options.get_port());
         let postgres = Proxy::start(server).await;
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = listen_to_keep().await;
         let world = Self {
             store: Mutex::default(),
             address: listener.local_addr().unwrap(),
@@ -114,6 +116,26 @@ impl World {
     pub(crate) fn mend_postgres(&self) {
         self.postgres.state.lock().unwrap().cut = false;
     }
+
+    /// How many connections were tried while Postgres was cut.
+    pub(crate) fn tried_in_vain(&self) -> usize {
+        self.postgres.state.lock().unwrap().refused
+    }
+}
+
+/// Listens on a port that the system gives to nobody who connects, nor to who asks for any port:
+/// the store leaves it and comes back to it.
+async fn listen_to_keep() -> TcpListener {
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
+    let least: u16 = range.split_whitespace().next().unwrap().parse().unwrap();
+    for _ in 0..1000 {
+        // Tests run side by side, as threads and as processes: no two look at the same ports.
+        let port = rand::rng().random_range(least / 2..least);
+        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
+            return listener;
+        }
+    }
+    panic!("no port is free");
 }
 
 /// Passes connections on to a server, until it is cut.
@@ -125,6 +147,7 @@ struct Proxy {
 #[derive(Default)]
 struct Wire {
     cut: bool,
+    refused: usize,
     connections: Vec<AbortHandle>,
 }
 
@@ -139,6 +162,7 @@ impl Proxy {
                 let (mut client, _) = listener.accept().await.unwrap();
                 let mut wire = wire.lock().unwrap();
                 if wire.cut {
+                    wire.refused += 1;
                     continue;
                 }
                 let server = server.clone();
@@ -156,6 +180,39 @@ impl Proxy {
         let mut wire = self.state.lock().unwrap();
         wire.cut = true;
         wire.connections.drain(..).for_each(|connection| connection.abort());
+    }
+}
+
+/// Hundredths of a second in which this process could run: a machine that stands still for a while
+/// counts one.
+pub(crate) struct Ticks {
+    count: Arc<AtomicU32>,
+    task: AbortHandle,
+}
+
+impl Ticks {
+    pub(crate) fn start() -> Self {
+        let count = Arc::<AtomicU32>::default();
+        let counted = count.clone();
+        let task = tokio::spawn(async move {
+            let mut interval = tokio::time::interval(Duration::from_millis(10));
+            interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
+            loop {
+                interval.tick().await;
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        Self { count, task: task.abort_handle() }
+    }
+
+    pub(crate) fn count(&self) -> u32 {
+        self.count.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Ticks {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 
