@@ -84,10 +84,17 @@ impl App {
         postgres: PgPool,
         shutdown: CancellationToken,
     ) -> anyhow::Result<Self> {
-        let Settings { limits, argon2_memory_kib, receipts_flush, namespace } = settings;
+        let Settings {
+            limits,
+            argon2_memory_kib,
+            receipts_flush,
+            namespace,
+            redis_patience,
+            sfu_registry,
+        } = settings;
         let passwords =
             tokio::task::spawn_blocking(move || Passwords::new(argon2_memory_kib)).await??;
-        let redis = Redis::new(&config.redis_url, &namespace)
+        let redis = Redis::with_patience(&config.redis_url, &namespace, redis_patience)
             .context("ROUNDTABLE_REDIS_URL is no URL of Redis")?;
         let (tasks, receipts) = (TaskTracker::new(), Receipts::new(redis.clone()));
         receipts.follow(log.clone(), receipts_flush, &tasks, shutdown.clone());
@@ -96,7 +103,8 @@ impl App {
         let servers =
             Servers { log: log.clone(), postgres: postgres.clone(), redis: redis.clone() };
         let gateway = Gateway::start(config, &namespace, limits, servers, shutdown).await?;
-        let sfu_registry = SfuRegistry::new(gateway.nats().clone(), &namespace);
+        let nats = gateway.nats().clone();
+        let sfu_registry = SfuRegistry::with_times(nats, &namespace, sfu_registry);
         let auth = Authenticator { tokens: Tokens::new(&config.secrets.signing), log };
         let limits = RateLimits::new(redis.clone(), config.limits.clone());
         let edge = Edge {

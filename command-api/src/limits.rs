@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use service::numbers;
+use service::sfu_registry::Times;
 
 use crate::gateway::Bounds;
 
@@ -61,6 +62,10 @@ pub struct Settings {
     pub receipts_flush: Duration,
     /// What NATS subjects and Redis keys begin with, so that tests share a server. Nothing, outside of tests.
     pub namespace: String,
+    /// How long Redis may take for an answer before one does without it; tests wait longer.
+    pub redis_patience: Duration,
+    /// How long SFU nodes are believed, and NATS is waited for; tests wait longer.
+    pub sfu_registry: Times,
 }
 
 impl Default for Settings {
@@ -71,6 +76,8 @@ impl Default for Settings {
             argon2_memory_kib: 19 * 1024,
             receipts_flush: Duration::from_millis(numbers::RECEIPTS_FLUSH_MS.default),
             namespace: String::new(),
+            redis_patience: service::redis::PATIENCE,
+            sfu_registry: Times::default(),
         }
     }
 }
@@ -86,7 +93,7 @@ impl Settings {
             limits: Limits { heartbeat, ..Limits::default() },
             argon2_memory_kib: u32::try_from(numbers::ARGON2_KIB.from_env()?)?,
             receipts_flush: Duration::from_millis(numbers::RECEIPTS_FLUSH_MS.from_env()?),
-            namespace: String::new(),
+            ..Self::default()
         })
     }
 }

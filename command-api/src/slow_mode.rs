@@ -209,6 +209,13 @@ mod tests {
     const LONG: Duration = Duration::from_secs(3600);
     const NONE: Duration = Duration::ZERO;
 
+    /// Redis that is waited for even when the machine stalls: without it each node decides alone.
+    async fn patient_redis() -> Redis {
+        let servers = servers::shared_for_tests().await.unwrap();
+        let patience = Duration::from_secs(30);
+        Redis::with_patience(&servers.redis_url, &servers::prefix(), patience).unwrap()
+    }
+
     fn who(number: u128) -> Who {
         (ConversationId::new(Uuid::nil()), UserId::new(Uuid::from_u128(number)))
     }
@@ -235,8 +242,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_token_is_had_once_repeated_and_given_back() {
-        let servers = servers::shared_for_tests().await.unwrap();
-        let redis = Redis::new(&servers.redis_url, &servers::prefix()).unwrap();
+        let redis = patient_redis().await;
         in_turn(&SlowMode::default(), &redis).await;
     }
 
@@ -248,8 +254,7 @@ mod tests {
 
     #[tokio::test]
     async fn of_many_at_once_on_two_nodes_one_has_the_token() {
-        let servers = servers::shared_for_tests().await.unwrap();
-        let redis = Redis::new(&servers.redis_url, &servers::prefix()).unwrap();
+        let redis = patient_redis().await;
         let (nodes, person) = ([SlowMode::default(), SlowMode::default()], who(1));
         let tries =
             (0..40_u128).map(|n| nodes[usize::from(n % 2 == 0)].take(&redis, person, key(n), LONG));
@@ -259,8 +264,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_sent_without_redis_counts_when_it_is_back() {
-        let servers = servers::shared_for_tests().await.unwrap();
-        let redis = Redis::new(&servers.redis_url, &servers::prefix()).unwrap();
+        let redis = patient_redis().await;
         let (slow_mode, person) = (SlowMode::default(), who(1));
         assert_eq!(slow_mode.take_here(person, key(1), LONG), Turn::Taken);
         assert!(waits(slow_mode.take(&redis, person, key(2), LONG).await));

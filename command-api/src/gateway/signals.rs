@@ -17,6 +17,7 @@ use http::StatusCode;
 use redis::Script;
 use redis::streams::StreamRangeReply;
 use serde_json::value::RawValue;
+use service::redis::Away;
 use service::{Identity, Problem};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -50,11 +51,23 @@ const LOOK: Duration = Duration::from_secs(2);
 /// After how many looks it is asked whether the device is still in the call.
 const LOOKS: u32 = 30;
 
+/// For how long a signal is held when Redis does not answer: nobody else has it. From when it came, so
+/// that of many none holds up for longer what was said after them, such as that somebody hangs up.
+const HELD: Duration = Duration::from_secs(5);
+
+/// For how long it is known which signals are in a mailbox already.
+const KNOWN: Duration = Duration::from_secs(30);
+
+/// How soon Redis is asked again.
+const AGAIN: Duration = Duration::from_millis(200);
+
 /// How many signals are fetched at once.
 const PAGE: usize = 64;
 
-/// Puts a signal into a mailbox, and returns 0; or returns in how many milliseconds there is room.
+/// Puts a signal into a mailbox, and returns 0; or returns in how many milliseconds there is room. What
+/// is there already, under its number, is not put there twice.
 const POST: &str = r"
+if redis.call('EXISTS', KEYS[3]) == 1 then return 0 end
 local time = redis.call('TIME')
 local oldest = time[1] * 1000 + math.floor(time[2] / 1000) - ARGV[3]
 redis.call('XTRIM', KEYS[1], 'MINID', string.format('%.0f', oldest))
@@ -66,6 +79,7 @@ if sent > tonumber(ARGV[4]) or bytes > tonumber(ARGV[5]) then
 end
 if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[6]) then return 1000 end
 redis.call('XADD', KEYS[1], '*', 'from', ARGV[1], 'data', ARGV[2])
+redis.call('SET', KEYS[3], '', 'PX', ARGV[7])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return 0
 ";
@@ -129,14 +143,15 @@ impl Signaller {
         &mut self,
         signal: Signal,
     ) -> impl Future<Output = Result<(), Problem>> + Send + use<> {
-        let in_time = self.pace.take(Instant::now());
+        let now = Instant::now();
+        let in_time = self.pace.take(now);
         let (app, identity) = (self.app.clone(), self.identity);
         async move {
             if !in_time {
                 return Err(too_many(Duration::from_secs(1)));
             }
             let target = signal.call.uuid();
-            post(&app, device(identity), signal).await.inspect_err(|problem| {
+            post(&app, device(identity), signal, now + HELD).await.inspect_err(|problem| {
                 app.edge().denials.note_problem(identity.user, "signal", Some(target), problem);
             })
         }
@@ -160,38 +175,61 @@ impl Signaller {
     }
 }
 
-async fn post(app: &App, from: Participant, signal: Signal) -> Result<(), Problem> {
+async fn post(
+    app: &App,
+    from: Participant,
+    signal: Signal,
+    deadline: Instant,
+) -> Result<(), Problem> {
     let Signal { call, to, data } = signal;
     if data.get().len() > MAX_BYTES {
         let title = "A signal has at most 32768 bytes";
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "signal-too-large", title));
     }
     check(app, call, from, to).await?;
-    let redis = app.redis();
-    let mailbox = redis.key(&mailbox(call, to));
-    let pair = format!("{mailbox}:{}", from.device);
-    let from = serde_json::to_string(&from).expect("ids are JSON");
-    let posted: u64 = redis
-        .ask(|mut connection| async move {
-            Script::new(POST)
-                .key(mailbox)
-                .key(pair)
-                .arg(from)
-                .arg(data.get())
-                .arg(u64::try_from(WAITS.as_millis()).unwrap_or(u64::MAX))
-                .arg(OF_A_PAIR.0)
-                .arg(OF_A_PAIR.1)
-                .arg(IN_ALL)
-                .invoke_async(&mut connection)
-                .await
-        })
-        .await
-        .map_err(|_| Problem::unavailable(Duration::from_secs(1)))?;
+    let posted = put(app, &mailbox(call, to), from, data.get(), deadline).await?;
     if posted > 0 {
         return Err(too_many(Duration::from_millis(posted)));
     }
     app.gateway().whispers.ring(to.device).await;
     Ok(())
+}
+
+/// Runs [`POST`], as often as it takes.
+async fn put(
+    app: &App,
+    mailbox: &str,
+    from: Participant,
+    data: &str,
+    deadline: Instant,
+) -> Result<u64, Problem> {
+    let redis = app.redis();
+    let mailbox = redis.key(mailbox);
+    let pair = format!("{mailbox}:{}", from.device);
+    let number = format!("{pair}:{:016x}", rand::random::<u64>());
+    let from = serde_json::to_string(&from).expect("ids are JSON");
+    let script = Script::new(POST);
+    let mut post = script.key(mailbox);
+    post.key(pair)
+        .key(number)
+        .arg(from)
+        .arg(data)
+        .arg(WAITS.as_millis() as u64)
+        .arg(OF_A_PAIR.0)
+        .arg(OF_A_PAIR.1)
+        .arg(IN_ALL)
+        .arg(KNOWN.as_millis() as u64);
+    loop {
+        let asked = redis.ask(|mut connection| {
+            let post = &post;
+            async move { post.invoke_async(&mut connection).await }
+        });
+        match asked.await {
+            Ok(posted) => return Ok(posted),
+            Err(Away) if Instant::now() < deadline => tokio::time::sleep(AGAIN).await,
+            Err(Away) => return Err(Problem::unavailable(Duration::from_secs(1))),
+        }
+    }
 }
 
 /// Only devices in a call signal, and only to each other. Who has just come in may not be known

@@ -74,14 +74,35 @@ impl Person {
 
     /// A socket that is ready, and the position of its `ready`.
     pub(crate) async fn connect(&self, world: &World, after: Option<&str>) -> (Socket, String) {
+        let connected = self.try_connect(world, after).await;
+        connected.unwrap_or_else(|bye| panic!("no ready: {bye}"))
+    }
+
+    /// As [`Self::connect`], or the `bye` of a socket that was let go before it was ready.
+    pub(crate) async fn try_connect(
+        &self,
+        world: &World,
+        after: Option<&str>,
+    ) -> Result<(Socket, String), Value> {
         let mut socket = Socket::open(world).await;
         let mut auth = json!({"op": "auth", "token": self.token});
         if let Some(after) = after {
             auth["after"] = json!(after);
         }
         socket.send(auth).await;
-        let ready = socket.until("ready").await;
-        (socket, text(&ready["position"]))
+        loop {
+            let frame = socket.receive().await;
+            match frame["op"].as_str() {
+                Some("ready") => return Ok((socket, text(&frame["position"]))),
+                Some("bye") => {
+                    // The server gives its place back when the connection is closed.
+                    while socket.receive().await != json!({"closed": null}) {}
+                    return Err(frame);
+                }
+                Some(_) => socket.seen.push_back(frame),
+                None => panic!("closed before ready: {frame} {:?}", socket.seen),
+            }
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use command_api::{App, Limits, Settings};
 use event_log::EventLog;
 use servers::{TestDatabase, TestServers};
 use service::limits::{Policies, Proxies};
+use service::sfu_registry::Times;
 use service::{Config, FileSettings, Secrets, SfuRegistry, Tickets};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
@@ -97,7 +98,9 @@ impl World {
         };
         let namespace = servers::prefix();
         let direct = service::nats::options(&servers.nats_url).connect(&servers.nats_url).await;
-        let sfu = SfuRegistry::new(direct.unwrap(), &namespace);
+        // A node is dead only when it is withdrawn, not when the machine stalls.
+        let times = Times { believed: Duration::from_secs(600), patience: PATIENCE };
+        let sfu = SfuRegistry::with_times(direct.unwrap(), &namespace, times);
         let projector = CancellationToken::new();
         let direct = PgPool::connect(&database.url).await.unwrap();
         let settings = projector::Settings {
@@ -122,8 +125,15 @@ impl World {
             .acquire_timeout(Duration::from_secs(1))
             .connect_lazy(&config.postgres_url)
             .unwrap();
-        let settings =
-            Settings { limits: bounds, argon2_memory_kib: 64, namespace, ..Settings::default() };
+        let settings = Settings {
+            limits: bounds,
+            argon2_memory_kib: 64,
+            namespace,
+            // Redis is never away here, only slow at times.
+            redis_patience: PATIENCE,
+            sfu_registry: times,
+            ..Settings::default()
+        };
         let own_log = connect(&config, pool.clone()).await;
         let app = App::start_with(&config, settings, own_log, pool, shutdown.clone()).await;
         let app = app.unwrap();
