@@ -188,6 +188,17 @@ async fn ask(port: u16, method: &str, path: &str) -> String {
     exchange.await.unwrap_or_default()
 }
 
+/// A port that nobody listens at, below those that the kernel gives to connections: one of the
+/// others may be taken by a connection of another process before the proxy listens.
+fn free_port() -> u16 {
+    let given = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
+    let least: u16 = given.split_whitespace().next().unwrap().parse().unwrap();
+    // Tests run side by side, each as a process of its own, and begin to look at different ports.
+    let begin = least / 2 + u16::try_from(std::process::id() % u32::from(least / 2)).unwrap();
+    let mut ports = (begin..least).chain(least / 2..begin);
+    ports.find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
+}
+
 struct Proxy(Child);
 
 impl Drop for Proxy {
@@ -222,9 +233,7 @@ async fn the_proxy_joins_the_two_apis_and_goes_round_a_dead_node() {
     let (command_2, two) = backend("command").await;
     let (query_1, three) = backend("query").await;
     let (query_2, four) = backend("query").await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    drop(listener);
+    let port = free_port();
     let address = |port: u16| format!("127.0.0.1:{port}");
     let _proxy = Proxy(
         Command::new("haproxy")
@@ -245,7 +254,7 @@ async fn the_proxy_joins_the_two_apis_and_goes_round_a_dead_node() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), ready).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(60), ready).await.unwrap();
 
     for (method, path, to) in [
         ("GET", "/v1/gateway", "command"),
@@ -280,7 +289,7 @@ async fn the_proxy_joins_the_two_apis_and_goes_round_a_dead_node() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), unready).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(60), unready).await.unwrap();
     four.abort();
 }
 

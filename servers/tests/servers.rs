@@ -27,7 +27,10 @@ async fn postgres(servers: &PrivateServers) -> PgConnection {
 
 async fn redis(servers: &PrivateServers) -> redis::aio::MultiplexedConnection {
     let client = redis::Client::open(servers.redis_url.clone().unwrap()).unwrap();
-    client.get_multiplexed_async_connection().await.unwrap()
+    // A machine that stalls answers late, and a paused server not before it is resumed.
+    let patient =
+        redis::AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+    client.get_multiplexed_async_connection_with_config(&patient).await.unwrap()
 }
 
 async fn nats(servers: &PrivateServers) -> jetstream::Context {

@@ -3,7 +3,8 @@
 //! Each gateway keeps one set of the people it serves, and says once a second that it lives: that
 //! costs one question to Redis for a node and two for a person's stay, however many sockets are
 //! idle. A node that dies says so no more, and what it said is not believed after
-//! [`BELIEVED`].
+//! [`BELIEVED`]. When all were silent at once, the machine or Redis stood still rather than that all
+//! died: who is not known to be somewhere is nowhere only after each had the time to say so again.
 //!
 //! Who is served is a person, and also a device (a log-in): a call has to know which of somebody's
 //! devices is lost. The ids of both are UUIDs, and stand in the same set.
@@ -24,31 +25,44 @@ pub const BEAT: Duration = Duration::from_secs(1);
 /// How long it is believed.
 pub const BELIEVED: Duration = Duration::from_secs(5);
 
+/// When no node said anything for so long, all of them are heard before anybody is taken for gone.
+const SILENCE: Duration = Duration::from_millis(2500);
+
+/// For how long it is remembered that a node lived: if all are silent for longer, they are dead.
+const REMEMBERED: Duration = Duration::from_secs(60);
+
 /// The clock is that of Redis, which all nodes share.
 const HERE: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[4])
+local last = redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2]
+if last and now - (last - ARGV[2]) > tonumber(ARGV[3]) then
+  redis.call('SET', KEYS[3], '', 'PX', ARGV[2])
+end
 redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - 60000)
-local came = tonumber(ARGV[3])
-for i = 4, #ARGV do
-  if i <= 3 + came then redis.call('SADD', KEYS[2], ARGV[i])
+local came = tonumber(ARGV[5])
+for i = 6, #ARGV do
+  if i <= 5 + came then redis.call('SADD', KEYS[2], ARGV[i])
   else redis.call('SREM', KEYS[2], ARGV[i]) end
 end
-redis.call('PEXPIRE', KEYS[2], 60000)
+redis.call('PEXPIRE', KEYS[2], ARGV[4])
 return redis.call('SCARD', KEYS[2])
 ";
 
+/// For each 1 or 0, or -1 while nobody knows.
 const ANYWHERE: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local nodes = redis.call('ZRANGEBYSCORE', KEYS[1], now, '+inf')
+local silent = redis.call('EXISTS', KEYS[2]) == 1
+  or #nodes == 0 and redis.call('ZCOUNT', KEYS[1], now - ARGV[2], now) > 0
 local found = {}
-for i = 2, #ARGV do
-  found[i - 1] = 0
+for i = 3, #ARGV do
+  found[i - 2] = silent and -1 or 0
   for _, node in ipairs(nodes) do
     if redis.call('SISMEMBER', ARGV[1] .. node, ARGV[i]) == 1 then
-      found[i - 1] = 1
+      found[i - 2] = 1
       break
     end
   end
@@ -76,8 +90,8 @@ impl Connections {
     pub async fn here(&self, node: &str, came: &[Uuid], went: &[Uuid]) -> Result<usize, Away> {
         let script = Script::new(HERE);
         let mut call = script.prepare_invoke();
-        call.key(self.nodes()).key(self.people(node)).arg(node).arg(millis(BELIEVED));
-        call.arg(came.len());
+        call.key(self.nodes()).key(self.people(node)).key(self.quiet()).arg(node);
+        call.arg(millis(BELIEVED)).arg(millis(SILENCE)).arg(millis(REMEMBERED)).arg(came.len());
         for one in came.iter().chain(went) {
             call.arg(one.to_string());
         }
@@ -117,19 +131,27 @@ impl Connections {
     async fn found(&self, ids: impl Iterator<Item = Uuid>) -> Result<Vec<bool>, Away> {
         let script = Script::new(ANYWHERE);
         let mut call = script.prepare_invoke();
-        call.key(self.nodes()).arg(self.people(""));
+        call.key(self.nodes()).key(self.quiet()).arg(self.people("")).arg(millis(REMEMBERED));
         for id in ids {
             call.arg(id.to_string());
         }
-        let found: Vec<u8> = self
+        let found: Vec<i8> = self
             .redis
             .ask(|mut connection| async move { call.invoke_async(&mut connection).await })
             .await?;
-        Ok(found.into_iter().map(|one| one == 1).collect())
+        let known = |one| match one {
+            -1 => Err(Away),
+            one => Ok(one == 1),
+        };
+        found.into_iter().map(known).collect()
     }
 
     fn nodes(&self) -> String {
         self.redis.key("room-devices")
+    }
+
+    fn quiet(&self) -> String {
+        self.redis.key("room-devices-quiet")
     }
 
     fn people(&self, node: &str) -> String {
@@ -139,4 +161,47 @@ impl Connections {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::AsyncCommands;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn after_all_were_silent_each_is_heard_before_anybody_is_gone() {
+        let url = &servers::shared_for_tests().await.unwrap().redis_url;
+        let redis = Redis::with_patience(url, &servers::prefix(), REMEMBERED).unwrap();
+        let connections = Connections::new(redis.clone());
+        let [ada, ben, cleo] = [1, 2, 3].map(|id| UserId::from(Uuid::from_u128(id)));
+        // Nobody ever said anything: nobody is anywhere.
+        assert_eq!(connections.anywhere(&[ada]).await, Ok(vec![false]));
+        connections.here("one", &[ada.uuid()], &[]).await.unwrap();
+        connections.here("two", &[ben.uuid()], &[]).await.unwrap();
+        let all = [ada, ben, cleo];
+        assert_eq!(connections.anywhere(&all).await, Ok(vec![true, true, false]));
+
+        // All stood still: what they said is too old, and who they were is remembered.
+        let client = redis::Client::open(url.as_str()).unwrap();
+        let mut direct = client.get_multiplexed_async_connection().await.unwrap();
+        let (seconds, _): (u64, u64) = redis::cmd("TIME").query_async(&mut direct).await.unwrap();
+        let old = |node| (seconds * 1000 - 3000, node);
+        let nodes = connections.nodes();
+        let _: () = direct.zadd_multiple(&nodes, &[old("one"), old("two")]).await.unwrap();
+        assert_eq!(connections.anywhere(&[ada]).await, Err(Away));
+        // The first that is heard again speaks for its own, and not against others.
+        connections.here("one", &[], &[]).await.unwrap();
+        assert_eq!(connections.anywhere(&[ada]).await, Ok(vec![true]));
+        assert_eq!(connections.anywhere(&[ben]).await, Err(Away));
+        connections.here("two", &[], &[]).await.unwrap();
+        assert_eq!(connections.anywhere(&[ada, ben]).await, Ok(vec![true, true]));
+        assert_eq!(connections.anywhere(&[cleo]).await, Err(Away));
+        // Then it is known again who is nowhere.
+        let _: () = direct.del(connections.quiet()).await.unwrap();
+        assert_eq!(connections.anywhere(&all).await, Ok(vec![true, true, false]));
+        connections.gone("one").await.unwrap();
+        connections.gone("two").await.unwrap();
+        assert_eq!(connections.anywhere(&all).await, Ok(vec![false; 3]));
+    }
 }

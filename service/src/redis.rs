@@ -10,7 +10,7 @@ use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, RedisError, RedisResult};
 
 /// What Redis is asked must be answered within this; what it is used for is faster without it then.
-const PATIENCE: Duration = Duration::from_millis(250);
+pub const PATIENCE: Duration = Duration::from_millis(250);
 /// After a failure nobody waits for Redis for so long.
 const REST: Duration = Duration::from_secs(1);
 
@@ -18,6 +18,8 @@ const REST: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct Redis {
     connection: ConnectionManager,
+    /// How long an answer may take.
+    patience: Duration,
     /// Keeps those apart that share a server. Nothing, outside of tests.
     namespace: Arc<str>,
     /// Until when nobody asks Redis, in milliseconds after `started`.
@@ -31,18 +33,28 @@ pub struct Redis {
 pub struct Away;
 
 impl Redis {
-    /// Connects when it is first needed.
+    /// Connects when it is first needed. An answer may take [`PATIENCE`].
     ///
     /// # Errors
     /// When the URL is none of Redis.
     pub fn new(url: &str, namespace: &str) -> RedisResult<Self> {
+        Self::with_patience(url, namespace, PATIENCE)
+    }
+
+    /// As [`Redis::new`], but an answer may take as long as this. Tests of what only Redis gives
+    /// wait longer, because a machine that stalls is no Redis that is away.
+    ///
+    /// # Errors
+    /// As [`Redis::new`].
+    pub fn with_patience(url: &str, namespace: &str, patience: Duration) -> RedisResult<Self> {
         crate::tls::prepare();
         let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(PATIENCE))
-            .set_response_timeout(Some(PATIENCE))
+            .set_connection_timeout(Some(patience))
+            .set_response_timeout(Some(patience))
             .set_number_of_retries(0);
         Ok(Self {
             connection: ConnectionManager::new_lazy_with_config(Client::open(url)?, config)?,
+            patience,
             namespace: namespace.into(),
             resting: Arc::default(),
             started: Instant::now(),
@@ -57,7 +69,7 @@ impl Redis {
     /// Asks Redis.
     ///
     /// # Errors
-    /// [`Away`], after a quarter of a second at the most, or at once while it rests.
+    /// [`Away`], after the patience at the most, or at once while it rests.
     pub async fn ask<T, F>(&self, question: impl FnOnce(ConnectionManager) -> F) -> Result<T, Away>
     where
         F: Future<Output = RedisResult<T>>,
@@ -71,7 +83,7 @@ impl Redis {
     /// Asks Redis even while it rests: for what an answer would be wrong without.
     ///
     /// # Errors
-    /// [`Away`], after a quarter of a second at the most.
+    /// [`Away`], after the patience at the most.
     pub async fn insist<T, F>(
         &self,
         question: impl FnOnce(ConnectionManager) -> F,
@@ -79,7 +91,7 @@ impl Redis {
     where
         F: Future<Output = RedisResult<T>>,
     {
-        bounded(question(self.connection.clone())).await.map_err(|error| {
+        self.bounded(question(self.connection.clone())).await.map_err(|error| {
             tracing::warn!(%error, "Redis did not answer");
             let rest = u64::try_from(REST.as_millis()).expect("a second fits");
             self.resting.store(self.now() + rest, Ordering::Relaxed);
@@ -94,16 +106,16 @@ impl Redis {
     pub async fn probe(&self) -> Result<String, String> {
         let mut connection = self.connection.clone();
         let ping = async move { redis::cmd("PING").query_async::<String>(&mut connection).await };
-        bounded(ping).await.map(|_| "answers".to_owned()).map_err(|error| error.to_string())
+        self.bounded(ping).await.map(|_| "answers".to_owned()).map_err(|error| error.to_string())
+    }
+
+    /// Connecting, waiting in line and the answer together may not take longer.
+    async fn bounded<T>(&self, call: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+        let timed_out = || Err(RedisError::from(io::Error::from(io::ErrorKind::TimedOut)));
+        tokio::time::timeout(self.patience, call).await.unwrap_or_else(|_| timed_out())
     }
 
     fn now(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
-}
-
-/// Connecting, waiting in line and the answer together may not take longer.
-async fn bounded<T>(call: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
-    let timed_out = || Err(RedisError::from(io::Error::from(io::ErrorKind::TimedOut)));
-    tokio::time::timeout(PATIENCE, call).await.unwrap_or_else(|_| timed_out())
 }

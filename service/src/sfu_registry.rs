@@ -25,11 +25,31 @@ pub const BEAT: Duration = Duration::from_secs(2);
 /// How long it is believed.
 pub const BELIEVED: Duration = Duration::from_secs(7);
 
+/// How long NATS may take for an answer.
+pub const PATIENCE: Duration = Duration::from_secs(2);
+
 /// The longest that a call is remembered whose end nobody told: a day.
 const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How often a lost race is run again before one gives up.
 const ATTEMPTS: usize = 8;
+
+/// How long the registry waits for what. Tests wait longer, because a machine that stalls is no
+/// node that is dead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// How long a node is believed. Of all who share the registry, the one that makes the buckets
+    /// decides this.
+    pub believed: Duration,
+    /// How long NATS may take for an answer.
+    pub patience: Duration,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self { believed: BELIEVED, patience: PATIENCE }
+    }
+}
 
 /// A node that carries calls.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,6 +90,7 @@ pub enum RegistryError {
 pub struct SfuRegistry {
     context: Context,
     namespace: String,
+    believed: Duration,
     buckets: std::sync::Arc<OnceCell<Buckets>>,
 }
 
@@ -81,11 +102,17 @@ struct Buckets {
 impl SfuRegistry {
     /// The registry in this NATS. The namespace keeps test runs apart; it is empty otherwise.
     pub fn new(nats: Client, namespace: &str) -> Self {
+        Self::with_times(nats, namespace, Times::default())
+    }
+
+    /// The same, with other times.
+    pub fn with_times(nats: Client, namespace: &str, times: Times) -> Self {
+        let Times { believed, patience } = times;
         let mut context = jetstream::new(nats);
-        context.set_timeout(Duration::from_secs(2));
+        context.set_timeout(patience);
         let good = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
         let namespace = namespace.chars().map(good).collect();
-        Self { context, namespace, buckets: std::sync::Arc::default() }
+        Self { context, namespace, believed, buckets: std::sync::Arc::default() }
     }
 
     /// A node lives, with this load. To be said every [`BEAT`].
@@ -214,7 +241,7 @@ impl SfuRegistry {
     }
 
     async fn open_all(&self) -> Result<Buckets, RegistryError> {
-        let nodes = self.open("sfu_nodes", BELIEVED, StorageType::Memory).await?;
+        let nodes = self.open("sfu_nodes", self.believed, StorageType::Memory).await?;
         let calls = self.open("sfu_calls", REMEMBERED, StorageType::File).await?;
         Ok(Buckets { nodes, calls })
     }
@@ -271,7 +298,9 @@ mod tests {
     async fn registry() -> SfuRegistry {
         let servers = servers::shared_for_tests().await.unwrap();
         let nats = crate::nats::options(&servers.nats_url).connect(&servers.nats_url).await;
-        SfuRegistry::new(nats.unwrap(), &servers::prefix())
+        // Nodes say once that they live, and are dead only when they are withdrawn.
+        let times = Times { believed: Duration::from_secs(600), patience: Duration::from_secs(30) };
+        SfuRegistry::with_times(nats.unwrap(), &servers::prefix(), times)
     }
 
     fn node(id: &str, load: f64) -> Node {

@@ -56,6 +56,13 @@ impl Bucket {
         Given { granted, left, next: Duration::from_micros(next), now }
     }
 
+    /// Holds no more than was left in another one, which had one more token at `next`.
+    pub(super) fn follow(&mut self, quota: Quota, left: u32, next: u64) {
+        if let Some(missing) = quota.tokens.checked_sub(left + 1) {
+            self.full = self.full.max(next + u64::from(missing) * quota.interval());
+        }
+    }
+
     /// Whether nothing was taken of late.
     pub(super) const fn is_full(self, now: u64) -> bool {
         self.full <= now
@@ -109,6 +116,23 @@ mod tests {
         assert_eq!(bucket.take(three, second(10), 1).next.as_secs(), 20);
     }
 
+    #[test]
+    fn a_bucket_that_follows_another_one_holds_what_that_one_would() {
+        let (mut one, mut other) = (Bucket::default(), Bucket::default());
+        let five = quota(5, 50_000);
+        let given = one.take(five, 1_000_000, 3);
+        other.follow(five, given.left, 1_000_000 + 10_000_000);
+        assert_eq!(one, other);
+        // What it gave itself counts as well.
+        other.take(five, 2_000_000, 2);
+        other.follow(five, given.left, 11_000_000);
+        assert_eq!(other.take(five, 2_000_000, 1).granted, 0);
+        // Of a full one there is nothing to follow.
+        let mut full = Bucket::default();
+        full.follow(five, 5, 0);
+        assert_eq!(full, Bucket::default());
+    }
+
     proptest! {
         /// Counted by hand, whatever is asked and whenever: from any grant to any later one no more
         /// passes than a full bucket and what came back meanwhile; and nobody is refused while the
@@ -152,7 +176,9 @@ mod tests {
             let runtime = Runtime::new().unwrap();
             runtime.block_on(async {
                 let servers = servers::shared_for_tests().await.unwrap();
-                let redis = Redis::new(&servers.redis_url, &servers::prefix()).unwrap();
+                let patience = Duration::from_secs(30);
+                let redis =
+                    Redis::with_patience(&servers.redis_url, &servers::prefix(), patience).unwrap();
                 let quota = quota(tokens, millis);
                 #[expect(clippy::disallowed_methods, reason = "a name that nobody used")]
                 let name = format!("limit:model:{}", Uuid::new_v4());

@@ -59,7 +59,8 @@ impl Slice {
 
     /// Takes one token: one that is held, or of the shared bucket. With Redis away, of a bucket of
     /// the same size in this process, so that nobody is locked out and nobody is let in by more
-    /// than the number of processes.
+    /// than the number of processes. It holds no more than was left in the shared one, as far as that
+    /// is known, so that a moment without Redis is no second chance.
     pub(super) async fn take(
         &mut self,
         redis: &Redis,
@@ -80,8 +81,10 @@ impl Slice {
             Ok(given) => self.given(Instant::now(), want, &given),
             Err(_) => {
                 metrics::counter!("roundtable_limits_alone_total").increment(1);
-                let micros = now.duration_since(self.began).as_micros();
-                let given = self.alone.take(quota, u64::try_from(micros).unwrap_or(u64::MAX), 1);
+                if self.asked > 0 {
+                    self.alone.follow(quota, self.left, self.micros(self.next));
+                }
+                let given = self.alone.take(quota, self.micros(now), 1);
                 Taken { granted: given.granted > 0, left: given.left, next: given.next }
             }
         }
@@ -89,10 +92,12 @@ impl Slice {
 
     /// Whether it may be forgotten: it holds and knows nothing.
     pub(super) fn is_idle(&self, now: Instant) -> bool {
-        let micros = now.duration_since(self.began).as_micros();
-        now >= self.kept
-            && now >= self.empty_until
-            && self.alone.is_full(u64::try_from(micros).unwrap_or(u64::MAX))
+        now >= self.kept && now >= self.empty_until && self.alone.is_full(self.micros(now))
+    }
+
+    /// As the bucket of this process counts time.
+    fn micros(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.began).as_micros()).unwrap_or(u64::MAX)
     }
 
     /// Whoever spent all that was held, and soon, gets more at once.

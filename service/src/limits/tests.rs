@@ -5,9 +5,10 @@ use uuid::Uuid;
 
 use super::*;
 
+/// Redis that is waited for even when the machine stalls: without it each process limits for itself.
 async fn redis(namespace: &str) -> Redis {
     let servers = servers::shared_for_tests().await.unwrap();
-    Redis::new(&servers.redis_url, namespace).unwrap()
+    Redis::with_patience(&servers.redis_url, namespace, Duration::from_secs(30)).unwrap()
 }
 
 fn person(n: u128) -> Subject {
