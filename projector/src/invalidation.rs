@@ -103,9 +103,20 @@ impl Invalidations {
     /// Brings what is marked to Redis, until nobody marks any more and the last is there. With Redis
     /// away at the end, what is left is given up after a second: what is cached ages.
     pub async fn run(self, redis: redis::Client, names: Subjects, last: CancellationToken) {
+        self.run_until(redis, names, last, FAREWELL).await;
+    }
+
+    /// As [`run`](Self::run), but the last ones may take so long.
+    pub async fn run_until(
+        self,
+        redis: redis::Client,
+        names: Subjects,
+        last: CancellationToken,
+        farewell: Duration,
+    ) {
         let farewell = async {
             last.cancelled().await;
-            tokio::time::sleep(FAREWELL).await;
+            tokio::time::sleep(farewell).await;
         };
         tokio::select! {
             () = self.work(redis, names, &last) => {}

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::Client;
+use chrono::TimeDelta;
 use event_log::{EventLog, LogError};
 use events::Position;
 use thiserror::Error;
@@ -42,6 +43,8 @@ pub struct Relay {
     id: String,
     /// Everything up to here was shown live by this relay, since it last took the lead.
     shown: Option<Position>,
+    /// Nothing that is older is shown again when it takes the lead.
+    again: TimeDelta,
     gate: Option<Arc<Gate>>,
 }
 
@@ -79,7 +82,16 @@ impl Relay {
         let id = hex::encode(rand::random::<[u8; 8]>());
         let stream = LogStream::new(nats.clone(), subjects.clone(), id.clone());
         let live = Live::new(log.clone(), nats.clone(), subjects.clone(), id.clone());
-        Self { log, nats, subjects, stream, live, id, shown: None, gate: None }
+        let again = recent::AGE;
+        Self { log, nats, subjects, stream, live, id, shown: None, again, gate: None }
+    }
+
+    /// Shows what is as old as this again when it takes the lead, instead of the last ten seconds:
+    /// for tests, which may be slower than any takeover.
+    #[must_use]
+    pub const fn showing_again(mut self, age: TimeDelta) -> Self {
+        self.again = age;
+        self
     }
 
     /// Holds the relay at this gate before it shows anything live.

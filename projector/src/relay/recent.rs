@@ -10,8 +10,8 @@ use super::{Relay, RelayError};
 
 /// So many of the last events are shown again at most.
 const EVENTS: u64 = 1000;
-/// And none that is older.
-const AGE: TimeDelta = TimeDelta::seconds(10);
+/// And none that is older, unless it is told otherwise.
+pub(super) const AGE: TimeDelta = TimeDelta::seconds(10);
 
 impl Relay {
     /// Shows the last events of the stream again and answers where publishing goes on.
@@ -29,7 +29,7 @@ impl Relay {
             None => {
                 let first = tip.first.max((tip.sequence + 1).saturating_sub(EVENTS));
                 let from = self.stream.previous(first).await?;
-                self.skip(from, end, AGE).await?
+                self.skip(from, end, self.again).await?
             }
         };
         while position < end {

@@ -29,6 +29,9 @@ const RENEW: Duration = Duration::from_secs(4);
 const FRESH: Duration = Duration::from_secs(2);
 /// After a failure of ours, the next try is after this long.
 const PAUSE: Duration = Duration::from_millis(500);
+/// For how long after it was noted last how far the lane is, it is tried to note more: a claim that is not
+/// renewed ends.
+const INSISTS: Duration = Duration::from_secs(15);
 /// How soon a change of a webhook that waits is noticed.
 const NOTICE: Duration = Duration::from_millis(500);
 /// The longest rest between two attempts.
@@ -78,9 +81,9 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    /// A lane that was just claimed.
-    pub(super) fn new(shared: Arc<Shared>, row: Row) -> Self {
-        let (saved, ahead) = (Instant::now(), VecDeque::new());
+    /// A lane that was claimed just after this moment.
+    pub(super) fn new(shared: Arc<Shared>, row: Row, saved: Instant) -> Self {
+        let ahead = VecDeque::new();
         Self { shared, row, saved, ahead, getting: None, failed_at: None }
     }
 
@@ -101,8 +104,8 @@ impl Lane {
         let Shared { postgres, process, .. } = &*self.shared;
         let (process, webhook) = (*process, self.row.webhook);
         let done = match end {
-            End::Lost => Ok(()),
-            End::Silent => rows::release(postgres, process, webhook).await,
+            // Should this process have claimed it again meanwhile, it is free for whoever comes.
+            End::Lost | End::Silent => rows::release(postgres, process, webhook).await,
             End::Removed => rows::remove(postgres, process, webhook).await,
         };
         if let Err(error) = done {
@@ -341,17 +344,25 @@ impl Lane {
         if self.saved.elapsed() < older { Ok(()) } else { self.save(None).await }
     }
 
+    /// Notes how far it is. What was tried is noted as long as the claim may hold: what is not noted is
+    /// told again.
     async fn save(&mut self, tried: Option<(&Told, &Attempt)>) -> Result<(), End> {
         let Shared { postgres, process, .. } = &*self.shared;
-        match rows::save(postgres, *process, &self.row, tried).await {
-            Ok(true) => {
-                self.saved = Instant::now();
-                Ok(())
-            }
-            Ok(false) => Err(End::Lost),
-            Err(error) => {
-                tracing::warn!(%error, "how far a webhook was told cannot be noted");
-                Err(End::Lost)
+        loop {
+            let asked = Instant::now();
+            match rows::save(postgres, *process, &self.row, tried).await {
+                Ok(true) => {
+                    self.saved = asked;
+                    return Ok(());
+                }
+                Ok(false) => return Err(End::Lost),
+                Err(error) => {
+                    tracing::warn!(%error, "how far a webhook was told cannot be noted");
+                    if self.saved.elapsed() >= INSISTS {
+                        return Err(End::Lost);
+                    }
+                    sleep(PAUSE).await;
+                }
             }
         }
     }

@@ -139,13 +139,18 @@ impl Webhooks {
             rows::begin(postgres, log.head().await?).await?;
         }
         let room = LANES.saturating_sub(lanes.working.len());
+        let asked = Instant::now();
         for row in rows::claim(postgres, *process, room).await? {
-            // A task of this process that ends just now gives its place up by itself.
-            if lanes.working.values().any(|working| *working == row.webhook) {
+            let webhook = row.webhook;
+            if lanes.works_on(webhook) {
+                // Its claim had run out and is renewed with this, unless it has ended for that reason.
+                lanes.reap();
+                if !lanes.works_on(webhook) {
+                    rows::release(postgres, *process, webhook).await?;
+                }
                 continue;
             }
-            let webhook = row.webhook;
-            let lane = Lane::new(Arc::clone(&self.shared), row);
+            let lane = Lane::new(Arc::clone(&self.shared), row, asked);
             let task = lanes.tasks.spawn(lane.run().boxed());
             lanes.working.insert(task.id(), webhook);
         }
@@ -161,6 +166,10 @@ struct Lanes {
 }
 
 impl Lanes {
+    fn works_on(&self, webhook: WebhookId) -> bool {
+        self.working.values().any(|working| *working == webhook)
+    }
+
     /// Forgets those that have ended.
     fn reap(&mut self) {
         while let Some(ended) = self.tasks.try_join_next_with_id() {

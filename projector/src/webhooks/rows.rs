@@ -8,7 +8,8 @@ use uuid::Uuid;
 use super::telling::Told;
 
 /// How long a process may work on a lane before another one takes it over, counted by Postgres from the
-/// last time that it was saved: longer than an attempt takes.
+/// last time that it was saved: longer than an attempt takes. By its clock, not by `now()`, which is when
+/// the transaction began: it may have stood still since.
 pub(super) const LEASE: TimeDelta = TimeDelta::seconds(15);
 /// How long it is kept what was tried.
 const KEPT: TimeDelta = TimeDelta::days(14);
@@ -89,11 +90,11 @@ pub(super) async fn claim(
     let claimed: Vec<Claimed> = sqlx::query_as(
         "with free as materialized (
            select l.webhook_id from webhook_lane l join webhook w using (webhook_id)
-           where w.disabled is null and (l.claimed_until is null or l.claimed_until <= now())
+           where w.disabled is null and (l.claimed_until is null or l.claimed_until <= clock_timestamp())
            order by l.due_at limit $2
            for update of l skip locked
          )
-         update webhook_lane l set claimed_by = $1, claimed_until = now() + $3
+         update webhook_lane l set claimed_by = $1, claimed_until = clock_timestamp() + $3
          from free where l.webhook_id = free.webhook_id
          returning l.webhook_id, l.position::bytea as position, l.replays, l.attempts,
            l.failing_since, l.due_at",
@@ -129,8 +130,8 @@ pub(super) async fn save(
     let mut transaction = postgres.begin().await?;
     let saved = sqlx::query(
         "update webhook_lane set position = $3, replays = $4, attempts = $5, failing_since = $6,
-           due_at = $7, claimed_until = now() + $8
-         where webhook_id = $1 and claimed_by = $2 and claimed_until > now()",
+           due_at = $7, claimed_until = clock_timestamp() + $8
+         where webhook_id = $1 and claimed_by = $2 and claimed_until > clock_timestamp()",
     )
     .bind(row.webhook.uuid())
     .bind(process)

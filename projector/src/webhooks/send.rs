@@ -8,6 +8,7 @@ use chrono::{DateTime, TimeDelta};
 use events::Moment;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Client, StatusCode, redirect};
+use service::clock;
 use service::webhooks::{Secret, address};
 
 use crate::notifications::reach::PublicOnly;
@@ -89,7 +90,7 @@ impl Sender {
             .send()
             .await;
         match answer {
-            Ok(answer) => of_answer(answer.status(), answer.headers(), now),
+            Ok(answer) => of_answer(answer.status(), answer.headers(), clock::now()),
             Err(error) if error.is_timeout() => refused("the receiver takes too long"),
             Err(error) if error.is_connect() => refused("the receiver cannot be reached"),
             Err(_) => refused("the receiver broke off"),

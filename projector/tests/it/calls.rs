@@ -4,7 +4,7 @@ use domain::call::{Call, Command, Enter, Place, Ring, Start};
 use events::call::{Media, Participant, Toggles};
 use events::{CallId, ConversationId, FileId, LoginId, RecordingId, StreamName};
 use service::sfu_registry::Node;
-use service::{Connections, Redis, SfuRegistry, clock};
+use service::{SfuRegistry, clock};
 use uuid::Uuid;
 
 use crate::world::{World, dump, eventually, person};
@@ -83,19 +83,16 @@ async fn is_due(world: &World, kind: &str) {
 }
 
 /// These devices, and no others, have sockets.
-async fn connected(world: &World, names: &[&str]) -> Connections {
-    let redis = Redis::new(&world.servers.redis_url, &world.namespace).unwrap();
-    let connections = Connections::new(redis);
+async fn connected(world: &World, names: &[&str]) {
     let devices: Vec<Uuid> = names.iter().map(|name| device(name).device.uuid()).collect();
-    connections.here("phones", &devices, &[]).await.unwrap();
-    connections
+    world.connect_for_good("phones", &devices).await;
 }
 
 #[tokio::test]
 async fn of_three_projectors_one_ends_the_ringing_and_one_the_waiting() {
     let world = World::new().await;
     let _three = (world.start().await, world.start().await, world.start().await);
-    let _here = connected(&world, &["ada", "bob"]).await;
+    connected(&world, &["ada", "bob"]).await;
     called(&world, false).await;
     act(&world, "bob", Command::Accept(enter("bob"))).await;
     world.settle().await;
@@ -120,7 +117,7 @@ async fn of_three_projectors_one_ends_the_ringing_and_one_the_waiting() {
 async fn who_is_called_later_has_a_time_of_their_own() {
     let world = World::new().await;
     let _projector = world.start().await;
-    let _here = connected(&world, &["ada", "bob"]).await;
+    connected(&world, &["ada", "bob"]).await;
     called(&world, false).await;
     act(&world, "bob", Command::Accept(enter("bob"))).await;
     act(&world, "ada", ring("fay", &[])).await;
@@ -147,7 +144,7 @@ async fn a_device_is_away_without_a_socket_unless_a_living_node_has_its_media() 
     let node = Node { id: "sfu-1".to_owned(), url, load: 0.0, draining: false, seen: clock::now() };
     registry.announce(&node).await.unwrap();
     let _projector = world.start().await;
-    let connections = connected(&world, &["ada"]).await;
+    connected(&world, &["ada"]).await;
     called(&world, true).await;
     for name in ["bob", "eve"] {
         act(&world, name, Command::Accept(enter(name))).await;
@@ -155,9 +152,9 @@ async fn a_device_is_away_without_a_socket_unless_a_living_node_has_its_media() 
     let (participant, node) = (device("bob"), "sfu-1".to_owned());
     act(&world, "bob", Command::JoinMedia { participant, node }).await;
     world.settle().await;
-    // Eve has neither. Both sides are renewed all the time, as gateways and nodes do.
+    // Eve has neither. What the node says is renewed all the time, as nodes do.
     let away = |number| {
-        let (world, registry, connections) = (&world, &registry, &connections);
+        let (world, registry) = (&world, &registry);
         move || async move {
             let url = "http://sfu.example".to_owned();
             let id = "sfu-1".to_owned();
@@ -165,7 +162,6 @@ async fn a_device_is_away_without_a_socket_unless_a_living_node_has_its_media() 
             if number == 1 {
                 registry.announce(&node).await.unwrap();
             }
-            connections.here("phones", &[device("ada").device.uuid()], &[]).await.unwrap();
             timers(world, "lost").await == number
         }
     };
@@ -178,10 +174,7 @@ async fn a_device_is_away_without_a_socket_unless_a_living_node_has_its_media() 
     registry.withdraw("sfu-1").await.unwrap();
     eventually("the node is gone, and one more is away", away(2)).await;
     is_due(&world, "lost").await;
-    let left = || async {
-        connections.here("phones", &[device("ada").device.uuid()], &[]).await.unwrap();
-        count(&world, "call.left").await == 2
-    };
+    let left = || async { count(&world, "call.left").await == 2 };
     eventually("both have left", left).await;
     let state = world.log.load::<Call>(&StreamName::call(CALL)).await.unwrap().state;
     assert!(state.has(device("ada")) && state.active().is_some());
@@ -191,7 +184,7 @@ async fn a_device_is_away_without_a_socket_unless_a_living_node_has_its_media() 
 async fn a_rebuild_of_calls_equals_the_live_tables() {
     let world = World::new().await;
     let _projector = world.start().await;
-    let _here = connected(&world, &["ada", "bob", "eve"]).await;
+    connected(&world, &["ada", "bob", "eve"]).await;
     called(&world, true).await;
     act(&world, "bob", Command::Join(enter("bob"))).await;
     act(&world, "eve", Command::Decline { by: person("eve") }).await;

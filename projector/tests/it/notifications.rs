@@ -13,12 +13,12 @@ use events::{
 };
 use projector::Settings;
 use serde_json::Value;
-use service::{Connections, MailSettings, NotificationSettings, Redis};
+use service::{MailSettings, NotificationSettings};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 use crate::smtp::Smtp;
-use crate::world::{World, dump, eventually, person};
+use crate::world::{World, answered, dump, eventually, person};
 
 /// Nobody waits, and what fails is tried again at once.
 pub(crate) fn at_once() -> NotificationSettings {
@@ -278,13 +278,13 @@ async fn what_is_refused_too_often_or_for_ever_is_a_dead_letter() {
 async fn who_is_connected_has_read_it_or_was_erased_gets_no_letter() {
     let world = World::new().await;
     let smtp = Smtp::start(&["accept"]).await;
-    let redis = Redis::new(&world.servers.redis_url, &world.namespace).unwrap();
-    let connections = Connections::new(redis);
     let ada = world.sign_up("ada").await;
     let (bob, cleo) = (world.sign_up("bob").await, world.sign_up("cleo").await);
     let dora = world.sign_up("dora").await;
-    connections.here("node", &[bob.uuid()], &[]).await.unwrap();
-    let later = NotificationSettings { after: Duration::from_millis(500), ..by_mail(&smtp) };
+    world.connect_for_good("node", &[bob.uuid()]).await;
+    // So long that nothing is delivered before everything is as it should be.
+    let after = Duration::from_secs(3600);
+    let later = NotificationSettings { after, ..by_mail(&smtp) };
     let _projector = start(&world, later).await;
     world.ask(ada, cleo).await;
     eventually("Cleo is told", || async { !raised(&world).await.is_empty() }).await;
@@ -298,11 +298,12 @@ async fn who_is_connected_has_read_it_or_was_erased_gets_no_letter() {
     world.ask(ada, dora).await;
     world.log.vault().destroy(dora).await.unwrap();
     world.ask(ada, bob).await;
-    eventually("all are done with", || async {
-        connections.here("node", &[bob.uuid()], &[]).await.unwrap();
-        rows(&world, "live", "done").await == 3
-    })
-    .await;
+    eventually("all wait", || async { rows(&world, "live", "waiting").await == 3 }).await;
+    sqlx::query("update notification_delivery set due_at = now()")
+        .execute(&world.postgres)
+        .await
+        .unwrap();
+    eventually("all are done with", || async { rows(&world, "live", "done").await == 3 }).await;
     let mut live: Vec<_> = attempts(&world, Channel::Live)
         .await
         .into_iter()
@@ -320,18 +321,17 @@ async fn who_is_connected_has_read_it_or_was_erased_gets_no_letter() {
 #[tokio::test]
 async fn a_direct_message_is_told_to_who_is_away_and_a_session_to_all_its_people() {
     let world = World::new().await;
-    let redis = Redis::new(&world.servers.redis_url, &world.namespace).unwrap();
-    let connections = Connections::new(redis);
+    let connections = world.connections();
     let (ada, bob) = (world.sign_up("ada").await, world.sign_up("bob").await);
     let direct = ConversationId::direct(ada, bob);
     let open = conversation::Command::OpenDirect { by: ada, with: bob, friends: true };
     world.conversation(direct, ada, open).await;
     let _projector = start(&world, at_once()).await;
-    connections.here("node", &[bob.uuid()], &[]).await.unwrap();
+    world.connect_for_good("node", &[bob.uuid()]).await;
     world.send(ada, direct, "You are here").await;
     let one = marked(&world, "one").await;
     assert_eq!(raised(&world).await, [one]);
-    connections.gone("node").await.unwrap();
+    answered(|| connections.gone("node")).await;
     let (message, _) = world.send(ada, direct, "You are not").await;
     let two = marked(&world, "two").await;
     let about = About::Message { message, conversation: direct, from: ada };

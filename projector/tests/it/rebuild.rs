@@ -195,6 +195,7 @@ async fn a_switch_can_be_switched_back_with_what_came_meanwhile() {
     job.switch().await.unwrap();
     world.sign_up("zoe").await;
     world.settle().await;
+    drop_claims(&world).await;
     let job = open(&world, &["user_profile"], Slot::Old).await.unwrap();
     job.switch().await.unwrap();
     let bios: Vec<(String, Option<String>)> =
@@ -210,9 +211,11 @@ async fn a_switch_can_be_switched_back_with_what_came_meanwhile() {
     world.sign_up("yan").await;
     world.settle().await;
     // What was built is kept, and can be switched to again, or dropped.
+    drop_claims(&world).await;
     let job = open(&world, &["user_profile"], Slot::Next).await.unwrap();
     job.switch().await.unwrap();
     assert_eq!(world.rebuilt().await, dump(&world.postgres).await);
+    drop_claims(&world).await;
     let mut db = world.postgres.acquire().await.unwrap();
     discard(&mut db, &["user_profile"], Slot::Old).await.unwrap();
     let mine = status(&mut db).await.unwrap();
@@ -239,12 +242,14 @@ async fn an_interrupted_rebuild_goes_on_and_two_at_once_are_refused() {
         open(&world, &["login"], Slot::Next).await.is_ok()
     })
     .await;
+    drop_claims(&world).await;
     let refused = open(&world, &["message"], Slot::Next).await;
     other.replace(refused.err().map(|error| error.to_string()));
     let said = other.flatten().unwrap();
     assert!(said.contains("roundtable rebuild message read_cursor"), "{said}");
     world.send(person("ada"), group, "Five").await;
     world.settle().await;
+    drop_claims(&world).await;
     let mut job = open(&world, &["message", "read_cursor"], Slot::Next).await.unwrap();
     let progress = job.progress();
     job.build().await.unwrap();
@@ -375,8 +380,7 @@ async fn a_rebuild_tells_nobody_and_carries_over_what_is_in_no_event() {
 #[tokio::test]
 async fn what_was_cached_of_the_old_tables_is_dropped_after_the_switch() {
     let world = World::new().await;
-    let client = redis::Client::open(world.servers.redis_url.as_str()).unwrap();
-    let mut redis = client.get_multiplexed_async_connection().await.unwrap();
+    let mut redis = world.redis().await;
     let _projector = world.start().await;
     live_a_little(&world).await;
     world.settle().await;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_nats::{Client, Message, Subscriber, jetstream};
+use chrono::TimeDelta;
 use events::{Audience, ConversationId, Position};
 use futures::StreamExt;
 use projector::relay::{Gate, Relay};
@@ -14,7 +15,7 @@ use servers::{Durability, Kind, PrivateServers, Wanted};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::world::{PATIENCE, World, eventually, person};
+use crate::world::{PATIENCE, Ticks, World, eventually, person};
 
 /// A tick, as gateways read it.
 #[derive(Debug, Deserialize)]
@@ -73,7 +74,10 @@ impl Live {
 }
 
 fn relay(world: &World, nats: &Client) -> Relay {
-    Relay::new(world.log.clone(), nats.clone(), world.names())
+    let relay = Relay::new(world.log.clone(), nats.clone(), world.names());
+    // A test may stand still for longer than a takeover reaches back, and gateways read such a gap
+    // from the log, which is not what is shown here.
+    relay.showing_again(TimeDelta::hours(1))
 }
 
 async fn start(world: &World) -> JoinHandle<()> {
@@ -201,11 +205,12 @@ async fn a_standby_takes_over_within_a_second_or_so() {
     tokio::time::sleep(Duration::from_millis(700)).await;
     leading.abort();
     let last = talk(&world, group, 1).await;
-    let began = Instant::now();
+    let ticks = Ticks::start();
     let shown = live.up_to(from, last).await;
-    println!("takeover after {:?}", began.elapsed());
+    let took = ticks.count();
+    println!("takeover after {took} hundredths of a second");
     assert!(shown.iter().any(|frame| frame.0 == last));
-    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    assert!(took < 300, "{took} hundredths of a second");
 }
 
 #[tokio::test]
@@ -271,15 +276,17 @@ async fn an_idle_relay_shows_an_event_at_once() {
     let subject = world.names().audience(Audience::Conversation(group));
     let mut frames = nats.subscribe(subject).await.unwrap();
     nats.flush().await.unwrap();
+    let ticks = Ticks::start();
     let mut took = Vec::new();
     for number in 0..50 {
         tokio::time::sleep(Duration::from_millis(5)).await;
         world.send(person("ada"), group, &format!("{number}")).await;
-        let appended = Instant::now();
+        let appended = ticks.count();
         timeout(PATIENCE, frames.next()).await.unwrap().unwrap();
-        took.push(appended.elapsed());
+        took.push(ticks.count() - appended);
     }
-    took.sort();
-    println!("appended to shown: median {:?}, worst {:?}", took[25], took[49]);
-    assert!(took[25] < Duration::from_millis(100), "{:?}", took[25]);
+    took.sort_unstable();
+    let (median, worst) = (took[25], took[49]);
+    println!("appended to shown: median {median}, worst {worst} hundredths of a second");
+    assert!(median < 10, "{median} hundredths of a second");
 }

@@ -5,11 +5,11 @@ use domain::session::{Command, Plan, Session};
 use domain::{conversation, whiteboard};
 use events::{ConversationId, ElementId, Moment, StreamName, StudySessionId, UserId};
 use projector::Settings;
-use service::{Connections, Redis, clock};
+use service::clock;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::world::{World, dump, eventually, person};
+use crate::world::{World, answered, dump, eventually, person};
 
 const SESSION: StudySessionId = StudySessionId::new(Uuid::from_u128(0x5e));
 const ROOM: ConversationId = ConversationId::new(Uuid::from_u128(0x900));
@@ -254,13 +254,12 @@ async fn who_is_away_leaves_when_the_grace_ends_and_who_is_back_stays() {
         move || async move { timers(world, "grace").await == number }
     };
     eventually("both are away, once", away(2)).await;
-    let redis = Redis::new(&world.servers.redis_url, &world.namespace).unwrap();
-    let connections = Connections::new(redis);
-    assert_eq!(connections.here("phone", &[eve.uuid()], &[]).await, Ok(1));
-    assert_eq!(connections.anywhere(&[bob, eve]).await, Ok(vec![false, true]));
+    let connections = world.connections();
+    assert_eq!(world.connect_for_good("phone", &[eve.uuid()]).await, 1);
+    assert_eq!(answered(|| async { connections.anywhere(&[bob, eve]).await }).await, [false, true]);
     eventually("one is back", away(1)).await;
     // Their time is over, for both: a device that comes in the last moment counts.
-    connections.here("phone", &[eve.uuid()], &[]).await.unwrap();
+    assert_eq!(world.connect_for_good("phone", &[eve.uuid()]).await, 1);
     sqlx::query(
         "insert into timer (key, kind, subject, person, due_at, source, set_by)
          values ('grace:' || $1::text || ':' || $2::text, 'grace', $1, $2, now(), 'presence', '1')
@@ -279,9 +278,10 @@ async fn who_is_away_leaves_when_the_grace_ends_and_who_is_back_stays() {
     eventually("the one who is away has left", left).await;
     let state = world.log.load::<Session>(&StreamName::session(SESSION)).await.unwrap().state;
     assert!(state.has(eve) && !state.has(bob));
-    assert_eq!(connections.here("phone", &[], &[eve.uuid()]).await, Ok(0));
-    connections.gone("phone").await.unwrap();
-    assert_eq!(connections.anywhere(&[eve]).await, Ok(vec![false]));
+    let left = || async { connections.here("phone", &[], &[eve.uuid()]).await };
+    assert_eq!(answered(left).await, 0);
+    answered(|| connections.gone("phone")).await;
+    assert_eq!(answered(|| async { connections.anywhere(&[eve]).await }).await, [false]);
 }
 
 #[tokio::test]

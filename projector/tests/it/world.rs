@@ -1,6 +1,7 @@
 //! What the tests share: real servers, a log of its own for each test, and people who use it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_nats::Client;
@@ -10,10 +11,14 @@ use event_log::{Context, EventLog, Outcome, Secrets};
 use events::{ConversationId, LoginId, MessageId, Moment, Position, StreamName, UserId};
 use projector::Settings;
 use projector::subjects::Subjects;
+use redis::aio::MultiplexedConnection;
 use servers::{TestDatabase, TestServers};
+use service::Connections;
 use sqlx::PgPool;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
@@ -95,6 +100,37 @@ impl World {
             .connect(&self.servers.nats_url)
             .await
             .unwrap()
+    }
+
+    /// A connection to Redis that waits for its answers as long as they take.
+    pub(crate) async fn redis(&self) -> MultiplexedConnection {
+        let client = redis::Client::open(self.servers.redis_url.as_str()).unwrap();
+        let config = redis::AsyncConnectionConfig::new()
+            .set_connection_timeout(None)
+            .set_response_timeout(None);
+        client.get_multiplexed_async_connection_with_config(&config).await.unwrap()
+    }
+
+    /// Who has a socket, asked as a gateway or a projector asks.
+    pub(crate) fn connections(&self) -> Connections {
+        let redis = service::Redis::new(&self.servers.redis_url, &self.namespace).unwrap();
+        Connections::new(redis)
+    }
+
+    /// People or devices come to a node that is believed until it says something else: a node that says
+    /// once a second that it lives is not believed any more after the machine stood still.
+    /// Answers with how many the node serves.
+    pub(crate) async fn connect_for_good(&self, node: &str, came: &[Uuid]) -> usize {
+        let connections = self.connections();
+        let serves = answered(|| connections.here(node, came, &[])).await;
+        let nodes = format!("{}room-devices", self.namespace);
+        let far = 1_000_000_000_000_000_u64;
+        let mut told = redis::pipe();
+        told.cmd("ZADD").arg(&nodes).arg("XX").arg("CH").arg(far).arg(node);
+        told.cmd("PERSIST").arg(format!("{nodes}:{node}"));
+        let told: (u64, u64) = told.query_async(&mut self.redis().await).await.unwrap();
+        assert_eq!(told, (1, 1), "the keys are those of `Connections`");
+        serves
     }
 
     /// A log whose key vault is away.
@@ -310,6 +346,55 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, ask: impl F
     while !ask().await {
         assert!(tokio::time::Instant::now() < deadline, "in time: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Asks again and again until there is an answer: Redis is not waited for when it is slow.
+pub(crate) async fn answered<T, E, F>(ask: impl Fn() -> F) -> T
+where
+    E: std::fmt::Debug,
+    F: Future<Output = Result<T, E>>,
+{
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        match ask().await {
+            Ok(answer) => return answer,
+            Err(error) => assert!(tokio::time::Instant::now() < deadline, "in time: {error:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Hundredths of a second in which this process could run: a machine that stands still for a while
+/// counts one.
+pub(crate) struct Ticks {
+    count: Arc<AtomicU32>,
+    task: AbortHandle,
+}
+
+impl Ticks {
+    pub(crate) fn start() -> Self {
+        let count = Arc::<AtomicU32>::default();
+        let counted = count.clone();
+        let task = tokio::spawn(async move {
+            let mut interval = tokio::time::interval(Duration::from_millis(10));
+            interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
+            loop {
+                interval.tick().await;
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        Self { count, task: task.abort_handle() }
+    }
+
+    pub(crate) fn count(&self) -> u32 {
+        self.count.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Ticks {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 
