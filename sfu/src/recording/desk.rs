@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use domain::call::{Begun, Call};
 use event_log::EventLog;
+use events::call::Participant;
 use events::{CallId, RecordingId, StreamName, UserId};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -158,14 +159,25 @@ impl Desk {
     async fn put_out(&self, call: Uuid, begun: Option<&Begun>) -> bool {
         // A ticket of a call that never was is not ours to doubt.
         let Some(begun) = begun else { return false };
-        let over = begun.is_over();
-        let devices = begun.devices().iter().filter(|_| !over);
-        let inside: HashSet<Who> = devices
-            .map(|it| Who { user: it.participant.user, device: it.participant.device.uuid() })
-            .collect();
+        let inside = inside_of(begun);
         let thread = self.app.thread(call);
+        let looked =
+            thread.with_known(call, move |room, _| (room.people() > 0, room.doubt(&inside)));
+        let (there, doubts) = match looked.await {
+            Ok(Some(looked)) => looked,
+            Ok(None) => return false,
+            Err(_) => return true,
+        };
+        if !doubts {
+            return there;
+        }
+        // They may have come since: the log itself is asked. As long as it is away, they stay.
+        let Ok(now) = self.log.load::<Call>(&StreamName::call(call.into())).await else {
+            return true;
+        };
+        let inside = now.state.begun().map(inside_of).unwrap_or_default();
         let kept = thread.with_known(call, move |room, around| {
-            room.keep_only(around, &inside, over);
+            room.put_out(around, &inside);
             room.people() > 0
         });
         !matches!(kept.await, Ok(None | Some(false)))
@@ -257,6 +269,13 @@ impl Desk {
         let waiting = self.folder.waiting().unwrap_or_default();
         stopped && !waiting.iter().any(|(_, label)| label.recording == slate.recording)
     }
+}
+
+/// Which devices are in a call: none, once it is over.
+fn inside_of(begun: &Begun) -> HashSet<Who> {
+    let devices = begun.devices().iter().filter(|_| !begun.is_over());
+    let who = |it: Participant| Who { user: it.user, device: it.device.uuid() };
+    devices.map(|it| who(it.participant)).collect()
 }
 
 /// The recording that runs in a call, and who is recorded: who is in it, and agreed.

@@ -133,22 +133,19 @@ impl Room {
         }
     }
 
-    /// Puts out who is not in the call any more. What is known of the call may be a little old: unless
-    /// it is certain, only those go who were missing the last time, too.
-    pub(crate) fn keep_only(
-        &mut self,
-        around: &mut Surroundings<'_>,
-        inside: &HashSet<Who>,
-        certain: bool,
-    ) {
-        let mut gone = Vec::new();
+    /// Doubts who is not among those in the call. What is known of the call may be older than they are
+    /// here. Returns whether anybody is in doubt.
+    pub(crate) fn doubt(&mut self, inside: &HashSet<Who>) -> bool {
         for participant in self.participants.values_mut() {
-            let missing = !inside.contains(&participant.who);
-            if missing && (certain || participant.doubted) {
-                gone.push(participant.id);
-            }
-            participant.doubted = missing;
+            participant.doubted = !inside.contains(&participant.who);
         }
+        self.participants.values().any(|participant| participant.doubted)
+    }
+
+    /// Puts out who was in doubt and is not among those in the call, as the log had it afterwards.
+    pub(crate) fn put_out(&mut self, around: &mut Surroundings<'_>, inside: &HashSet<Who>) {
+        let out = |it: &&Participant| it.doubted && !inside.contains(&it.who);
+        let gone: Vec<_> = self.participants.values().filter(out).map(|it| it.id).collect();
         gone.into_iter().for_each(|id| self.leave(around, id, "removed"));
     }
 }

@@ -9,7 +9,7 @@ use crate::client::Client;
 use crate::clips::Codec;
 use crate::codecs::{Receiver, Sender};
 use crate::peer::Peer;
-use crate::world::World;
+use crate::world::{World, pace};
 
 async fn a_high_layer_is_kept_back(codec: Codec) {
     let world = World::start_changed(None, |variables| {
@@ -23,7 +23,7 @@ async fn a_high_layer_is_kept_back(codec: Codec) {
     ben.subscribe().await;
     let mut senders = [Sender::new(codec, 180, 100), Sender::new(codec, 360, 40_000)];
     let (mut receiver, mut told) = (Receiver::default(), Value::Null);
-    let mut pace = tokio::time::interval(Duration::from_millis(20));
+    let mut pace = pace(Duration::from_millis(20));
     while receiver.seen.len() < 40 || told.is_null() {
         tokio::select! {
             _ = pace.tick() => {

@@ -11,7 +11,7 @@ use crate::client::Client;
 use crate::clips::{Clip, Codec};
 use crate::peer::{Fact, Packet, Peer};
 use crate::simulcast::video;
-use crate::world::World;
+use crate::world::{World, pace};
 
 const LAYERS: &[&str] = &["low", "high"];
 
@@ -115,7 +115,7 @@ async fn both_layers_arrive_whole(codec: Codec) {
     ben.subscribe().await;
     let mut senders = [Sender::new(codec, 180, 100), Sender::new(codec, 360, 40_000)];
     let mut receiver = Receiver::default();
-    let mut pace = tokio::time::interval(Duration::from_millis(20));
+    let mut pace = pace(Duration::from_millis(20));
     for (step, layer) in [0, 1, 0].into_iter().enumerate() {
         ben.tell(json!({ "type": "prefer", "id": step, "track": track, "layer": layer })).await;
         ben.frame("done").await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::client::{Client, number_of};
 use crate::peer::Fact;
 use crate::relay::{Relay, Weather, media_address};
-use crate::world::World;
+use crate::world::{World, pace};
 
 const LAYERS: &[&str] = &["low", "mid", "high"];
 
@@ -36,9 +36,8 @@ async fn one_slow_subscriber_gets_a_lower_layer_and_rises_again() {
     cleo.subscribe().await;
 
     slow.bears(LINK);
-    let mut pace = tokio::time::interval(STEP_TIME);
+    let mut pace = pace(STEP_TIME);
     // The media's own time: it is as slow as the machine.
-    pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // Steps of the media that have passed, when the link changed, and when Ben last had, or had
     // again, the highest layer.
     let (mut now, mut changed, mut last_high, mut high_again) = (0u32, 0, 0, None);

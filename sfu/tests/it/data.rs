@@ -11,7 +11,7 @@ use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 use crate::client::Client;
 use crate::peer::{Fact, Peer};
 use crate::relay::{Relay, Weather, media_address};
-use crate::world::World;
+use crate::world::{World, pace};
 
 /// A channel on which everything arrives, in order.
 fn reliable(label: &str) -> ChannelConfig {
@@ -82,7 +82,7 @@ async fn what_two_say_three_hear_as_it_was_said_and_who_comes_late_hears_what_fo
 
 /// Says numbers on a channel, at a pace that the SFU permits.
 async fn count(client: &Client, channel: ChannelId, numbers: std::ops::Range<u32>) {
-    let mut pace = tokio::time::interval(Duration::from_millis(10));
+    let mut pace = pace(Duration::from_millis(10));
     for number in numbers {
         if number % 8 == 0 {
             pace.tick().await;

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::client::{Client, number_of};
-use crate::world::World;
+use crate::world::{World, pace};
 
 #[tokio::test]
 async fn two_subscribers_receive_every_packet_in_order() {
@@ -16,7 +16,7 @@ async fn two_subscribers_receive_every_packet_in_order() {
     cleo.subscribe().await;
     ada.publish.asked_for_key_frame(None).await;
     // At a pace at which no buffer of a socket overflows: sound that is lost is not repaired.
-    let mut pace = tokio::time::interval(std::time::Duration::from_millis(2));
+    let mut pace = pace(std::time::Duration::from_millis(2));
     for number in 1..=300 {
         pace.tick().await;
         ada.send_video(None, number, number == 1).await;
@@ -126,7 +126,7 @@ async fn who_is_loud_is_the_speaker() {
     let (mut ada, mut ben) = (Client::join(&world, 1).await, Client::join(&world, 2).await);
     ada.publish(&[]).await;
     ben.publish(&[]).await;
-    let mut pause = tokio::time::interval(std::time::Duration::from_millis(20));
+    let mut pause = pace(std::time::Duration::from_millis(20));
     let speaker = async {
         let mut cleo = Client::join(&world, 3).await;
         cleo.frame("speaker").await

@@ -137,7 +137,7 @@ impl Peer {
 
     /// Says something on a channel, as soon as there is room for it.
     pub(crate) async fn say(&self, channel: ChannelId, binary: bool, payload: Vec<u8>) {
-        let mut pace = tokio::time::interval(Duration::from_millis(2));
+        let mut pace = crate::world::pace(Duration::from_millis(2));
         loop {
             let payload = payload.clone();
             let said = self.with(move |rtc| rtc.channel(channel).unwrap().write(binary, &payload));

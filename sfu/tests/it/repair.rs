@@ -4,11 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::time::MissedTickBehavior;
-
 use crate::client::{Client, number_of};
 use crate::relay::{Relay, Weather, media_address};
-use crate::world::World;
+use crate::world::{World, pace};
 
 #[tokio::test]
 async fn two_percent_loss_both_ways_freezes_nothing_and_costs_little() {
@@ -34,9 +32,8 @@ async fn nothing_is_lost(one_of: u64) {
     const COUNT: u64 = 1500;
     let said = AtomicU64::new(0);
     let sending = async {
-        let mut pace = tokio::time::interval(Duration::from_millis(4));
+        let mut pace = pace(Duration::from_millis(4));
         // The media's own time: it is as slow as the machine.
-        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         for number in 1..=COUNT {
             pace.tick().await;
             ada.send_video(None, number, number == 1).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::client::{Client, number_of, picture_id};
 use crate::peer::Fact;
-use crate::world::World;
+use crate::world::{World, pace};
 
 const LAYERS: &[&str] = &["low", "mid", "high"];
 
@@ -26,7 +26,7 @@ async fn a_subscriber_gets_the_layer_it_wants_switched_at_a_key_frame() {
     ben.subscribe().await;
     ben.tell(json!({ "type": "prefer", "id": 9, "track": track, "layer": 0 })).await;
     ben.frame("done").await;
-    let mut pace = tokio::time::interval(Duration::from_millis(20));
+    let mut pace = pace(Duration::from_millis(20));
     let mut wanted = [false; 3];
     let mut seen: Vec<(u64, u32, u16, u64)> = Vec::new();
     let (mut number, mut highest_asked) = (0u64, false);

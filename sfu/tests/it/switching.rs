@@ -6,13 +6,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::time::MissedTickBehavior;
 
 use crate::client::{Client, number_of};
 use crate::peer::Fact;
 use crate::relay::{Relay, Weather, media_address};
 use crate::simulcast::video;
-use crate::world::World;
+use crate::world::{World, pace};
 
 const LAYERS: &[&str] = &["low", "high"];
 
@@ -73,8 +72,7 @@ impl Scene {
 
     /// Sends and receives until so many pictures in a row were of a layer.
     async fn until(&mut self, layer: u64, count: usize) {
-        let mut pace = tokio::time::interval(Duration::from_millis(1000 / PICTURES));
-        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pace = pace(Duration::from_millis(1000 / PICTURES));
         let begun = self.now;
         loop {
             let last = self.seen.iter().rev().take(count);

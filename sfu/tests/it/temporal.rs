@@ -3,12 +3,10 @@
 
 use std::time::Duration;
 
-use tokio::time::MissedTickBehavior;
-
 use crate::client::Client;
 use crate::peer::{Fact, Packet};
 use crate::relay::{Relay, Weather, media_address};
-use crate::world::World;
+use crate::world::{World, pace};
 
 /// A picture of VP8 in one packet, of three temporal layers as encoders send them.
 fn picture(number: u64, key: bool) -> Vec<u8> {
@@ -41,8 +39,7 @@ async fn a_link_that_is_too_slow_for_all_pictures_gets_fewer_without_a_gap() {
     ada.publish(&[]).await;
     let mut ben = Client::join_via(&world, 2, None, Some(link.address)).await;
     ben.subscribe().await;
-    let mut pace = tokio::time::interval(Duration::from_millis(20));
-    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut pace = pace(Duration::from_millis(20));
     let (mut number, mut key, mut stage, mut asked_late) = (0u64, true, 0, 0);
     // Sequence number, picture id and number of what arrived.
     let mut seen: Vec<(u64, u16, u64)> = Vec::new();

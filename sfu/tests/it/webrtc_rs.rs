@@ -27,7 +27,7 @@ use crate::client::Client;
 use crate::clips::{Clip, Codec};
 use crate::peer::PATIENCE;
 use crate::simulcast::video;
-use crate::world::World;
+use crate::world::{World, pace};
 
 enum Fact {
     Gathered,
@@ -259,7 +259,7 @@ async fn pictures_and_sound_arrive_in_order_and_whole() {
     let clips = [Codec::Vp8.clip(360)];
     let (mut at, mut heard, mut said) = (Sending::default(), Vec::new(), 0u16);
     let (mut of_ben, mut of_cleo) = (Pictures::default(), Pictures::default());
-    let mut pace = tokio::time::interval(Duration::from_millis(20));
+    let mut pace = pace(Duration::from_millis(20));
     while of_ben.seen.len() < 40 || of_cleo.seen.len() < 40 || heard.len() < 40 {
         tokio::select! {
             _ = pace.tick() => {
@@ -309,7 +309,7 @@ async fn layers_of_another_implementation_are_switched_at_key_frames() {
     let clips = [Codec::Vp8.clip(180), Codec::Vp8.clip(360)];
     let mut at = [Sending::default(), Sending { number: 30_000, pictures: 500 * 12 }];
     let mut seen = Pictures::default();
-    let mut pace = tokio::time::interval(Duration::from_millis(20));
+    let mut pace = pace(Duration::from_millis(20));
     for layer in [0, 1, 0] {
         ben.tell(json!({ "type": "prefer", "id": 7, "track": track, "layer": layer })).await;
         ben.frame("done").await;

@@ -9,7 +9,7 @@ use str0m::media::{Direction, MediaKind};
 
 use crate::client::{Client, number_of, picture};
 use crate::peer::{Fact, Packet, Peer};
-use crate::world::World;
+use crate::world::{World, pace};
 
 async fn post(world: &World, kind: &str, person: u128, offer: String) -> reqwest::Response {
     let url = format!("http://{}/v1/{kind}/{}", world.address, world.call);
@@ -88,7 +88,7 @@ async fn a_viewer_gets_a_camera_in_layers_and_one_in_a_single_layer() {
     let mut ben = Client::join(&world, 2).await;
     ben.publish(&[]).await;
     let mut viewer = view(&world, 3, 2).await;
-    let mut pace = tokio::time::interval(Duration::from_millis(20));
+    let mut pace = pace(Duration::from_millis(20));
     let (mut wanted, mut number) = ([true; 3], 0);
     let mut seen: HashMap<_, usize> = HashMap::new();
     while seen.len() < 2 || seen.values().any(|pictures| *pictures < 20) {

@@ -3,15 +3,25 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use service::tickets::{Rights, Ticket, Tickets};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 /// The name of the node.
 pub(crate) const NODE: &str = "sfu-of-a-test";
+
+/// A step from one packet to the next. After the machine stood still, what was missed does not come all
+/// at once, which no encoder does and no buffer holds.
+pub(crate) fn pace(step: Duration) -> Interval {
+    let mut pace = tokio::time::interval(step);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    pace
+}
 
 /// An SFU that ends with the test.
 pub(crate) struct World {
