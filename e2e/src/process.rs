@@ -1,8 +1,10 @@
 //! One of our programs as a child process.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -142,14 +144,22 @@ pub fn program(name: &str) -> Result<PathBuf> {
 /// connects, so that it is still free when a program that is only being started, or started again,
 /// comes to listen there.
 pub fn free_address() -> Result<String> {
+    /// What was given out, and may not be listened on yet.
+    static TAKEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range")?;
     let given: u16 = range.split_whitespace().next().context("a range of ports")?.parse()?;
     let mut random = rand::rng();
-    (0..1000)
-        .map(|_| (Ipv4Addr::LOCALHOST, random.random_range(given / 2..given)))
-        .find(|&at| TcpListener::bind(at).is_ok() && UdpSocket::bind(at).is_ok())
-        .map(|(host, port)| format!("{host}:{port}"))
-        .context("no port is free")
+    let mut taken = TAKEN.lock().expect("no panic");
+    let port = (0..1000)
+        .map(|_| random.random_range(given / 2..given))
+        .filter(|port| !taken.contains(port))
+        .find(|&port| {
+            let at = (Ipv4Addr::LOCALHOST, port);
+            TcpListener::bind(at).is_ok() && UdpSocket::bind(at).is_ok()
+        });
+    let port = port.context("no port is free")?;
+    taken.insert(port);
+    Ok(format!("127.0.0.1:{port}"))
 }
 
 /// The owner's URL with the reader's role, whose password `migrate` takes from it.

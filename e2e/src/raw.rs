@@ -12,9 +12,7 @@ use tokio_tungstenite::tungstenite::{Error as WireError, Message, error::Protoco
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use crate::contract;
-
-/// Every answer in these tests comes at once, or something is wrong.
-const PATIENCE: Duration = Duration::from_secs(15);
+use crate::talk::PATIENCE;
 
 /// A bare WebSocket to the gateway.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -49,6 +49,8 @@ pub struct Delivery {
     pub body: String,
     /// What it says.
     pub event: Value,
+    /// When it had come.
+    pub at: Instant,
 }
 
 impl Delivery {
@@ -177,14 +179,16 @@ async fn read(stream: &mut BufReader<TcpStream>) -> Result<Delivery> {
     stream.read_exact(&mut body).await?;
     let body = String::from_utf8(body)?;
     let event = serde_json::from_str(&body)?;
-    Ok(Delivery { headers, body, event })
+    Ok(Delivery { headers, body, event, at: Instant::now() })
 }
 
 async fn respond(stream: &mut TcpStream, answer: Answer) -> Result<()> {
     let (status, more) = match answer {
         Answer::Status(status, more) => (status, more),
         Answer::Slowly(wait) => {
-            tokio::time::sleep(wait).await;
+            // Who hung up meanwhile waits for nothing.
+            let gone = tokio::time::timeout(wait, stream.read(&mut [0])).await;
+            ensure!(gone.is_err(), "the sender is gone");
             (204, String::new())
         }
         Answer::Never => {

@@ -1,8 +1,12 @@
 //! What a refusal over REST must look like (RFC 9457).
 
 use anyhow::{Context, Result, ensure};
+use reqwest::header::RETRY_AFTER;
 use reqwest::{RequestBuilder, StatusCode};
 use serde_json::Value;
+use tokio::time::{Duration, Instant, sleep};
+
+use crate::talk::PATIENCE;
 
 /// What the `type` of every problem begins with.
 pub const TYPES: &str = "https://roundtable.dev/problems/";
@@ -37,9 +41,23 @@ pub fn is_problem(problem: &Value) -> Result<()> {
     Ok(())
 }
 
-/// Sends a request that has to succeed with this status; returns the body.
+/// Sends a request that has to succeed with this status; returns the body. It is sent again as long as the
+/// answer is to come back later, which a machine that stood still for seconds may say.
 pub async fn accepted(request: RequestBuilder, status: u16) -> Result<Value> {
-    let answer = request.send().await?;
+    let deadline = Instant::now() + PATIENCE;
+    let mut request = request;
+    let answer = loop {
+        let again = request.try_clone();
+        let answer = request.send().await?;
+        let later = answer.status() == StatusCode::SERVICE_UNAVAILABLE
+            && answer.headers().contains_key(RETRY_AFTER)
+            && Instant::now() < deadline;
+        match again {
+            Some(again) if later => request = again,
+            _ => break answer,
+        }
+        sleep(Duration::from_secs(1)).await;
+    };
     let (found, text) = (answer.status(), answer.text().await?);
     ensure!(found == StatusCode::from_u16(status)?, "{found} instead of {status}: {text}");
     serde_json::from_str(&text).with_context(|| text.clone())

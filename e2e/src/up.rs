@@ -2,13 +2,13 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use servers::{Durability, PrivateServers, Wanted};
 use tempfile::TempDir;
 
 use crate::process::{Process, free_address, program, reader_url};
+use crate::talk::PATIENCE;
 
 /// A stack that runs, with everything it keeps in a temporary folder.
 #[derive(Debug)]
@@ -94,7 +94,7 @@ impl Up {
     pub async fn crash_and_restart(&mut self) -> Result<()> {
         let family = self.process.family();
         self.process.kill().await;
-        family.gone(Duration::from_secs(10)).await?;
+        family.gone(PATIENCE).await?;
         self.process.restart().await?;
         self.ready().await
     }
@@ -113,7 +113,7 @@ impl Up {
     pub async fn end(mut self) -> Result<()> {
         let family = self.process.family();
         self.process.kill().await;
-        family.gone(Duration::from_secs(10)).await?;
+        family.gone(PATIENCE).await?;
         if let Some(servers) = self.servers {
             servers.destroy().await;
         }

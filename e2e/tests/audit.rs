@@ -285,7 +285,7 @@ async fn everything_is_made_again_from_a_backup_and_clients_read_what_they_read_
     // Nothing is left of the system but the backup.
     let family = up.process.family();
     up.process.kill().await;
-    family.gone(Duration::from_secs(10)).await?;
+    family.gone(PATIENCE).await?;
     fs::remove_dir_all(&data)?;
     half_restored(&late, &data).await?;
     roundtable(&["restore", &late, "--data", &data]).await?.well()?;

@@ -107,7 +107,7 @@ async fn who_is_suspended_neither_reads_nor_writes_nor_listens_until_reinstated(
     ensure!(seen["suspended_at"].is_null() && seen["reason"].is_null(), "{seen}");
 
     // A suspension that ends is over by itself, and not before.
-    let until = e2e::now() + TimeDelta::milliseconds(2500);
+    let until = e2e::now() + TimeDelta::seconds(5);
     accepted(suspend(&up, mia, bob, &json!({ "reason": "Enough", "until": until }))?, 202).await?;
     let begun = Instant::now();
     loop {

@@ -56,7 +56,7 @@ async fn a_clean_stop_leaves_no_process_and_the_next_start_finds_everything() ->
     ensure!(family.count() > 4, "a stack and its servers are {} processes", family.count());
     let status = up.process.stop().await?;
     ensure!(status.success(), "it stopped with {status}\n{}", up.process.printed());
-    family.gone(Duration::from_secs(5)).await?;
+    family.gone(PATIENCE).await?;
     for listener in &listeners {
         ensure!(listener.byes() == ["going-away"], "{:?}", listener.byes());
     }

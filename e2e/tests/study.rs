@@ -14,7 +14,7 @@ use roundtable::client::{Accepted, Created, Error, Socket, key, new_id};
 use serde_json::{Value, json};
 
 /// So soon somebody whose connection was lost has left.
-const GRACE: (&str, &str) = ("ROUNDTABLE_SESSION_GRACE", "3");
+const GRACE: (&str, &str) = ("ROUNDTABLE_SESSION_GRACE", "6");
 
 fn in_seconds(seconds: u64) -> Moment {
     (SystemTime::now() + Duration::from_secs(seconds)).into()
@@ -377,7 +377,7 @@ async fn who_is_lost_has_a_grace_that_any_node_and_a_restart_keep() -> Result<()
     ensure!(has(&seen, &ben, "present"), "{seen}");
 
     // A reminder comes once, though there are two projectors and one of them dies before.
-    let plan = json!({ "title": "Soon", "subject": "Maths", "starts": in_seconds(15 * 60 + 4) });
+    let plan = json!({ "title": "Soon", "subject": "Maths", "starts": in_seconds(15 * 60 + 8) });
     let soon = Study::plan(&ada, &plan).await?;
     cluster.projectors[0].crash_and_restart().await?;
     let reminded = at_ada.next_of("session.reminded", PATIENCE).await?;
@@ -413,7 +413,7 @@ async fn after_everything_died_reminders_fire_and_whoever_does_not_come_back_has
     study.draw(&ben, element(1), "{}").await?;
     let both = |seen: &Value| has(seen, &ada, "present") && has(seen, &ben, "present");
     study.until(&ada, "both are there", both).await?;
-    let plan = json!({ "title": "Soon", "subject": "Maths", "starts": in_seconds(15 * 60 + 6) });
+    let plan = json!({ "title": "Soon", "subject": "Maths", "starts": in_seconds(15 * 60 + 10) });
     let soon = Study::plan(&ada, &plan).await?;
 
     up.crash_and_restart().await?;

@@ -32,6 +32,22 @@ type Reached = BTreeMap<String, Position>;
 pub(crate) struct Checkpoints {
     reached: watch::Sender<Reached>,
     asked: Arc<Asked>,
+    times: Times,
+}
+
+/// How long things take here.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    /// How long a read waits for its read model.
+    pub(crate) patience: Duration,
+    /// How often the table is read again while somebody waits.
+    pub(crate) reread: Duration,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self { patience: PATIENCE, reread: REREAD }
+    }
 }
 
 /// For which projections somebody waits here, and how far: said by one who speaks for all.
@@ -43,9 +59,9 @@ struct Asked {
 
 impl Checkpoints {
     /// Follows the checkpoints until the shutdown, by one connection that listens.
-    pub(crate) fn follow(pool: PgPool, shutdown: CancellationToken) -> Self {
+    pub(crate) fn follow(pool: PgPool, times: Times, shutdown: CancellationToken) -> Self {
         let reached = watch::Sender::new(Reached::new());
-        let checkpoints = Self { reached, asked: Arc::default() };
+        let checkpoints = Self { reached, asked: Arc::default(), times };
         let (listening, rereading) = (checkpoints.clone(), checkpoints.clone());
         let (asking, own) = (checkpoints.asked.clone(), pool.clone());
         let (stop, again) = (shutdown.clone(), pool.clone());
@@ -85,7 +101,7 @@ impl Checkpoints {
             projections.iter().all(has)
         };
         self.asked.ask(projections, after, &reached.borrow());
-        match tokio::time::timeout(PATIENCE, reached.wait_for(all)).await {
+        match tokio::time::timeout(self.times.patience, reached.wait_for(all)).await {
             Ok(Ok(_)) => Ok(()),
             // The sender lives as long as the process: this is the shutdown.
             Ok(Err(_)) => Err(Problem::unavailable(Duration::from_secs(1))),
@@ -129,7 +145,7 @@ impl Checkpoints {
 
     async fn reread(self, pool: PgPool) {
         loop {
-            tokio::time::sleep(REREAD).await;
+            tokio::time::sleep(self.times.reread).await;
             let somebody_waits = self.reached.receiver_count() > 0;
             if somebody_waits && let Err(error) = self.read(&pool).await {
                 tracing::warn!(%error, "checkpoints cannot be read");

@@ -90,7 +90,13 @@ impl App {
     ) -> anyhow::Result<Self> {
         let files = Storage::open(&config.files.url, config.files.cloud.iter().cloned())
             .context("ROUNDTABLE_FILES_URL")?;
-        let reads = Reads::start(config.reader_url()?, &config.redis_url, files, shutdown)?;
+        let reads = Reads::start(
+            config.reader_url()?,
+            &config.redis_url,
+            files,
+            checkpoints::Times::default(),
+            shutdown,
+        )?;
         let authenticator = Authenticator { tokens: Tokens::new(&config.secrets.signing), log };
         let redis =
             Redis::new(&config.redis_url, "").context("ROUNDTABLE_REDIS_URL is no URL of Redis")?;

@@ -13,7 +13,7 @@ use sqlx::{PgPool, Postgres, Transaction};
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::Cache;
-use crate::checkpoints::Checkpoints;
+use crate::checkpoints::{Checkpoints, Times};
 use crate::failure::Failure;
 use crate::place::Place;
 
@@ -35,6 +35,7 @@ impl Reads {
         reader_url: &str,
         redis_url: &str,
         files: Storage,
+        times: Times,
         shutdown: CancellationToken,
     ) -> anyhow::Result<Self> {
         let options = PgConnectOptions::from_str(reader_url)
@@ -51,7 +52,7 @@ impl Reads {
             .max_connections(16)
             .acquire_timeout(Duration::from_secs(3))
             .connect_lazy_with(options);
-        let checkpoints = Checkpoints::follow(pool.clone(), shutdown);
+        let checkpoints = Checkpoints::follow(pool.clone(), times, shutdown);
         let redis = Redis::new(redis_url, "").context("ROUNDTABLE_REDIS_URL is no URL of Redis")?;
         Ok(Self { pool, checkpoints, cache: Cache::new(redis.clone()), redis, files })
     }

@@ -1,6 +1,6 @@
 //! A small client of the public API: what the demo, the benches and the end-to-end tests speak.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use events::{ConversationId, LoginId, MessageId, Position, UserId};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
@@ -318,7 +318,27 @@ pub struct Message {
     pub status: Option<String>,
 }
 
-async fn read<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, Error> {
+/// Whoever is asked to come back later (503 with `Retry-After`) comes back, for a while: every write has
+/// its key, and counts once.
+async fn read<T: DeserializeOwned>(mut request: RequestBuilder) -> Result<T, Error> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let again = request.try_clone();
+        let answer = read_once(request).await;
+        let (Err(Error::Problem(refusal)), Some(again)) = (&answer, again) else { return answer };
+        let Some(seconds) = refusal.retry_after.filter(|_| refusal.status == 503) else {
+            return answer;
+        };
+        let wait = Duration::from_secs(seconds);
+        if Instant::now() + wait >= deadline {
+            return answer;
+        }
+        tokio::time::sleep(wait).await;
+        request = again;
+    }
+}
+
+async fn read_once<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, Error> {
     let response = request.send().await?;
     let status = response.status();
     if !status.is_success() {

@@ -5,6 +5,9 @@ const { page } = globalThis;
 /** When each track last showed a picture, and the longest time without one since the last mark. */
 const pictures = new Map();
 
+/** The same of one's own camera, which comes by no network: it stands still when this machine does. */
+const own = { last: 0, since: 0, gap: 0, shown: 0 };
+
 export async function open(url, session) {
   // Five pages share two cores.
   page.picture = { width: 320, height: 180, frameRate: 12 };
@@ -46,7 +49,7 @@ export function prefer(layer) {
 /** From now on gaps are counted anew. */
 export function mark() {
   const now = performance.now();
-  for (const seen of pictures.values()) Object.assign(seen, { gap: 0, since: now });
+  for (const seen of [own, ...pictures.values()]) Object.assign(seen, { gap: 0, since: now });
 }
 
 /** What is seen and heard at this moment, and how it comes. */
@@ -67,7 +70,7 @@ export async function facts() {
   const { trouble } = page;
   const [carrier, node] = [call?.carrier ?? null, call?.sfu?.node ?? null];
   const over = page.call === null;
-  return { carrier, node, over, media, connections, credentials, people, trouble };
+  return { carrier, node, over, media, connections, credentials, people, trouble, stall: own.gap };
 }
 
 /** What this page sends. */
@@ -103,14 +106,16 @@ function gap(key) {
   return { shown: seen.shown, gap: Math.max(seen.gap, performance.now() - Math.max(seen.last, seen.since)) };
 }
 
-/** Follows each picture of another one from its first frame on, through changes of its way. */
+/** Follows each picture from its first frame on, through changes of its way. */
 function watch() {
   for (const element of document.querySelectorAll('video[data-key]')) {
     const { key } = element.dataset;
-    if (key.startsWith('own ') || element.watched) continue;
+    const others = !key.startsWith('own ');
+    if (!others && key !== 'own camera' || element.watched) continue;
     element.watched = true;
-    const seen = pictures.get(key) ?? { last: performance.now(), since: 0, gap: 0, shown: 0 };
-    pictures.set(key, seen);
+    const before = others ? pictures.get(key) : own;
+    const seen = before ?? { last: performance.now(), since: 0, gap: 0, shown: 0 };
+    if (others) pictures.set(key, seen);
     // By when it came in, where the browser says it: how busy this machine is does not count then.
     const frame = (now, { receiveTime: came = now }) => {
       if (seen.shown > 0) seen.gap = Math.max(seen.gap, came - Math.max(seen.last, seen.since));

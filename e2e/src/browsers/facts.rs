@@ -31,6 +31,9 @@ pub struct Facts {
     pub people: Vec<Value>,
     /// What the way over the SFU said of itself.
     pub trouble: Vec<String>,
+    /// The longest time between two pictures of the page's own camera since the mark, in milliseconds:
+    /// how long the machine itself stood still.
+    pub stall: f64,
 }
 
 /// One picture or sound that comes.

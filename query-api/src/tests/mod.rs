@@ -14,4 +14,4 @@ mod stage;
 mod study;
 mod waiting;
 
-use stage::{Stage, at, id};
+use stage::{Stage, Ticks, at, id};

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Stage, at, id};
+use crate::checkpoints::Times;
 
 async fn befriend(stage: &Stage, one: Uuid, other: Uuid) {
     sqlx::query(
@@ -158,7 +159,7 @@ async fn what_is_not_known_is_older_than_everything() {
 
 #[tokio::test]
 async fn what_the_write_before_allowed_or_hid_is_waited_for() {
-    let stage = Stage::new().await;
+    let stage = Stage::with_times(Times::default()).await;
     let (ada, bob) = (id(), id());
     stage.reached(&["friend_list", "member"], 5).await;
     let path = format!("{}&after=5", path(&[bob]));

@@ -1,5 +1,9 @@
 //! A database with the read models, and somebody who asks.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
@@ -12,12 +16,15 @@ use servers::{TestDatabase, TestServers};
 use service::Identity;
 use sqlx::{Connection, PgConnection, PgPool};
 use tempfile::TempDir;
+use tokio::task::AbortHandle;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
 use uuid::Uuid;
 
 use crate::asked::Reader;
 use crate::cache::hex_of;
+use crate::checkpoints::Times;
 use crate::reads::Reads;
 
 /// What the codes of invitations are derived with.
@@ -59,8 +66,19 @@ impl Stage {
         Self::with_redis(None).await
     }
 
-    /// With the reads using another Redis than the real one.
+    /// With the reads using another Redis than the real one. They wait for longer than anything
+    /// takes on a busy machine.
     pub(crate) async fn with_redis(redis_url: Option<&str>) -> Self {
+        let times = Times { patience: Duration::from_secs(60), ..Times::default() };
+        Self::with(redis_url, times).await
+    }
+
+    /// With the reads waiting for read models in other times.
+    pub(crate) async fn with_times(times: Times) -> Self {
+        Self::with(None, times).await
+    }
+
+    async fn with(redis_url: Option<&str>, times: Times) -> Self {
         let servers = servers::shared_for_tests().await.unwrap();
         let database = servers.database().await.unwrap();
         let owner = PgPool::connect(&database.url).await.unwrap();
@@ -71,12 +89,15 @@ impl Stage {
         let host = reader_url.find('@').unwrap();
         reader_url.replace_range(..host, &format!("postgres://roundtable_reader:{PASSWORD}"));
         let client = redis::Client::open(servers.redis_url.as_str()).unwrap();
-        let redis = client.get_multiplexed_async_connection().await.unwrap();
+        let config = redis::AsyncConnectionConfig::new()
+            .set_connection_timeout(None)
+            .set_response_timeout(None);
+        let redis = client.get_multiplexed_async_connection_with_config(&config).await.unwrap();
         let stop = CancellationToken::new();
         let redis_url = redis_url.unwrap_or(&servers.redis_url).to_owned();
         let folder = tempfile::tempdir().unwrap();
         let files = Storage::open(&folder.path().display().to_string(), []).unwrap();
-        let reads = Reads::start(&reader_url, &redis_url, files, stop.clone()).unwrap();
+        let reads = Reads::start(&reader_url, &redis_url, files, times, stop.clone()).unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let eventstore_url = format!("esdb://{}?tls=false", listener.local_addr().unwrap());
         let store = event_store::Config::new(folder.path().join("log"));
@@ -187,6 +208,39 @@ impl Stage {
             .await
             .unwrap();
         redis::cmd("del").arg(key).exec_async(&mut self.redis).await.unwrap();
+    }
+}
+
+/// Hundredths of a second in which this process could run: a machine that stands still for a while
+/// counts one.
+pub(crate) struct Ticks {
+    count: Arc<AtomicU32>,
+    task: AbortHandle,
+}
+
+impl Ticks {
+    pub(crate) fn start() -> Self {
+        let count = Arc::<AtomicU32>::default();
+        let counted = count.clone();
+        let task = tokio::spawn(async move {
+            let mut interval = tokio::time::interval(Duration::from_millis(10));
+            interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
+            loop {
+                interval.tick().await;
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        Self { count, task: task.abort_handle() }
+    }
+
+    pub(crate) fn count(&self) -> u32 {
+        self.count.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Ticks {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 

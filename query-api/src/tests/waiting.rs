@@ -6,14 +6,19 @@ use http::{HeaderMap, HeaderValue};
 use serde_json::Value;
 
 use super::{Stage, at, id};
+use crate::checkpoints::Times;
 
 #[tokio::test]
 async fn a_read_waits_until_its_read_model_is_there() {
-    let stage = Stage::new().await;
+    // Nothing but the notification wakes it: the table is not read again.
+    let times = Times { patience: Duration::from_secs(60), reread: Duration::from_secs(3600) };
+    let stage = Stage::with_times(times).await;
     let ada = id();
     stage.reached(&["friend_list"], 5).await;
     // A list shows what its people are called as well.
     stage.reached(&["user_profile", "block"], 7).await;
+    // From now on somebody listens.
+    assert_eq!(stage.ask(id(), "/v1/friends?after=5").await.0, 200);
     let read = stage.ask(ada, "/v1/friends?after=7");
     let write = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -29,11 +34,10 @@ async fn a_read_waits_until_its_read_model_is_there() {
         .unwrap();
         stage.reached(&["friend_request"], 99).await;
         stage.reached(&["friend_list"], 7).await;
-        Instant::now()
     };
-    let ((status, body), written) = tokio::join!(read, write);
-    assert_eq!((status, body["items"].as_array().unwrap().len()), (200, 1));
-    assert!(written.elapsed() < Duration::from_millis(700), "woken by the notification");
+    let ((status, body), ()) = tokio::join!(read, write);
+    assert_eq!(status, 200, "woken by the notification: {body}");
+    assert_eq!(body["items"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -53,7 +57,7 @@ async fn all_read_models_of_an_answer_have_to_be_there() {
 
 #[tokio::test]
 async fn a_read_does_not_wait_for_ever_and_says_when_to_come_back() {
-    let stage = Stage::new().await;
+    let stage = Stage::with_times(Times::default()).await;
     stage.reached(&["user_profile"], 5).await;
     let started = Instant::now();
     let mut headers = HeaderMap::new();
@@ -61,7 +65,7 @@ async fn a_read_does_not_wait_for_ever_and_says_when_to_come_back() {
     let (status, problem, headers) = stage.ask_with(id(), "/v1/users/me", headers).await;
     assert_eq!((status, headers["retry-after"].to_str().unwrap()), (503, "1"));
     assert!(problem["type"].as_str().unwrap().ends_with("/read-model-behind"), "{problem}");
-    assert!((4..8).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
+    assert!(started.elapsed() >= Duration::from_secs(4), "{:?}", started.elapsed());
 }
 
 #[tokio::test]
