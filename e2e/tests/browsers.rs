@@ -55,10 +55,17 @@ async fn mark(pages: &[&Page]) -> Result<()> {
 async fn no_picture_stood_still(pages: &[&Page], when: &str) -> Result<()> {
     let facts = try_join_all(pages.iter().map(|page| page.facts())).await?;
     let stall = facts.iter().map(|facts| facts.stall).fold(0.0, f64::max);
-    let most = STILL + Duration::from_secs_f64(stall / 1000.0);
+    let stall = Duration::from_secs_f64(stall / 1000.0);
+    ensure!(stall <= 2 * STILL, "the machine stood still for {stall:?} {when}");
+    let most = STILL + stall;
     for (page, facts) in pages.iter().zip(&facts) {
         let gap = facts.longest_gap();
-        eprintln!("{when}, {}: {} ms, of itself {stall} ms", page.name, gap.as_millis());
+        eprintln!(
+            "{when}, {}: {} ms, of itself {} ms",
+            page.name,
+            gap.as_millis(),
+            stall.as_millis()
+        );
         ensure!(gap <= most, "{}: {gap:?} without a picture {when}: {facts:?}", page.name);
     }
     Ok(())

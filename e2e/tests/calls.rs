@@ -374,9 +374,9 @@ async fn a_ring_ends_although_every_projector_was_gone_when_it_should_have() -> 
         projector.process.kill().await;
     }
     let call = at_ada.calls(room, json!({})).await?;
-    // It rings for five seconds; whoever would end it is not there for six.
+    // It rings for ten seconds; whoever would end it is not there for twelve.
     tokio::time::timeout(
-        std::time::Duration::from_secs(6),
+        std::time::Duration::from_secs(12),
         at_ada.hears("an end", |frame| frame["type"] == "call.ended"),
     )
     .await

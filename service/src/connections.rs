@@ -3,8 +3,9 @@
 //! Each gateway keeps one set of the people it serves, and says once a second that it lives: that
 //! costs one question to Redis for a node and two for a person's stay, however many sockets are
 //! idle. A node that dies says so no more, and what it said is not believed after
-//! [`BELIEVED`]. When all were silent at once, the machine or Redis stood still rather than that all
-//! died: who is not known to be somewhere is nowhere only after each had the time to say so again.
+//! [`BELIEVED`]. When all were silent at once, and none said good-bye, the machine or Redis stood still
+//! rather than that all died: who is not known to be somewhere is nowhere only after somebody lives
+//! again, and each had the time to say so.
 //!
 //! Who is served is a person, and also a device (a log-in): a call has to know which of somebody's
 //! devices is lost. The ids of both are UUIDs, and stand in the same set.
@@ -26,21 +27,21 @@ pub const BEAT: Duration = Duration::from_secs(1);
 pub const BELIEVED: Duration = Duration::from_secs(5);
 
 /// When no node said anything for so long, all of them are heard before anybody is taken for gone.
-const SILENCE: Duration = Duration::from_millis(2500);
+const SILENCE: Duration = Duration::from_millis(3500);
 
-/// For how long it is remembered that a node lived: if all are silent for longer, they are dead.
+/// For how long a node is remembered beside others that live, and whom it served.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
 /// The clock is that of Redis, which all nodes share.
 const HERE: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[4])
 local last = redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2]
 if last and now - (last - ARGV[2]) > tonumber(ARGV[3]) then
   redis.call('SET', KEYS[3], '', 'PX', ARGV[2])
 end
 redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[4])
 local came = tonumber(ARGV[5])
 for i = 6, #ARGV do
   if i <= 5 + came then redis.call('SADD', KEYS[2], ARGV[i])
@@ -56,13 +57,13 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local nodes = redis.call('ZRANGEBYSCORE', KEYS[1], now, '+inf')
 local silent = redis.call('EXISTS', KEYS[2]) == 1
-  or #nodes == 0 and redis.call('ZCOUNT', KEYS[1], now - ARGV[2], now) > 0
+  or #nodes == 0 and redis.call('ZCARD', KEYS[1]) > 0
 local found = {}
-for i = 3, #ARGV do
-  found[i - 2] = silent and -1 or 0
+for i = 2, #ARGV do
+  found[i - 1] = silent and -1 or 0
   for _, node in ipairs(nodes) do
     if redis.call('SISMEMBER', ARGV[1] .. node, ARGV[i]) == 1 then
-      found[i - 2] = 1
+      found[i - 1] = 1
       break
     end
   end
@@ -131,7 +132,7 @@ impl Connections {
     async fn found(&self, ids: impl Iterator<Item = Uuid>) -> Result<Vec<bool>, Away> {
         let script = Script::new(ANYWHERE);
         let mut call = script.prepare_invoke();
-        call.key(self.nodes()).key(self.quiet()).arg(self.people("")).arg(millis(REMEMBERED));
+        call.key(self.nodes()).key(self.quiet()).arg(self.people(""));
         for id in ids {
             call.arg(id.to_string());
         }
@@ -185,20 +186,23 @@ mod tests {
         // All stood still: what they said is too old, and who they were is remembered.
         let client = redis::Client::open(url.as_str()).unwrap();
         let mut direct = client.get_multiplexed_async_connection().await.unwrap();
-        let (seconds, _): (u64, u64) = redis::cmd("TIME").query_async(&mut direct).await.unwrap();
-        let old = |node| (seconds * 1000 - 3000, node);
-        let nodes = connections.nodes();
-        let _: () = direct.zadd_multiple(&nodes, &[old("one"), old("two")]).await.unwrap();
+        let (nodes, quiet) = (connections.nodes(), connections.quiet());
+        let _: () = direct.zadd_multiple(&nodes, &[(1, "one"), (1, "two")]).await.unwrap();
         assert_eq!(connections.anywhere(&[ada]).await, Err(Away));
-        // The first that is heard again speaks for its own, and not against others.
+        // The first that is heard again speaks for its own, and not against others. What is believed for
+        // seconds is so for ever here: the machine of a test may stand still, too.
+        let for_ever = u32::MAX as u64 * 1_000_000;
         connections.here("one", &[], &[]).await.unwrap();
+        assert!(direct.persist::<_, bool>(&quiet).await.unwrap());
+        let _: () = direct.zadd(&nodes, "one", for_ever).await.unwrap();
         assert_eq!(connections.anywhere(&[ada]).await, Ok(vec![true]));
         assert_eq!(connections.anywhere(&[ben]).await, Err(Away));
         connections.here("two", &[], &[]).await.unwrap();
+        let _: () = direct.zadd(&nodes, "two", for_ever).await.unwrap();
         assert_eq!(connections.anywhere(&[ada, ben]).await, Ok(vec![true, true]));
         assert_eq!(connections.anywhere(&[cleo]).await, Err(Away));
         // Then it is known again who is nowhere.
-        let _: () = direct.del(connections.quiet()).await.unwrap();
+        let _: () = direct.del(&quiet).await.unwrap();
         assert_eq!(connections.anywhere(&all).await, Ok(vec![true, true, false]));
         connections.gone("one").await.unwrap();
         connections.gone("two").await.unwrap();

@@ -1,12 +1,12 @@
 //! The gateway's protocol.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use command_api::Limits;
 use serde_json::{Value, json};
 
 use crate::client::{Socket, slug, text};
-use crate::world::World;
+use crate::world::{PATIENCE, World};
 
 #[tokio::test]
 async fn what_one_says_all_hear_once_and_in_order() {
@@ -210,7 +210,9 @@ async fn the_silent_and_the_undecided_are_let_go() {
     let ada = world.person("ada").await;
     // The time to say who one is runs while the machine stalls, too.
     let decided = async || {
+        let deadline = Instant::now() + PATIENCE;
         loop {
+            assert!(Instant::now() < deadline, "there was no time to say who one is");
             match ada.try_connect(&world, None).await {
                 Ok((socket, _)) => break socket,
                 Err(bye) => assert_eq!(bye["code"], "auth-timeout"),
@@ -223,7 +225,9 @@ async fn the_silent_and_the_undecided_are_let_go() {
 
     // A client that reads answers pings; one that does not is silent.
     let mut silent = decided().await;
+    let deadline = Instant::now() + PATIENCE;
     let bye = loop {
+        assert!(Instant::now() < deadline, "it is not let go");
         let pause = Duration::from_millis(1500);
         tokio::time::sleep(pause).await;
         // A server that stood still itself misses nobody then, and is given another chance.

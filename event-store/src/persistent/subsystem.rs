@@ -102,9 +102,14 @@ impl Subsystem {
         let old = self.definition(id).await?;
         let mut definition = Definition { settings, ..old.clone() };
         let start_from = definition.settings.start_from;
-        if start_from != old.settings.start_from
-            && !self.ask_once(id, Input::Info).await.ok_or(Problem::Stopping)??.begun
-        {
+        let begun = async || match self.ask_once(id, Input::Info).await {
+            Some(Ok(info)) => Ok(info.begun),
+            // Where it is not at work, but got somewhere before, it goes on there all the same.
+            Some(Err(Problem::Missing)) => Ok(false),
+            Some(Err(problem)) => Err(problem),
+            None => Err(Problem::Stopping),
+        };
+        if start_from != old.settings.start_from && !begun().await? {
             definition.begin = self.begin(&id.source, start_from).await?;
         }
         config::write(&self.engine, id, Some(&definition)).await.map_err(refused)?;

@@ -29,8 +29,7 @@ const RENEW: Duration = Duration::from_secs(4);
 const FRESH: Duration = Duration::from_secs(2);
 /// After a failure of ours, the next try is after this long.
 const PAUSE: Duration = Duration::from_millis(500);
-/// For how long after it was noted last how far the lane is, it is tried to note more: a claim that is not
-/// renewed ends.
+/// How long a save that failed is tried again, from the one before: after that the claim has run out.
 const INSISTS: Duration = Duration::from_secs(15);
 /// How soon a change of a webhook that waits is noticed.
 const NOTICE: Duration = Duration::from_millis(500);
@@ -213,12 +212,13 @@ impl Lane {
             self.pass(position);
             return Ok(());
         };
-        let _place = shared.places.acquire().await.expect("nobody closes it");
+        let place = shared.places.acquire().await.expect("nobody closes it");
         self.renew(FRESH).await?;
         let (at, begun) = (clock::now(), Instant::now());
         let id = format!("msg_{}", told.event.uuid().simple());
         let secrets = self.secrets(hook, at);
         let sent = shared.sender.send(url, &id, &secrets, at, told.body.clone().into()).await;
+        drop(place);
         let milliseconds = u32::try_from(begun.elapsed().as_millis()).unwrap_or(u32::MAX);
         let attempt = self.row.attempts + 1;
         let attempt = Attempt { attempt, at, milliseconds, status: None, reason: None };

@@ -159,10 +159,16 @@ impl Desk {
     async fn put_out(&self, call: Uuid, begun: Option<&Begun>) -> bool {
         // A ticket of a call that never was is not ours to doubt.
         let Some(begun) = begun else { return false };
-        let inside = inside_of(begun);
+        let (now, over) = (inside_of(begun), begun.is_over());
         let thread = self.app.thread(call);
-        let looked =
-            thread.with_known(call, move |room, _| (room.people() > 0, room.doubt(&inside)));
+        let looked = thread.with_known(call, move |room, around| {
+            let doubts = room.look(around, &now);
+            // What is over stays so, whoever comes.
+            if over {
+                room.put_out(around, &now);
+            }
+            (room.people() > 0, doubts && !over)
+        });
         let (there, doubts) = match looked.await {
             Ok(Some(looked)) => looked,
             Ok(None) => return false,
@@ -175,9 +181,9 @@ impl Desk {
         let Ok(now) = self.log.load::<Call>(&StreamName::call(call.into())).await else {
             return true;
         };
-        let inside = now.state.begun().map(inside_of).unwrap_or_default();
+        let now = now.state.begun().map(inside_of).unwrap_or_default();
         let kept = thread.with_known(call, move |room, around| {
-            room.put_out(around, &inside);
+            room.put_out(around, &now);
             room.people() > 0
         });
         !matches!(kept.await, Ok(None | Some(false)))

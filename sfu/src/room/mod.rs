@@ -76,8 +76,18 @@ pub(crate) struct Participant {
     inside: bool,
     /// Which signalling is theirs: one more each time they come back.
     signalling: u32,
-    /// Whether the call did not know them when it was looked at last.
-    doubted: bool,
+    standing: Standing,
+}
+
+/// What the log says of somebody's being in the call, since they came or came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// It was not asked yet.
+    New,
+    /// They were among those in it.
+    Known,
+    /// What was known of it did not have them, which may be older than they are here.
+    Doubted,
 }
 
 impl Participant {

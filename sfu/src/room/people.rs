@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::event::{Event, ParticipantId, Role};
 use super::subscribe::Subscriber;
-use super::{PEOPLE, Participant, Room, Signalling, Surroundings, Who, shown};
+use super::{PEOPLE, Participant, Room, Signalling, Standing, Surroundings, Who, shown};
 
 impl Room {
     /// Somebody joins, or is back: the same device of the same person goes on with its connections.
@@ -27,6 +27,7 @@ impl Room {
             } else if let Some(known) = self.participants.get_mut(&id) {
                 known.tell(Event::Bye { reason: "joined_again", resume: false });
                 (known.events, known.away, known.rights) = (events, None, rights);
+                known.standing = Standing::New;
                 known.signalling += 1;
                 let signalling = known.signalling;
                 // It may have been lost with the signalling of before.
@@ -53,7 +54,7 @@ impl Room {
             headless: false,
             inside: false,
             signalling: 0,
-            doubted: false,
+            standing: Standing::New,
         };
         let present = participant.present();
         self.tell_all(|_| Some(Event::ParticipantJoined(present.clone())));
@@ -133,18 +134,27 @@ impl Room {
         }
     }
 
-    /// Doubts who is not among those in the call. What is known of the call may be older than they are
-    /// here. Returns whether anybody is in doubt.
-    pub(crate) fn doubt(&mut self, inside: &HashSet<Who>) -> bool {
+    /// Puts out who was among those in the call and is not any more; who never was is in doubt, since what
+    /// is known of the call may be older than they are here. Returns whether anybody is in doubt.
+    pub(crate) fn look(&mut self, around: &mut Surroundings<'_>, inside: &HashSet<Who>) -> bool {
+        let mut gone = Vec::new();
         for participant in self.participants.values_mut() {
-            participant.doubted = !inside.contains(&participant.who);
+            participant.standing = match (inside.contains(&participant.who), participant.standing) {
+                (true, _) => Standing::Known,
+                (false, Standing::Known) => {
+                    gone.push(participant.id);
+                    Standing::Known
+                }
+                (false, Standing::New | Standing::Doubted) => Standing::Doubted,
+            };
         }
-        self.participants.values().any(|participant| participant.doubted)
+        gone.into_iter().for_each(|id| self.leave(around, id, "removed"));
+        self.participants.values().any(|it| it.standing == Standing::Doubted)
     }
 
-    /// Puts out who was in doubt and is not among those in the call, as the log had it afterwards.
+    /// Puts out who is still in doubt, and is not among those in the call as the log has it.
     pub(crate) fn put_out(&mut self, around: &mut Surroundings<'_>, inside: &HashSet<Who>) {
-        let out = |it: &&Participant| it.doubted && !inside.contains(&it.who);
+        let out = |it: &&Participant| it.standing == Standing::Doubted && !inside.contains(&it.who);
         let gone: Vec<_> = self.participants.values().filter(out).map(|it| it.id).collect();
         gone.into_iter().for_each(|id| self.leave(around, id, "removed"));
     }
