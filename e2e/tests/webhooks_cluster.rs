@@ -48,10 +48,8 @@ async fn a_projector_that_dies_in_the_middle_loses_no_delivery_and_two_never_sen
     ensure!(first == said, "{first:?}");
     // What was in the air when a projector died may come again, what was noted as failed (on a machine
     // that stood still for long), and nothing else.
-    let path = format!(
-        "/v1/webhooks/{}/deliveries?limit=200",
-        created["webhook"].as_str().context("an id")?
-    );
+    let path =
+        format!("/v1/webhooks/{}/deliveries?limit=100", created["id"].as_str().context("an id")?);
     let tried = group.people[0].session.read::<Value>(&path, None).await?;
     let failed =
         tried["items"].as_array().context("items")?.iter().filter(|it| it["delivered"] != true);
